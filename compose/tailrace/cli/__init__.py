@@ -1,0 +1,1 @@
+"""The command line `tailrace` and the local launcher behind it."""

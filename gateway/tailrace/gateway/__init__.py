@@ -1,0 +1,1 @@
+"""The gateway: spends the deadline of a request hop by hop and shows how."""

@@ -1,0 +1,1 @@
+"""The features hop: reads the features of entities from the online store."""

@@ -1,0 +1,1 @@
+"""The inference hop: runs the model of a pipeline on columns."""

@@ -1,0 +1,1 @@
+"""The ingest hop: validates requests and turns their fields into columns."""

@@ -1,0 +1,1 @@
+"""The postprocess hop: turns what the model says into a prediction."""
