@@ -88,7 +88,8 @@ check-protos: $(INSTALLED) ## Fail if the committed stubs are not those of the p
 
 $(BUF): package.json package-lock.json
 	@command -v npm >/dev/null || { echo "error: npm is needed to run buf; install Node.js" >&2; exit 1; }
-	npm ci --no-audit --no-fund
+	@# Not `npm ci`: it wants every system's binary in the lock file, and only those of Linux are.
+	npm install --no-save --loglevel=error
 	@touch $@
 
 # google/rpc/status.proto comes with a Python package; buf looks for it beside ours.
@@ -111,8 +112,8 @@ ifeq ($(BASE),)
 	@echo "no release to compare the protos with"
 else
 	@rm -rf .build/base && mkdir -p .build/base/.build
-	@git archive $(BASE) buf.yaml protos | tar -x -C .build/base
-	@cp -R $(GOOGLEAPIS) .build/base/.build/googleapis
+	@git archive $(BASE) protos | tar -x -C .build/base
+	@cp buf.yaml .build/base/buf.yaml && cp -R $(GOOGLEAPIS) .build/base/.build/googleapis
 	$(BUF) breaking --against .build/base
 endif
 
