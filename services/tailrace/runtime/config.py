@@ -1,0 +1,187 @@
+"""Settings of every process: the only module that reads the environment.
+
+Each process loads one frozen model at its start. A bad setting stops the start with a list of
+every bad one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "TAILRACE_"
+LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
+
+
+class SettingsError(Exception):
+    """One or more settings cannot be used; the message lists every one of them."""
+
+
+class ProcessSettings(BaseSettings):
+    """What every process has. Environment variables: TAILRACE_ and the name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    environment: str = "development"
+    """ECS `service.environment` of every log line."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Lowest level that is logged."""
+    log_sample_rate: float = Field(default=0.01, ge=0, le=1)
+    """Share of requests with a log line per hop; failed and degraded requests always have one."""
+
+
+class TransportSettings(ProcessSettings):
+    """Credentials for listening and for calling."""
+
+    tls_certificate_file: Path | None = None
+    """PEM certificate chain of this process; with the key, switches mTLS on."""
+    tls_key_file: Path | None = None
+    """PEM private key of this process."""
+    tls_ca_file: Path | None = None
+    """PEM certificates that peers must be signed by."""
+    tls_server_name: str | None = None
+    """Name expected in the certificate of a called service, where it is not its host name."""
+    allow_plaintext: bool = False
+    """Allows listening without TLS on an address that is not loopback."""
+
+    @model_validator(mode="after")
+    def _tls_is_complete(self) -> TransportSettings:
+        parts = (self.tls_certificate_file, self.tls_key_file, self.tls_ca_file)
+        if any(parts) and not all(parts):
+            raise ValueError("tls_certificate_file, tls_key_file and tls_ca_file go together")
+        for part in parts:
+            if part is not None and not part.is_file():
+                raise ValueError(f"TLS file {part} is not there")
+        return self
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether this process speaks mTLS."""
+        return self.tls_certificate_file is not None
+
+
+class ServerSettings(TransportSettings):
+    """What every process with a gRPC port has."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = Field(default=0, ge=0, le=65_535)
+    """gRPC port; 0 lets the system choose."""
+    metrics_port: int = Field(default=0, ge=0, le=65_535)
+    """Prometheus port; 0 lets the system choose."""
+    ready_file: Path | None = None
+    """Where to write pid and ports, as JSON, once they are bound."""
+    pipelines_dir: Path = Path("pipelines")
+    """Directory of the pipeline files; the views are in `features` beside it."""
+    pipelines_poll_ms: int = Field(default=1000, ge=10)
+    """How often to look for changed pipeline files, in milliseconds."""
+    reflection: bool = True
+    """Whether to serve gRPC reflection; switch it off in production."""
+    max_message_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
+    """Largest message sent or received, in bytes."""
+    max_metadata_bytes: int = Field(default=16 * 1024, ge=1024)
+    """Largest request metadata, in bytes."""
+    max_batch_rows: int = Field(default=4096, ge=1)
+    """Most rows of one batch."""
+    max_concurrent_calls: int = Field(default=10_000, ge=1)
+    """Most calls in flight; more are refused with RESOURCE_EXHAUSTED."""
+    drain_grace_ms: int = Field(default=10_000, ge=0)
+    """How long calls in flight may take to finish on SIGTERM, in milliseconds."""
+
+    @model_validator(mode="after")
+    def _plaintext_stays_on_loopback(self) -> ServerSettings:
+        if self.host not in LOOPBACK_HOSTS and not (self.uses_tls or self.allow_plaintext):
+            raise ValueError(
+                f"refusing to listen without TLS on {self.host}; set the tls_* settings, or "
+                "allow_plaintext=true where the network is trusted"
+            )
+        return self
+
+
+class IngestSettings(ServerSettings):
+    """The ingest service."""
+
+    offload_cells: int = Field(default=20_000, ge=1)
+    """Batches of at least this many rows times columns are worked on off the event loop."""
+
+
+class FeaturesSettings(ServerSettings):
+    """The feature service."""
+
+    feature_redis_url: str = "redis://127.0.0.1:6379/0"
+    """Redis that holds the features: redis://, rediss:// or unix:// ."""
+    feature_redis_connections: int = Field(default=4, ge=1)
+    """Connections to keep to Redis."""
+    feature_key_prefix: str = Field(default="tailrace", pattern=r"^[A-Za-z0-9_\-.]{1,64}$")
+    """Prefix of every key in the feature Redis."""
+    max_keys_per_lookup: int = Field(default=8192, ge=1)
+    """Most keys of one lookup: rows times views."""
+
+
+class InferenceSettings(ServerSettings):
+    """The inference service."""
+
+    inference_backend: Literal["triton", "onnxruntime"] = "triton"
+    """What runs the models."""
+    triton_url: str = "127.0.0.1:8001"
+    """gRPC target of Triton."""
+    model_repository: Path | None = None
+    """Triton model repository; the onnxruntime backend reads `<model>/<version>/model.onnx`."""
+    onnx_intra_op_threads: int = Field(default=1, ge=1)
+    """Threads of one ONNX Runtime session."""
+    model_poll_ms: int = Field(default=500, ge=10)
+    """How often to check that the models are ready, in milliseconds."""
+
+    @model_validator(mode="after")
+    def _onnx_has_repository(self) -> InferenceSettings:
+        if self.inference_backend == "onnxruntime" and self.model_repository is None:
+            raise ValueError("inference_backend=onnxruntime needs model_repository")
+        return self
+
+
+class PostprocessSettings(ServerSettings):
+    """The postprocess service."""
+
+    offload_cells: int = Field(default=20_000, ge=1)
+    """Batches of at least this many rows times columns are worked on off the event loop."""
+
+
+class GatewaySettings(ServerSettings):
+    """The gateway."""
+
+    ingest_target: str = "127.0.0.1:50061"
+    """gRPC target of the ingest service."""
+    features_target: str = "127.0.0.1:50062"
+    """gRPC target of the feature service."""
+    inference_target: str = "127.0.0.1:50063"
+    """gRPC target of the inference service."""
+    postprocess_target: str = "127.0.0.1:50064"
+    """gRPC target of the postprocess service."""
+    max_attempts: int = Field(default=2, ge=1, le=5)
+    """Most calls of one hop for one batch, the first included."""
+    max_fields: int = Field(default=1000, ge=1)
+    """Most fields of one request."""
+
+
+Settings = TypeVar("Settings", bound=ProcessSettings)
+
+
+def load_settings(model: type[Settings], **overrides: object) -> Settings:
+    """Returns the settings from the environment, `overrides` first.
+
+    Raises:
+        SettingsError: lists every setting that cannot be used.
+    """
+    try:
+        return model(**overrides)  # type: ignore[arg-type]  # checked by pydantic
+    except ValidationError as error:
+        lines = []
+        for detail in error.errors(include_url=False):
+            name = "_".join(str(part) for part in detail["loc"]).upper()
+            message = detail["msg"].removeprefix("Value error, ")
+            found = f" (found {detail['input']!r})" if detail["loc"] else ""
+            lines.append(f"  {PREFIX + name if name else 'settings'}: {message}{found}")
+        raise SettingsError("unusable settings:\n" + "\n".join(lines)) from error

@@ -1,0 +1,157 @@
+"""The one place where errors become gRPC statuses, and statuses become errors again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn
+
+import grpc
+import grpc.aio
+import structlog
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+
+from tailrace.runtime import telemetry_names as names
+from tailrace.runtime.errors import Code, Internal, Reason, RemoteFailure, TailraceError
+from tailrace.runtime.metrics import CALL_SECONDS, CALLS, CALLS_IN_FLIGHT
+
+DOMAIN = "tailrace"
+STATUS_DETAILS_KEY = "grpc-status-details-bin"
+PUSHBACK_KEY = "grpc-retry-pushback-ms"
+MAX_MESSAGE = 2_048
+
+_log = structlog.get_logger(__name__)
+_STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+def status_of(error: TailraceError) -> status_pb2.Status:
+    """Returns the error as a `google.rpc.Status` with ErrorInfo, and the field if it has one."""
+    message = error.message[:MAX_MESSAGE]
+    status = status_pb2.Status(code=int(error.code), message=message)
+    info = error_details_pb2.ErrorInfo(reason=error.reason.name, domain=DOMAIN)
+    if error.field:
+        info.metadata["field"] = error.field[:MAX_MESSAGE]
+    _pack(status, info)
+    if error.field and error.code is Code.INVALID_ARGUMENT:
+        bad_request = error_details_pb2.BadRequest()
+        bad_request.field_violations.add(field=error.field[:MAX_MESSAGE], description=message)
+        _pack(status, bad_request)
+    if error.retry_after_ms is not None:
+        delay = Duration()
+        delay.FromMilliseconds(error.retry_after_ms)
+        _pack(status, error_details_pb2.RetryInfo(retry_delay=delay))
+    return status
+
+
+def error_of(failure: grpc.aio.AioRpcError) -> TailraceError:
+    """Returns the error that another of our services sent, from its status details."""
+    code = Code(failure.code().value[0])
+    reason, field = Reason.UNSPECIFIED, ""
+    for key, value in failure.trailing_metadata() or ():
+        if key == STATUS_DETAILS_KEY:
+            reason, field = _read_info(value if isinstance(value, bytes) else value.encode())
+    return RemoteFailure(code, failure.details() or code.name, field=field, reason=reason)
+
+
+def unexpected(error: Exception) -> Internal:
+    """Logs an unexpected exception and returns what the caller may see: an opaque id."""
+    error_id = uuid.uuid4().hex
+    _log.error("unexpected error", **{names.ERROR_ID: error_id}, exc_info=error)
+    return Internal(f"internal error {error_id}")
+
+
+def _read_info(data: bytes) -> tuple[Reason, str]:
+    status = status_pb2.Status()
+    try:
+        status.ParseFromString(data)
+    except DecodeError:
+        return Reason.UNSPECIFIED, ""
+    for detail in status.details:
+        info = error_details_pb2.ErrorInfo()
+        if detail.Unpack(info):
+            reason = Reason.__members__.get(info.reason, Reason.UNSPECIFIED)
+            return reason, info.metadata.get("field", "")
+    return Reason.UNSPECIFIED, ""
+
+
+def _pack(status: status_pb2.Status, message: Any) -> None:
+    detail = AnyMessage()
+    detail.Pack(message)
+    status.details.append(detail)
+
+
+async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: TailraceError) -> NoReturn:
+    metadata: list[tuple[str, str | bytes]] = [
+        (STATUS_DETAILS_KEY, status_of(error).SerializeToString())
+    ]
+    if error.retry_after_ms is not None:
+        metadata.append((PUSHBACK_KEY, str(error.retry_after_ms)))
+    await context.abort(
+        _STATUS_CODES[int(error.code)],
+        # A status message travels as one header line.
+        " ".join(error.message[:MAX_MESSAGE].split()),
+        tuple(metadata),
+    )
+
+
+Handler = Callable[[Any, "grpc.aio.ServicerContext[Any, Any]"], Awaitable[Any]]
+
+
+class ErrorMappingInterceptor(grpc.aio.ServerInterceptor):
+    """Turns what unary handlers raise into statuses, and counts and times the calls."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler:
+        """Returns the handler, wrapped if it is unary."""
+        handler = await continuation(handler_call_details)
+        if handler is None or handler.unary_unary is None:
+            return handler
+        method = handler_call_details.method.lstrip("/")
+        return grpc.unary_unary_rpc_method_handler(
+            _mapped(method, handler.unary_unary),
+            handler.request_deserializer,
+            handler.response_serializer,
+        )
+
+
+def _mapped(method: str, call: Handler) -> Handler:
+    async def mapped(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        started = time.monotonic()
+        code = Code.OK
+        CALLS_IN_FLIGHT.inc()
+        try:
+            return await call(request, context)
+        except asyncio.CancelledError:
+            code = Code.CANCELLED
+            raise
+        except TailraceError as error:
+            code = error.code
+            failure = error
+        except grpc.aio.AbortError:
+            code = Code(_code_number(context.code()))
+            raise
+        except Exception as error:  # the edge: whatever is left is INTERNAL with an opaque id
+            failure = unexpected(error)
+            code = failure.code
+        finally:
+            CALLS_IN_FLIGHT.dec()
+            CALLS.labels(method, code.name).inc()
+            CALL_SECONDS.labels(method).observe(time.monotonic() - started)
+        await _abort(context, failure)
+
+    return mapped
+
+
+def _code_number(code: Any) -> int:
+    number = code.value[0] if isinstance(code, grpc.StatusCode) else int(code or 0)
+    return number if number in Code._value2member_map_ else Code.UNKNOWN
+
+

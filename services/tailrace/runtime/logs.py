@@ -1,0 +1,126 @@
+"""Structured logs: one ECS JSON object a line, on standard output, never blocking a request."""
+
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+import zlib
+from importlib import metadata
+from typing import TextIO
+
+import ecs_logging
+import structlog
+from prometheus_client import Counter
+from structlog.typing import EventDict, WrappedLogger
+
+from tailrace.runtime import telemetry_names as names
+from tailrace.runtime.config import ProcessSettings
+
+QUEUE_LINES = 10_000
+MAX_TEXT = 8_192
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_DROPPED = Counter(names.LOG_LINES_DROPPED_TOTAL, "Log lines dropped because the output was slow.")
+
+
+class LineWriter:
+    """Writes lines from a thread of its own; a full queue drops the line and counts it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Starts the thread."""
+        self._stream = stream
+        self._lines: queue.Queue[str | None] = queue.Queue(QUEUE_LINES)
+        self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
+        self._thread.start()
+
+    def msg(self, line: str) -> None:
+        """Queues a line."""
+        try:
+            self._lines.put_nowait(line)
+        except queue.Full:
+            _DROPPED.inc()
+
+    log = debug = info = warning = error = critical = exception = msg
+
+    def close(self, timeout_s: float = 1.0) -> None:
+        """Writes what is queued, for at most `timeout_s` seconds, and stops."""
+        try:
+            self._lines.put(None, timeout=timeout_s)
+        except queue.Full:
+            return
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while True:
+            line = self._lines.get()
+            if line is None:
+                return
+            try:
+                self._stream.write(line + "\n")
+                if self._lines.empty():
+                    self._stream.flush()
+            except (OSError, ValueError):
+                # The output is gone or full: there is nowhere left to say so but the counter.
+                _DROPPED.inc()
+
+
+def configure_logs(settings: ProcessSettings, service: str) -> LineWriter:
+    """Sends structlog's lines to standard output as ECS JSON. Call once per process.
+
+    Args:
+        settings: level and environment.
+        service: name of the service, such as `gateway`.
+
+    Returns:
+        The writer; close it last.
+    """
+    writer = LineWriter(sys.stdout)
+    constant = {
+        names.SERVICE_NAME: f"tailrace.{service}",
+        names.SERVICE_VERSION: metadata.version("tailrace"),
+        names.SERVICE_ENVIRONMENT: settings.environment,
+        names.EVENT_DATASET: f"tailrace.{service}",
+    }
+
+    def add_constant(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        return {**constant, **event}
+
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            add_constant,
+            _exception_fields,
+            _truncate,
+            ecs_logging.StructlogFormatter(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.log_level]),
+        logger_factory=lambda *_: writer,
+        cache_logger_on_first_use=False,
+    )
+    return writer
+
+
+def sampled(request_id: str, rate: float) -> bool:
+    """Returns whether a request's lines are logged; every process decides alike."""
+    return rate >= 1 or zlib.crc32(request_id.encode()) < rate * 2**32
+
+
+def _exception_fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    error = event.pop("exc_info", None)
+    if error is True:
+        error = sys.exc_info()[1]
+    if isinstance(error, BaseException):
+        event[names.ERROR_TYPE] = type(error).__name__
+        event[names.ERROR_MESSAGE] = str(error)
+        event[names.ERROR_STACK_TRACE] = structlog.processors.ExceptionRenderer()(
+            None, "", {"exc_info": error}
+        )["exception"]
+    return event
+
+
+def _truncate(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    for key, value in event.items():
+        if isinstance(value, str) and len(value) > MAX_TEXT:
+            event[key] = value[:MAX_TEXT] + "…"
+    return event

@@ -1,0 +1,167 @@
+"""The pipeline versions that a process can serve, kept up to date with a directory."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import structlog
+
+from tailrace.runtime.errors import NotFound, Reason, Unavailable
+from tailrace.runtime.pipeline.directory import Signature, directory_signature, load_directory
+from tailrace.runtime.pipeline.load import SpecError, nearest
+from tailrace.runtime.pipeline.plan import Pipeline
+
+Compiled = TypeVar("Compiled")
+
+KEPT_VERSIONS = 8
+MIN_RESCAN_INTERVAL_S = 0.05
+
+_log = structlog.get_logger(__name__)
+
+
+class PipelineRegistry(Generic[Compiled]):
+    """Serves compiled pipelines by name and exact version.
+
+    A changed file is picked up without a restart; a file that has become broken leaves the
+    running version in place. The last few versions stay, so that a request is served wholly
+    by the version it began with.
+    """
+
+    def __init__(self, directory: Path, compile_for_service: Callable[[Pipeline], Compiled]):
+        """Keeps the settings; nothing is read before `load`.
+
+        Args:
+            directory: holds the pipeline files.
+            compile_for_service: makes what this service needs of a pipeline; may raise
+                SpecError, which keeps the version out.
+        """
+        self._directory = directory
+        self._compile = compile_for_service
+        self._signature: Signature | None = None
+        self._versions: dict[str, dict[str, Compiled]] = {}
+        self._current: dict[str, Pipeline] = {}
+        self._errors: dict[Path, SpecError] = {}
+        self._scan_lock = asyncio.Lock()
+        self._last_scan = float("-inf")
+
+    @property
+    def errors(self) -> dict[Path, SpecError]:
+        """What keeps files from being served, by file."""
+        return dict(self._errors)
+
+    def pipelines(self) -> list[Pipeline]:
+        """Returns the current version of every pipeline, by name."""
+        return [self._current[name] for name in sorted(self._current)]
+
+    def load(self) -> None:
+        """Reads the directory now, if anything in it has changed."""
+        signature = directory_signature(self._directory)
+        self._last_scan = time.monotonic()
+        if signature == self._signature:
+            return
+        self._signature = signature
+        content = load_directory(self._directory)
+        errors = dict(content.errors)
+        for name, pipeline in content.pipelines.items():
+            versions = self._versions.get(name, {})
+            if pipeline.version in versions:
+                self._admit(pipeline, versions.pop(pipeline.version))
+                continue
+            try:
+                compiled = self._compile(pipeline)
+            except SpecError as error:
+                errors[error.file] = error
+                continue
+            self._admit(pipeline, compiled)
+        self._forget_removed(content.pipelines, errors)
+        for file, error in errors.items():
+            if str(self._errors.get(file)) != str(error):
+                _log.error("pipeline file refused", file=str(file), problems=str(error))
+        self._errors = errors
+
+    async def refresh(self) -> None:
+        """Reads the directory in a thread, at most once per short interval."""
+        async with self._scan_lock:
+            if time.monotonic() - self._last_scan >= MIN_RESCAN_INTERVAL_S:
+                await asyncio.to_thread(self.load)
+
+    async def watch(self, interval_s: float) -> None:
+        """Looks for changed files every `interval_s` seconds, until cancelled."""
+        while True:
+            await asyncio.sleep(interval_s)
+            await self.refresh()
+
+    def find(self, name: str, version: str = "") -> Compiled:
+        """Returns what was compiled of a pipeline.
+
+        Args:
+            name: the pipeline.
+            version: exact or declared version; empty means the current one.
+
+        Raises:
+            NotFound: no such pipeline or version.
+        """
+        current = self._current.get(name)
+        if current is None:
+            suggestion = nearest(name, self._current)
+            hint = f"; did you mean {suggestion!r}?" if suggestion else ""
+            raise NotFound(
+                f"no pipeline {name[:64]!r}{hint}",
+                field="pipeline",
+                reason=Reason.PIPELINE_NOT_FOUND,
+            )
+        versions = self._versions[name]
+        if version in ("", current.version, current.spec.version):
+            return versions[current.version]
+        if version in versions:
+            return versions[version]
+        raise NotFound(
+            f"pipeline {name!r} has no version {version[:64]!r}; current is {current.version!r}",
+            field="pipeline_version",
+            reason=Reason.PIPELINE_VERSION_NOT_FOUND,
+        )
+
+    async def find_for_hop(self, name: str, version: str) -> Compiled:
+        """Returns what was compiled of a version, rereading the directory if it is unknown.
+
+        The gateway may have seen a new file a moment before this process.
+
+        Raises:
+            NotFound: no such pipeline, or no such declared version.
+            Unavailable: an exact version (with a digest) that is not here yet.
+        """
+        try:
+            return self.find(name, version)
+        except NotFound:
+            await self.refresh()
+        try:
+            return self.find(name, version)
+        except NotFound as error:
+            if error.reason is Reason.PIPELINE_VERSION_NOT_FOUND and "-" in version:
+                raise Unavailable(
+                    error.message,
+                    field="batch.pipeline_version",
+                    reason=Reason.PIPELINE_VERSION_NOT_READY,
+                ) from error
+            raise
+
+    def _admit(self, pipeline: Pipeline, compiled: Compiled) -> None:
+        versions = self._versions.setdefault(pipeline.name, {})
+        versions[pipeline.version] = compiled
+        while len(versions) > KEPT_VERSIONS:
+            del versions[next(iter(versions))]
+        self._current[pipeline.name] = pipeline
+        _log.info("pipeline version admitted", pipeline=pipeline.name, version=pipeline.version)
+
+    def _forget_removed(
+        self, loaded: dict[str, Pipeline], errors: dict[Path, SpecError]
+    ) -> None:
+        # A pipeline goes when its file is gone or names another; a broken file keeps it.
+        for name, pipeline in list(self._current.items()):
+            if name not in loaded and pipeline.file not in errors:
+                del self._current[name], self._versions[name]
+                _log.info("pipeline removed", pipeline=name)

@@ -1,0 +1,164 @@
+"""The life of a gRPC process: start, serve, drain, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from typing import Any
+
+import grpc.aio
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from tailrace.runtime.config import ServerSettings
+from tailrace.runtime.credentials import bind
+from tailrace.runtime.error_mapping import ErrorMappingInterceptor
+from tailrace.runtime.metrics import MetricsPort
+
+_log = structlog.get_logger(__name__)
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class StartError(Exception):
+    """The process cannot start; the message says why and what to do."""
+
+
+class GrpcServer:
+    """One gRPC port with health, reflection and metrics, drained on SIGTERM and SIGINT.
+
+    The process is not serving until `set_serving(True)`, and tells so through the standard
+    health service, for itself (the empty name) and for each of its services.
+    """
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        service: str,
+        service_names: Sequence[str],
+        add_servicers: Callable[[grpc.aio.Server], None],
+    ) -> None:
+        """Builds the server; nothing is bound before `start`.
+
+        Args:
+            settings: ports, limits, credentials.
+            service: short name of the process, such as `ingest`.
+            service_names: full names of the gRPC services it offers.
+            add_servicers: registers their servicers.
+        """
+        self._settings = settings
+        self._service = service
+        self._names = ("", *service_names)
+        self._health = health.aio.HealthServicer()
+        self._server = grpc.aio.server(
+            interceptors=[ErrorMappingInterceptor()],
+            options=_server_options(settings),
+            maximum_concurrent_rpcs=settings.max_concurrent_calls,
+        )
+        add_servicers(self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if settings.reflection:
+            names = (*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._server)
+        self._metrics: MetricsPort | None = None
+        self._serving: bool | None = None
+        self._draining = False
+        self.port = 0
+
+    async def start(self) -> None:
+        """Binds both ports and begins to answer. Raises StartError if a port is in use."""
+        settings = self._settings
+        try:
+            self.port = bind(self._server, settings)
+        except RuntimeError as error:
+            raise StartError(
+                f"{self._service}: cannot listen on {settings.host}:{settings.port}; is the port "
+                "in use? Choose another with TAILRACE_PORT, or 0 for any free one"
+            ) from error
+        try:
+            self._metrics = MetricsPort(settings.host, settings.metrics_port)
+        except OSError as error:
+            raise StartError(
+                f"{self._service}: cannot listen for metrics on {settings.host}:"
+                f"{settings.metrics_port}: {error.strerror}; choose another with "
+                "TAILRACE_METRICS_PORT, or 0 for any free one"
+            ) from error
+        await self.set_serving(False)
+        await self._server.start()
+        self._write_ready_file()
+        _log.info("listening", port=self.port, metrics_port=self._metrics.port)
+
+    async def set_serving(self, serving: bool) -> None:
+        """Tells health checks whether this process can serve; false for good once it drains."""
+        serving = serving and not self._draining
+        if serving == self._serving:
+            return
+        self._serving = serving
+        for name in self._names:
+            await self._health.set(name, _SERVING if serving else _NOT_SERVING)
+        _log.info("serving" if serving else "not serving")
+
+    async def serve_until_signalled(self) -> None:
+        """Returns after SIGTERM or SIGINT, once calls in flight are done or out of grace."""
+        stopped = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopped.set)
+        await stopped.wait()
+        await self.drain()
+
+    async def drain(self) -> None:
+        """Says NOT_SERVING first, then lets calls in flight finish within the grace."""
+        self._draining = True
+        await self.set_serving(False)
+        _log.info("draining", grace_ms=self._settings.drain_grace_ms)
+        await self._server.stop(self._settings.drain_grace_ms / 1000)
+        if self._metrics is not None:
+            await asyncio.to_thread(self._metrics.close)
+        if self._settings.ready_file is not None:
+            self._settings.ready_file.unlink(missing_ok=True)
+        _log.info("stopped")
+
+    def _write_ready_file(self) -> None:
+        file = self._settings.ready_file
+        if file is None or self._metrics is None:
+            return
+        content = {
+            "pid": os.getpid(),
+            "service": self._service,
+            "port": self.port,
+            "metrics_port": self._metrics.port,
+        }
+        partial = file.with_name(file.name + ".partial")
+        partial.write_text(json.dumps(content))
+        partial.replace(file)
+
+
+@contextlib.asynccontextmanager
+async def background(*jobs: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Runs jobs beside the body and cancels them after it; a job that fails ends the body."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(job) for job in jobs]
+        yield
+        for task in tasks:
+            task.cancel()
+
+
+def _server_options(settings: ServerSettings) -> list[tuple[str, int]]:
+    return [
+        # Off, so that a forgotten process cannot take a silent share of the traffic.
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_send_message_length", settings.max_message_bytes),
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_metadata_size", settings.max_metadata_bytes),
+        ("grpc.absolute_max_metadata_size", settings.max_metadata_bytes),
+        # Allows the keepalive of our own channels.
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 4_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_ping_strikes", 0),
+    ]

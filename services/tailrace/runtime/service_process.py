@@ -1,0 +1,53 @@
+"""Runs one hop's service as a process: the shape that all four share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
+
+import grpc.aio
+
+from tailrace.runtime.config import ServerSettings
+from tailrace.runtime.pipeline.registry import PipelineRegistry
+from tailrace.runtime.server import GrpcServer, background
+
+Compiled = TypeVar("Compiled")
+
+
+async def run_service(
+    settings: ServerSettings,
+    service: str,
+    service_name: str,
+    registry: PipelineRegistry[Compiled],
+    add_servicers: Callable[[grpc.aio.Server], None],
+    watch_readiness: Callable[[GrpcServer], Coroutine[Any, Any, None]] | None = None,
+    on_start: Sequence[Callable[[], None]] = (),
+) -> None:
+    """Serves until SIGTERM or SIGINT.
+
+    Args:
+        settings: of the process.
+        service: short name, such as `ingest`.
+        service_name: full name of its gRPC service.
+        registry: its pipelines; read before the port is bound.
+        add_servicers: registers the servicer.
+        watch_readiness: runs beside the server and calls `set_serving` as the outside world
+            comes and goes; without it the process serves from the start.
+        on_start: called once the pipelines are read.
+
+    Raises:
+        StartError: a port is in use.
+    """
+    await asyncio.to_thread(registry.load)
+    for call in on_start:
+        call()
+    server = GrpcServer(settings, service, [service_name], add_servicers)
+    await server.start()
+    jobs: list[Coroutine[Any, Any, None]] = [registry.watch(settings.pipelines_poll_ms / 1000)]
+    if watch_readiness is None:
+        await server.set_serving(True)
+    else:
+        jobs.append(watch_readiness(server))
+    async with background(*jobs):
+        await server.serve_until_signalled()

@@ -1,0 +1,46 @@
+"""Names of metrics and log fields, with units. Nothing else spells one out."""
+
+from __future__ import annotations
+
+# Metrics (Prometheus).
+CALLS_TOTAL = "tailrace_rpc_server_calls_total"
+CALL_SECONDS = "tailrace_rpc_server_call_duration_seconds"
+CALLS_IN_FLIGHT = "tailrace_rpc_server_calls_in_flight"
+HOP_SECONDS = "tailrace_hop_duration_seconds"
+HOP_ATTEMPTS_TOTAL = "tailrace_hop_attempts_total"
+DEADLINE_MISSES_TOTAL = "tailrace_deadline_misses_total"
+DEGRADED_TOTAL = "tailrace_degraded_predictions_total"
+PREDICTIONS_TOTAL = "tailrace_predictions_total"
+FEATURE_ROWS_TOTAL = "tailrace_feature_rows_total"
+ROW_FAILURES_TOTAL = "tailrace_row_failures_total"
+MODEL_CALL_SECONDS = "tailrace_model_call_duration_seconds"
+LOG_LINES_DROPPED_TOTAL = "tailrace_log_lines_dropped_total"
+
+# Buckets of latency histograms, in seconds.
+LATENCY_BUCKETS_S = (
+    0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+)  # fmt: skip
+
+# Log fields (Elastic Common Schema where it has a name).
+EVENT_DATASET = "event.dataset"
+EVENT_DURATION_NS = "event.duration"
+EVENT_OUTCOME = "event.outcome"
+ERROR_CODE = "error.code"
+ERROR_ID = "error.id"
+ERROR_MESSAGE = "error.message"
+ERROR_STACK_TRACE = "error.stack_trace"
+ERROR_TYPE = "error.type"
+SERVICE_NAME = "service.name"
+SERVICE_VERSION = "service.version"
+SERVICE_ENVIRONMENT = "service.environment"
+TRACE_ID = "trace.id"
+REQUEST_ID = "labels.request_id"
+PIPELINE = "labels.pipeline"
+PIPELINE_VERSION = "labels.pipeline_version"
+HOP = "labels.hop"
+REASON = "labels.reason"
+FIELD = "labels.field"
+QUALITY = "labels.quality"
+ROWS = "labels.rows"
+QUEUE_NS = "labels.queue_ns"
+WORK_NS = "labels.work_ns"

@@ -1,0 +1,244 @@
+"""Between protobuf messages and columns: the one place that knows both.
+
+Layout: `tailrace/v1/tensor.proto`. Numeric data is little-endian and is read without a copy.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from tailrace.runtime.batch import Batch, Rows
+from tailrace.runtime.columns import Array, Block, Columns, DType
+from tailrace.runtime.deadline import NS_PER_US
+from tailrace.runtime.errors import (
+    Code,
+    InvalidBatch,
+    InvalidTensor,
+    Reason,
+    RemoteFailure,
+    TailraceError,
+)
+from tailrace.v1 import batch_pb2, tensor_pb2
+
+MAX_ELEMENTS = 2**31 - 1
+
+_TO_WIRE = {dtype: tensor_pb2.DataType.Value(f"DATA_TYPE_{dtype.name}") for dtype in DType}
+_FROM_WIRE = {number: dtype for dtype, number in _TO_WIRE.items()}
+_REASONS = {reason.value: reason for reason in Reason}
+
+
+def tensor_to_array(tensor: tensor_pb2.Tensor, path: str) -> tuple[DType, Array]:
+    """Returns the type and values of a tensor; numeric values are a read-only view.
+
+    Everything is checked against the bytes that are there before anything is allocated.
+
+    Args:
+        tensor: as received.
+        path: where it stands in the request, for the error.
+
+    Raises:
+        InvalidTensor: unknown type, negative dimension, too many elements, or data that
+            is not exactly as long as shape and type say.
+    """
+    dtype = _FROM_WIRE.get(tensor.dtype)
+    if dtype is None:
+        raise InvalidTensor(f"unknown dtype number {tensor.dtype}", field=f"{path}.dtype")
+    shape = tuple(tensor.shape)
+    if any(size < 0 for size in shape):
+        raise InvalidTensor(f"shape {list(shape)} has a negative dimension", field=f"{path}.shape")
+    elements = math.prod(shape)
+    if elements > MAX_ELEMENTS:
+        raise InvalidTensor(
+            f"shape {list(shape)} has more than {MAX_ELEMENTS} elements", field=f"{path}.shape"
+        )
+    if dtype.is_ragged:
+        return dtype, _ragged_to_array(tensor, dtype, elements, path).reshape(shape)
+    expected = elements * dtype.numpy.itemsize
+    if len(tensor.data) != expected:
+        raise InvalidTensor(
+            f"{len(tensor.data)} bytes of data where shape {list(shape)} of {dtype.value} "
+            f"needs {expected}",
+            field=f"{path}.data",
+        )
+    if dtype is DType.BOOL:
+        return dtype, (np.frombuffer(tensor.data, np.uint8) != 0).reshape(shape)
+    return dtype, np.frombuffer(tensor.data, dtype.numpy).reshape(shape)
+
+
+def _ragged_to_array(tensor: tensor_pb2.Tensor, dtype: DType, elements: int, path: str) -> Array:
+    where = f"{path}.offsets"
+    if len(tensor.offsets) != 4 * (elements + 1):
+        raise InvalidTensor(
+            f"{len(tensor.offsets)} bytes of offsets where {elements} elements need "
+            f"{4 * (elements + 1)}",
+            field=where,
+        )
+    offsets = np.frombuffer(tensor.offsets, "<u4").tolist()
+    data = tensor.data
+    if offsets[0] != 0 or offsets[-1] != len(data):
+        raise InvalidTensor("offsets do not span the data", field=where)
+    if any(start > end for start, end in zip(offsets, offsets[1:], strict=False)):
+        raise InvalidTensor("offsets decrease", field=where)
+    values = np.empty(elements, dtype=object)
+    pieces = [data[start:end] for start, end in zip(offsets, offsets[1:], strict=False)]
+    if dtype is DType.BYTES:
+        values[:] = pieces
+        return values
+    try:
+        values[:] = [piece.decode() for piece in pieces]
+    except UnicodeDecodeError as error:
+        raise InvalidTensor(f"text is not UTF-8: {error.reason}", field=f"{path}.data") from error
+    return values
+
+
+def array_to_tensor(values: Array, dtype: DType) -> tensor_pb2.Tensor:
+    """Returns `values` as a tensor of the same shape, row-major, little-endian."""
+    tensor = tensor_pb2.Tensor(dtype=_TO_WIRE[dtype], shape=values.shape)
+    if dtype.is_ragged:
+        flat: Sequence[str | bytes] = values.ravel().tolist()
+        pieces = [piece.encode() if isinstance(piece, str) else piece for piece in flat]
+        offsets = np.zeros(len(pieces) + 1, "<u4")
+        np.cumsum([len(piece) for piece in pieces], out=offsets[1:])
+        tensor.data = b"".join(pieces)
+        tensor.offsets = offsets.tobytes()
+    else:
+        tensor.data = np.ascontiguousarray(values, dtype.numpy).tobytes()
+    return tensor
+
+
+def block_to_proto(block: Block) -> tensor_pb2.ColumnBlock:
+    """Returns the block as a message."""
+    message = tensor_pb2.ColumnBlock(
+        names=block.names, values=array_to_tensor(block.values, block.dtype)
+    )
+    if block.validity is not None:
+        message.validity = np.ascontiguousarray(block.validity, np.uint8).tobytes()
+    return message
+
+
+def block_from_proto(message: tensor_pb2.ColumnBlock, rows: int, path: str) -> Block:
+    """Returns the message as a block of `rows` rows. Raises InvalidTensor, InvalidBatch."""
+    names = tuple(message.names)
+    dtype, values = tensor_to_array(message.values, f"{path}.values")
+    if values.ndim < 2 or values.shape[:2] != (len(names), rows):
+        raise InvalidBatch(
+            f"values of shape {list(values.shape)} for {len(names)} names and {rows} rows",
+            field=f"{path}.values.shape",
+        )
+    validity = None
+    if message.validity:
+        if len(message.validity) != len(names) * rows:
+            raise InvalidBatch(
+                f"{len(message.validity)} bytes of validity for {len(names)} names and "
+                f"{rows} rows",
+                field=f"{path}.validity",
+            )
+        validity = (np.frombuffer(message.validity, np.uint8) != 0).reshape(len(names), rows)
+    return Block(names, dtype, values, validity)
+
+
+def error_from_proto(message: batch_pb2.RowError) -> TailraceError:
+    """Returns the error of a row as another service reported it."""
+    reason = _REASONS.get(message.reason, Reason.UNSPECIFIED)
+    return RemoteFailure(Code(message.code), message.message, field=message.field, reason=reason)
+
+
+def error_to_proto(row: int, error: TailraceError) -> batch_pb2.RowError:
+    """Returns the error of a row as a message."""
+    return batch_pb2.RowError(
+        row=row,
+        code=int(error.code),
+        reason=error.reason.value,  # type: ignore[arg-type]  # same numbers, held by a test
+        message=error.message,
+        field=error.field,
+    )
+
+
+def rows_to_proto(rows: Rows) -> batch_pb2.RowContexts:
+    """Returns the row contexts as a message, with the time remaining as of now."""
+    remaining_us = (rows.deadlines_ns - time.monotonic_ns()) // NS_PER_US
+    return batch_pb2.RowContexts(
+        count=len(rows),
+        request_ids=rows.request_ids,
+        remaining_us=remaining_us.tolist(),
+        errors=[error_to_proto(row, error) for row, error in rows.failures.items()],
+        traceparents=rows.traceparents,
+        tracestates=rows.tracestates,
+        priorities=rows.priorities,  # type: ignore[arg-type]  # plain numbers are accepted
+        tenants=rows.tenants,
+    )
+
+
+def rows_from_proto(message: batch_pb2.RowContexts, max_rows: int) -> Rows:
+    """Returns row contexts from a message; deadlines count from now.
+
+    Raises:
+        InvalidBatch: no rows, too many, lists of the wrong length, or an error for a row
+            that is not there.
+    """
+    count = message.count
+    if not 1 <= count <= max_rows:
+        raise InvalidBatch(f"{count} rows, expected 1 to {max_rows}", field="batch.rows.count")
+    for name, values in (
+        ("request_ids", message.request_ids),
+        ("remaining_us", message.remaining_us),
+        ("traceparents", message.traceparents),
+        ("tracestates", message.tracestates),
+        ("priorities", message.priorities),
+        ("tenants", message.tenants),
+    ):
+        required = name in ("request_ids", "remaining_us")
+        if len(values) != count and (required or len(values)):
+            raise InvalidBatch(
+                f"{len(values)} elements for {count} rows", field=f"batch.rows.{name}"
+            )
+    rows = Rows(
+        request_ids=list(message.request_ids),
+        deadlines_ns=_deadlines_ns(message.remaining_us),
+        traceparents=list(message.traceparents),
+        tracestates=list(message.tracestates),
+        priorities=list(message.priorities),
+        tenants=list(message.tenants),
+    )
+    for error in message.errors:
+        if error.row >= count or not 1 <= error.code <= Code.UNAUTHENTICATED:
+            raise InvalidBatch(
+                f"error with code {error.code} for row {error.row} of {count}",
+                field="batch.rows.errors",
+            )
+        rows.fail(error.row, error_from_proto(error))
+    return rows
+
+
+def _deadlines_ns(remaining_us: Sequence[int]) -> Array:
+    # A hundred years is beyond any deadline and far from overflow in nanoseconds.
+    bound_us = 100 * 365 * 86_400 * 1_000_000
+    clipped = np.clip(np.array(remaining_us, dtype=np.int64), -bound_us, bound_us)
+    return clipped * NS_PER_US + time.monotonic_ns()
+
+
+def batch_from_proto(message: batch_pb2.Batch, max_rows: int) -> Batch:
+    """Returns a batch from a message. Raises InvalidBatch, InvalidTensor."""
+    rows = rows_from_proto(message.rows, max_rows)
+    columns = Columns(len(rows))
+    for place, block in enumerate(message.blocks):
+        path = f"batch.blocks[{place}]"
+        try:
+            columns.extend([block_from_proto(block, len(rows), path)])
+        except ValueError as error:
+            raise InvalidBatch(str(error), field=path) from error
+    return Batch(message.pipeline, message.pipeline_version, rows, columns)
+
+
+def batch_to_proto(batch: Batch) -> batch_pb2.Batch:
+    """Returns the batch as a message."""
+    return batch_pb2.Batch(
+        pipeline=batch.pipeline,
+        pipeline_version=batch.version,
+        rows=rows_to_proto(batch.rows),
+        blocks=[block_to_proto(block) for block in batch.columns.blocks],
+    )
