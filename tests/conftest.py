@@ -1,0 +1,6 @@
+"""Fixtures that every test may use: real servers, started when first asked for."""
+
+from tests.support.redis_fixtures import fresh_redis, redis_server, start_redis
+from tests.support.triton_fixtures import start_triton, triton_server
+
+__all__ = ["fresh_redis", "redis_server", "start_redis", "start_triton", "triton_server"]

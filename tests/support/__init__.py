@@ -1,0 +1,1 @@
+"""Real servers and small models for the tests."""
