@@ -12,6 +12,7 @@ from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
 from tailrace.v1 import batch_pb2 as _batch_pb2
 from tailrace.v1 import ledger_pb2 as _ledger_pb2
+from tailrace.v1 import pipeline_pb2 as _pipeline_pb2
 from tailrace.v1 import tensor_pb2 as _tensor_pb2
 import builtins as _builtins
 import sys
@@ -382,7 +383,7 @@ class PipelineSummary(_message.Message):
     name: _builtins.str
     """Name of the pipeline."""
     version: _builtins.str
-    """Exact version that new requests get."""
+    """Exact version that new requests get; empty if no version of the file can be served."""
     description: _builtins.str
     """What it predicts."""
     load_error: _builtins.str
@@ -426,3 +427,53 @@ class ListPipelinesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListPipelinesResponse: _TypeAlias = ListPipelinesResponse  # noqa: Y015
+
+@_typing.final
+class GetPipelineRequest(_message.Message):
+    """Asks for the description of one pipeline."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PIPELINE_FIELD_NUMBER: _builtins.int
+    PIPELINE_VERSION_FIELD_NUMBER: _builtins.int
+    pipeline: _builtins.str
+    """Name of the pipeline."""
+    pipeline_version: _builtins.str
+    """Version, as in `PredictRequest.pipeline_version`; empty means the current one."""
+    def __init__(
+        self,
+        *,
+        pipeline: _builtins.str = ...,
+        pipeline_version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pipeline", b"pipeline", "pipeline_version", b"pipeline_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPipelineRequest: _TypeAlias = GetPipelineRequest  # noqa: Y015
+
+@_typing.final
+class GetPipelineResponse(_message.Message):
+    """The description of one pipeline."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PIPELINE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def pipeline(self) -> _pipeline_pb2.PipelineDescription:
+        """The pipeline."""
+
+    def __init__(
+        self,
+        *,
+        pipeline: _pipeline_pb2.PipelineDescription | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pipeline", b"pipeline"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pipeline", b"pipeline"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPipelineResponse: _TypeAlias = GetPipelineResponse  # noqa: Y015

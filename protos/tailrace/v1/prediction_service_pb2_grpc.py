@@ -50,6 +50,11 @@ class PredictionServiceStub:
                 request_serializer=tailrace_dot_v1_dot_prediction__service__pb2.ListPipelinesRequest.SerializeToString,
                 response_deserializer=tailrace_dot_v1_dot_prediction__service__pb2.ListPipelinesResponse.FromString,
                 _registered_method=True)
+        self.GetPipeline = channel.unary_unary(
+                '/tailrace.v1.PredictionService/GetPipeline',
+                request_serializer=tailrace_dot_v1_dot_prediction__service__pb2.GetPipelineRequest.SerializeToString,
+                response_deserializer=tailrace_dot_v1_dot_prediction__service__pb2.GetPipelineResponse.FromString,
+                _registered_method=True)
 
 
 class PredictionServiceServicer:
@@ -77,6 +82,13 @@ class PredictionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetPipeline(self, request, context):
+        """Describes one pipeline: what it takes, does and returns. NOT_FOUND if there is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PredictionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +106,11 @@ def add_PredictionServiceServicer_to_server(servicer, server):
                     servicer.ListPipelines,
                     request_deserializer=tailrace_dot_v1_dot_prediction__service__pb2.ListPipelinesRequest.FromString,
                     response_serializer=tailrace_dot_v1_dot_prediction__service__pb2.ListPipelinesResponse.SerializeToString,
+            ),
+            'GetPipeline': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPipeline,
+                    request_deserializer=tailrace_dot_v1_dot_prediction__service__pb2.GetPipelineRequest.FromString,
+                    response_serializer=tailrace_dot_v1_dot_prediction__service__pb2.GetPipelineResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -178,6 +195,33 @@ class PredictionService:
             '/tailrace.v1.PredictionService/ListPipelines',
             tailrace_dot_v1_dot_prediction__service__pb2.ListPipelinesRequest.SerializeToString,
             tailrace_dot_v1_dot_prediction__service__pb2.ListPipelinesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPipeline(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tailrace.v1.PredictionService/GetPipeline',
+            tailrace_dot_v1_dot_prediction__service__pb2.GetPipelineRequest.SerializeToString,
+            tailrace_dot_v1_dot_prediction__service__pb2.GetPipelineResponse.FromString,
             options,
             channel_credentials,
             insecure,

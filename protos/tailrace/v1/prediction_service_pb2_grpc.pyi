@@ -39,6 +39,8 @@ class PredictionServiceStub:
     """Makes many predictions in one call; each has its own outcome."""
     ListPipelines: _grpc.UnaryUnaryMultiCallable[_prediction_service_pb2.ListPipelinesRequest, _prediction_service_pb2.ListPipelinesResponse]
     """Lists the pipelines that are being served."""
+    GetPipeline: _grpc.UnaryUnaryMultiCallable[_prediction_service_pb2.GetPipelineRequest, _prediction_service_pb2.GetPipelineResponse]
+    """Describes one pipeline: what it takes, does and returns. NOT_FOUND if there is none."""
 
 @_typing.type_check_only
 class PredictionServiceAsyncStub(PredictionServiceStub):
@@ -51,6 +53,8 @@ class PredictionServiceAsyncStub(PredictionServiceStub):
     """Makes many predictions in one call; each has its own outcome."""
     ListPipelines: _aio.UnaryUnaryMultiCallable[_prediction_service_pb2.ListPipelinesRequest, _prediction_service_pb2.ListPipelinesResponse]  # type: ignore[assignment]
     """Lists the pipelines that are being served."""
+    GetPipeline: _aio.UnaryUnaryMultiCallable[_prediction_service_pb2.GetPipelineRequest, _prediction_service_pb2.GetPipelineResponse]  # type: ignore[assignment]
+    """Describes one pipeline: what it takes, does and returns. NOT_FOUND if there is none."""
 
 class PredictionServiceServicer(metaclass=_abc_1.ABCMeta):
     """Predictions through a pipeline: the public face of the gateway."""
@@ -78,5 +82,13 @@ class PredictionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_prediction_service_pb2.ListPipelinesResponse, _abc.Awaitable[_prediction_service_pb2.ListPipelinesResponse]]:
         """Lists the pipelines that are being served."""
+
+    @_abc_1.abstractmethod
+    def GetPipeline(
+        self,
+        request: _prediction_service_pb2.GetPipelineRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_prediction_service_pb2.GetPipelineResponse, _abc.Awaitable[_prediction_service_pb2.GetPipelineResponse]]:
+        """Describes one pipeline: what it takes, does and returns. NOT_FOUND if there is none."""
 
 def add_PredictionServiceServicer_to_server(servicer: PredictionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
