@@ -126,7 +126,8 @@ class Columns:
     def __getitem__(self, name: str) -> Array:
         """Returns the values of a column, shape [rows, ...], as a view. Raises KeyError."""
         block, place = self._find(name)
-        return block.values[place]
+        values: Array = block.values[place]
+        return values
 
     def __contains__(self, name: object) -> bool:
         """Returns whether there is such a column."""

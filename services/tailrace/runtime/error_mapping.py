@@ -6,7 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import grpc
 import grpc.aio
@@ -107,16 +107,18 @@ class ErrorMappingInterceptor(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        continuation: Callable[
+            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]
+        ],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler:
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Returns the handler, wrapped if it is unary."""
         handler = await continuation(handler_call_details)
         if handler is None or handler.unary_unary is None:
             return handler
         method = handler_call_details.method.lstrip("/")
         return grpc.unary_unary_rpc_method_handler(
-            _mapped(method, handler.unary_unary),
+            _mapped(method, cast(Handler, handler.unary_unary)),
             handler.request_deserializer,
             handler.response_serializer,
         )
@@ -153,5 +155,3 @@ def _mapped(method: str, call: Handler) -> Handler:
 def _code_number(code: Any) -> int:
     number = code.value[0] if isinstance(code, grpc.StatusCode) else int(code or 0)
     return number if number in Code._value2member_map_ else Code.UNKNOWN
-
-

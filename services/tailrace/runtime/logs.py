@@ -92,7 +92,7 @@ def configure_logs(settings: ProcessSettings, service: str) -> LineWriter:
             add_constant,
             _exception_fields,
             _truncate,
-            ecs_logging.StructlogFormatter(),
+            _render_ecs,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.log_level]),
         logger_factory=lambda *_: writer,
@@ -104,6 +104,13 @@ def configure_logs(settings: ProcessSettings, service: str) -> LineWriter:
 def sampled(request_id: str, rate: float) -> bool:
     """Returns whether a request's lines are logged; every process decides alike."""
     return rate >= 1 or zlib.crc32(request_id.encode()) < rate * 2**32
+
+
+_ECS = ecs_logging.StructlogFormatter()
+
+
+def _render_ecs(logger: WrappedLogger, method: str, event: EventDict) -> str:
+    return _ECS(logger, method, dict(event))
 
 
 def _exception_fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -18,7 +18,7 @@ Compiled = TypeVar("Compiled")
 async def run_service(
     settings: ServerSettings,
     service: str,
-    service_name: str,
+    service_names: Sequence[str],
     registry: PipelineRegistry[Compiled],
     add_servicers: Callable[[grpc.aio.Server], None],
     watch_readiness: Callable[[GrpcServer], Coroutine[Any, Any, None]] | None = None,
@@ -29,7 +29,7 @@ async def run_service(
     Args:
         settings: of the process.
         service: short name, such as `ingest`.
-        service_name: full name of its gRPC service.
+        service_names: full names of its gRPC services.
         registry: its pipelines; read before the port is bound.
         add_servicers: registers the servicer.
         watch_readiness: runs beside the server and calls `set_serving` as the outside world
@@ -42,7 +42,7 @@ async def run_service(
     await asyncio.to_thread(registry.load)
     for call in on_start:
         call()
-    server = GrpcServer(settings, service, [service_name], add_servicers)
+    server = GrpcServer(settings, service, service_names, add_servicers)
     await server.start()
     jobs: list[Coroutine[Any, Any, None]] = [registry.watch(settings.pipelines_poll_ms / 1000)]
     if watch_readiness is None:

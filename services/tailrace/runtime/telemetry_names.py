@@ -44,3 +44,9 @@ QUALITY = "labels.quality"
 ROWS = "labels.rows"
 QUEUE_NS = "labels.queue_ns"
 WORK_NS = "labels.work_ns"
+UNATTRIBUTED_NS = "labels.unattributed_ns"
+
+
+def hop_duration_field(hop: int) -> str:
+    """Returns the log field of a hop's duration in nanoseconds, by number of `tailrace.v1.Hop`."""
+    return f"labels.{('unspecified', 'ingest', 'features', 'inference', 'postprocess')[hop]}_ns"

@@ -31,6 +31,11 @@ _FROM_WIRE = {number: dtype for dtype, number in _TO_WIRE.items()}
 _REASONS = {reason.value: reason for reason in Reason}
 
 
+def dtype_number(dtype: DType) -> tensor_pb2.DataType.ValueType:
+    """Returns the number of a type on the wire."""
+    return _TO_WIRE[dtype]
+
+
 def tensor_to_array(tensor: tensor_pb2.Tensor, path: str) -> tuple[DType, Array]:
     """Returns the type and values of a tensor; numeric values are a read-only view.
 
@@ -133,8 +138,7 @@ def block_from_proto(message: tensor_pb2.ColumnBlock, rows: int, path: str) -> B
     if message.validity:
         if len(message.validity) != len(names) * rows:
             raise InvalidBatch(
-                f"{len(message.validity)} bytes of validity for {len(names)} names and "
-                f"{rows} rows",
+                f"{len(message.validity)} bytes of validity for {len(names)} names and {rows} rows",
                 field=f"{path}.validity",
             )
         validity = (np.frombuffer(message.validity, np.uint8) != 0).reshape(len(names), rows)

@@ -48,7 +48,9 @@ def directory_signature(pipelines: Path) -> Signature:
     return tuple(sorted(signature))
 
 
-def load_views(directory: Path) -> tuple[dict[str, FeatureView], dict[str, str], dict[Path, SpecError]]:
+def load_views(
+    directory: Path,
+) -> tuple[dict[str, FeatureView], dict[str, str], dict[Path, SpecError]]:
     """Returns the views of a directory and their digests by name, and errors by file."""
     views: dict[str, FeatureView] = {}
     digests: dict[str, str] = {}

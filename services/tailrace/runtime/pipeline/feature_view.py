@@ -96,9 +96,7 @@ class Feature(SpecModel):
         }  # fmt: skip
         value = self.default
         is_bool_by_mistake = isinstance(value, bool) and self.type != "bool"
-        if value is not None and (
-            is_bool_by_mistake or not isinstance(value, expected[self.type])
-        ):
+        if value is not None and (is_bool_by_mistake or not isinstance(value, expected[self.type])):
             raise ValueError(f"default {value!r} is not a {self.type}")
         return self
 

@@ -140,9 +140,13 @@ def _problem(model: type[BaseModel], detail: Any) -> Problem:
     if detail["type"] == "missing":
         return Problem(path, "nothing", "a value: it is required")
     if detail["type"] in ("enum", "literal_error"):
-        expected = [item.strip(" '") for item in context["expected"].replace(" or ", ",").split(",")]
+        expected = [
+            item.strip(" '") for item in context["expected"].replace(" or ", ",").split(",")
+        ]
         found = str(detail["input"])
-        return Problem(path, repr(found), f"one of: {', '.join(expected)}", nearest(found, expected))
+        return Problem(
+            path, repr(found), f"one of: {', '.join(expected)}", nearest(found, expected)
+        )
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     return Problem(path, _shorten(detail["input"]), message)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -49,6 +49,25 @@ class BlockLayout:
 
 
 @dataclass(frozen=True, slots=True)
+class OutputField:
+    """One field of the prediction, with its type.
+
+    Attributes:
+        name: of the field.
+        dtype: type of each element.
+        row_shape: shape for one row; empty for a scalar.
+        unit: as the file says.
+        description: as the file says.
+    """
+
+    name: str
+    dtype: DType
+    row_shape: tuple[int, ...]
+    unit: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pipeline:
     """A pipeline file, checked against its views and compiled.
 
@@ -60,6 +79,7 @@ class Pipeline:
         ingest_layout: the columns that ingest hands on, grouped into blocks.
         features_beside_ingest: whether all keys come straight from the request.
         carried_columns: ingest and feature columns that postprocess reads.
+        outputs: the fields of the prediction, in order.
     """
 
     spec: PipelineSpec
@@ -69,6 +89,7 @@ class Pipeline:
     ingest_layout: tuple[BlockLayout, ...]
     features_beside_ingest: bool
     carried_columns: tuple[str, ...]
+    outputs: tuple[OutputField, ...]
 
     @property
     def name(self) -> str:
@@ -91,9 +112,7 @@ def compile_pipeline(
         SpecError: a view, key or column that is named is not there.
     """
     problems: list[Problem] = []
-    request_columns = {
-        name: field.column_dtype for name, field in spec.request.fields.items()
-    }
+    request_columns = {name: field.column_dtype for name, field in spec.request.fields.items()}
     ingest_columns = _run_steps("ingest", spec.ingest.steps, dict(request_columns), problems)
     plans = [
         _plan_view(place, use, views, request_columns, ingest_columns, problems)
@@ -101,9 +120,7 @@ def compile_pipeline(
     ]
     view_plans = tuple(plan for plan in plans if plan is not None)
     _check_views_once(spec.features.views, problems)
-    feature_columns = {
-        name: dtype for plan in view_plans for name, dtype in plan.view.columns()
-    }
+    feature_columns = {name: dtype for plan in view_plans for name, dtype in plan.view.columns()}
     _check_model_inputs(spec, ingest_columns | feature_columns, problems)
     carried = _check_postprocess(spec, ingest_columns | feature_columns, problems)
     if problems:
@@ -118,12 +135,13 @@ def compile_pipeline(
         features_beside_ingest=all(
             key.origin == "request" for plan in view_plans for key in plan.keys
         ),
-        carried_columns=tuple(name for name in carried),
+        carried_columns=carried,
+        outputs=_output_fields(spec, ingest_columns | feature_columns),
     )
 
 
 def _run_steps(
-    section: str, steps: list[StepBase], columns: dict[str, DType], problems: list[Problem]
+    section: str, steps: Sequence[StepBase], columns: dict[str, DType], problems: list[Problem]
 ) -> dict[str, DType]:
     for place, step in enumerate(steps):
         for name in step.input_columns():
@@ -243,9 +261,7 @@ def _check_postprocess(
     carried: dict[str, None] = {}
     for step in spec.postprocess.steps:
         carried.update(
-            (name, None)
-            for name in step.input_columns()
-            if name not in made and name in earlier
+            (name, None) for name in step.input_columns() if name not in made and name in earlier
         )
         made.update(step.output_columns())
     for place, output in enumerate(spec.postprocess.outputs):
@@ -262,8 +278,39 @@ def _check_postprocess(
                 nearest(output.source, made | dict(earlier)),
             )
         )
-    _run_steps("postprocess", list(spec.postprocess.steps), dict(earlier) | outputs, problems)
+    _run_steps("postprocess", spec.postprocess.steps, dict(earlier) | outputs, problems)
     return tuple(carried)
+
+
+def _output_fields(spec: PipelineSpec, earlier: Mapping[str, DType]) -> tuple[OutputField, ...]:
+    fields = spec.request.fields
+    shapes: dict[str, tuple[int, ...]] = {
+        name: tuple(field.shape) for name, field in fields.items() if field.type == "tensor"
+    }
+    dtypes = dict(earlier)
+    for output in spec.model.outputs:
+        dtypes[output.name] = output.dtype
+        # A model cannot answer with less than one dimension per row; [1] is a scalar.
+        shapes[output.name] = () if output.shape == [1] else tuple(output.shape)
+    for step in spec.postprocess.steps:
+        if step.step == "top_k":
+            shapes.update((name, (step.k,)) for name, _ in step.output_columns())
+        elif step.step == "function":
+            shapes.update((output.name, tuple(output.shape)) for output in step.outputs)
+        else:
+            of_input = shapes.get(step.input, ())
+            shapes.update((name, of_input) for name, _ in step.output_columns())
+        dtypes.update(step.output_columns())
+    return tuple(
+        OutputField(
+            output.name,
+            dtypes[output.source],
+            shapes.get(output.source, ()),
+            output.unit,
+            output.description,
+        )
+        for output in spec.postprocess.outputs
+    )
 
 
 def _ingest_layout(

@@ -82,13 +82,7 @@ class TopKStep(StepBase):
 
 
 PostprocessStep = Annotated[
-    PlattStep
-    | ClipOutputStep
-    | ScaleStep
-    | SigmoidStep
-    | ThresholdStep
-    | TopKStep
-    | FunctionStep,
+    PlattStep | ClipOutputStep | ScaleStep | SigmoidStep | ThresholdStep | TopKStep | FunctionStep,
     Field(discriminator="step"),
 ]
 

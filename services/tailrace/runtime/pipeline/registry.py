@@ -53,6 +53,10 @@ class PipelineRegistry(Generic[Compiled]):
         """What keeps files from being served, by file."""
         return dict(self._errors)
 
+    def __contains__(self, name: object) -> bool:
+        """Returns whether there is a pipeline of that name."""
+        return name in self._current
+
     def pipelines(self) -> list[Pipeline]:
         """Returns the current version of every pipeline, by name."""
         return [self._current[name] for name in sorted(self._current)]
@@ -78,9 +82,9 @@ class PipelineRegistry(Generic[Compiled]):
                 continue
             self._admit(pipeline, compiled)
         self._forget_removed(content.pipelines, errors)
-        for file, error in errors.items():
-            if str(self._errors.get(file)) != str(error):
-                _log.error("pipeline file refused", file=str(file), problems=str(error))
+        for file, refusal in errors.items():
+            if str(self._errors.get(file)) != str(refusal):
+                _log.error("pipeline file refused", file=str(file), problems=str(refusal))
         self._errors = errors
 
     async def refresh(self) -> None:
@@ -157,9 +161,7 @@ class PipelineRegistry(Generic[Compiled]):
         self._current[pipeline.name] = pipeline
         _log.info("pipeline version admitted", pipeline=pipeline.name, version=pipeline.version)
 
-    def _forget_removed(
-        self, loaded: dict[str, Pipeline], errors: dict[Path, SpecError]
-    ) -> None:
+    def _forget_removed(self, loaded: dict[str, Pipeline], errors: dict[Path, SpecError]) -> None:
         # A pipeline goes when its file is gone or names another; a broken file keeps it.
         for name, pipeline in list(self._current.items()):
             if name not in loaded and pipeline.file not in errors:

@@ -1,0 +1,88 @@
+"""How one deadline is shared among the hops: caps, floors, and a reserve learned live."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from tailrace.runtime.deadline import NS_PER_MS
+from tailrace.runtime.pipeline.spec import Budgets
+
+HOPS = ("ingest", "features", "inference", "postprocess")
+SMOOTHING = 0.1
+
+
+@dataclass(slots=True)
+class LiveLatency:
+    """Typical duration of one hop: an exponentially weighted mean, in nanoseconds.
+
+    A new hop counts as taking no time, so that the first requests are not refused.
+    """
+
+    mean_ns: float = 0.0
+    _seen: bool = False
+
+    def observe(self, duration_ns: int) -> None:
+        """Takes in the duration of a hop that succeeded."""
+        if not self._seen:
+            self.mean_ns, self._seen = float(duration_ns), True
+        else:
+            self.mean_ns += SMOOTHING * (duration_ns - self.mean_ns)
+
+
+@dataclass(slots=True)
+class HopBudgets:
+    """Budgets of one pipeline's hops.
+
+    Attributes:
+        bounds: caps and floors, from the pipeline file.
+        latency: what each hop typically takes.
+    """
+
+    bounds: Budgets
+    latency: dict[str, LiveLatency] = field(
+        default_factory=lambda: {hop: LiveLatency() for hop in HOPS}
+    )
+
+    def observe(self, hop: str, duration_ns: int) -> None:
+        """Takes in the duration of a hop that succeeded."""
+        self.latency[hop].observe(duration_ns)
+
+    def grant_ns(self, hop: str, remaining_ns: int, hops_after: Iterable[str]) -> int:
+        """Returns what the hop may spend: min(cap, remaining - reserve for the hops after it).
+
+        Args:
+            hop: the hop about to be called.
+            remaining_ns: time until the deadline.
+            hops_after: the hops still to come one after the other.
+        """
+        reserve_ns = sum(self.latency[after].mean_ns for after in hops_after)
+        cap_ns = int(getattr(self.bounds, hop).cap_ms * NS_PER_MS)
+        return min(cap_ns, remaining_ns - int(reserve_ns))
+
+    def floor_ns(self, hop: str) -> int:
+        """Returns the least that the hop is called with; at least one microsecond."""
+        return max(int(getattr(self.bounds, hop).floor_ms * NS_PER_MS), 1_000)
+
+
+@dataclass(slots=True)
+class RetryBudget:
+    """Bounds retries to a share of the calls, so that trouble does not multiply.
+
+    A token bucket: each call earns `ratio`, each retry costs one, at most `burst` are kept.
+    """
+
+    ratio: float = 0.1
+    burst: float = 10.0
+    tokens: float = 10.0
+
+    def earn(self) -> None:
+        """Counts one first attempt."""
+        self.tokens = min(self.burst, self.tokens + self.ratio)
+
+    def spend(self) -> bool:
+        """Returns whether one more retry is allowed, and counts it."""
+        if self.tokens < 1:
+            return False
+        self.tokens -= 1
+        return True

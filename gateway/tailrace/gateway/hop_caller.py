@@ -1,0 +1,99 @@
+"""Calls a hop for a convoy: within its budget, retried where the rules allow it, accounted."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from google.protobuf.message import Message
+from prometheus_client import Counter, Histogram
+
+from tailrace.gateway.budget import RetryBudget
+from tailrace.gateway.hop_port import HopPort, HopResponse
+from tailrace.gateway.ledger import HopSpending
+from tailrace.runtime import telemetry_names as names
+from tailrace.runtime.deadline import NS_PER_S, Deadline
+from tailrace.runtime.errors import Code, DeadlineExceeded, Reason, TailraceError
+
+Request = TypeVar("Request", bound=Message)
+Response = TypeVar("Response", bound=HopResponse)
+
+# Another replica may do better. What all replicas share (store, model server) is not retried.
+RETRIED_REASONS = (
+    Reason.HOP_UNAVAILABLE,
+    Reason.DRAINING,
+    Reason.PIPELINE_VERSION_NOT_READY,
+    Reason.UNSPECIFIED,
+)
+
+_HOP_SECONDS = Histogram(
+    names.HOP_SECONDS, "Time of a hop call.", ["hop"], buckets=names.LATENCY_BUCKETS_S
+)
+_ATTEMPTS = Counter(names.HOP_ATTEMPTS_TOTAL, "Calls made to hops.", ["hop"])
+_MISSES = Counter(names.DEADLINE_MISSES_TOTAL, "Hop calls that ran out of budget.", ["hop"])
+
+
+class HopCaller:
+    """Calls one hop for all convoys of this process."""
+
+    def __init__(self, hop: str, max_attempts: int) -> None:
+        """Keeps the settings."""
+        self._hop = hop
+        self._max_attempts = max_attempts
+        self._retries = RetryBudget()
+        self._seconds = _HOP_SECONDS.labels(hop)
+        self._attempts = _ATTEMPTS.labels(hop)
+
+    async def call(
+        self,
+        port: HopPort[Request, Response],
+        request: Request,
+        budget: Deadline,
+        floor_ns: int,
+        spending: HopSpending,
+    ) -> Response:
+        """Returns the hop's response and closes `spending`, whatever the outcome.
+
+        Args:
+            port: where the hop is.
+            request: the batch; sent again as it is on a retry.
+            budget: by when the hop must have answered.
+            floor_ns: least time that a call is begun with.
+            spending: line of the ledger to fill.
+
+        Raises:
+            TailraceError: the call failed for good.
+        """
+        spending.placement = port.placement
+        self._retries.earn()
+        try:
+            while True:
+                spending.attempts += 1
+                self._attempts.inc()
+                try:
+                    response = await port.call(request, max(budget.remaining_s(), 1e-6))
+                except TailraceError as error:
+                    if not self._may_retry(error, spending.attempts, budget, floor_ns):
+                        raise
+                    continue
+                spending.finish(Code.OK, response.timing)
+                return response
+        except TailraceError as error:
+            spending.finish(error.code)
+            if isinstance(error, DeadlineExceeded) or error.code is Code.DEADLINE_EXCEEDED:
+                _MISSES.labels(self._hop).inc()
+            raise
+        finally:
+            if spending.end_ns == 0:
+                spending.finish(Code.CANCELLED)
+            self._seconds.observe(spending.duration_ns / NS_PER_S)
+
+    def _may_retry(
+        self, error: TailraceError, attempts: int, budget: Deadline, floor_ns: int
+    ) -> bool:
+        return (
+            error.retryable
+            and error.reason in RETRIED_REASONS
+            and attempts < self._max_attempts
+            and budget.remaining_ns() > floor_ns
+            and self._retries.spend()
+        )

@@ -1,0 +1,109 @@
+"""The ledger: what each hop spent, so that the parts make up the whole exactly."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from tailrace.v1 import batch_pb2, ledger_pb2
+
+HOP_NUMBERS = {
+    "ingest": ledger_pb2.HOP_INGEST,
+    "features": ledger_pb2.HOP_FEATURES,
+    "inference": ledger_pb2.HOP_INFERENCE,
+    "postprocess": ledger_pb2.HOP_POSTPROCESS,
+}
+
+
+@dataclass(slots=True)
+class HopSpending:
+    """One hop of one convoy, in nanoseconds of the monotonic clock.
+
+    Attributes:
+        hop: name of the hop.
+        start_ns: when the gateway turned to it.
+        end_ns: when the gateway had its answer; 0 while it runs.
+        queue_ns: waiting inside the service, last attempt.
+        work_ns: working inside the service, last attempt.
+        attempts: calls made.
+        budget_ns: budget granted.
+        placement: where it ran.
+        code: gRPC status code of the outcome.
+        group: hops of one group ran beside each other.
+    """
+
+    hop: str
+    start_ns: int
+    group: int
+    end_ns: int = 0
+    queue_ns: int = 0
+    work_ns: int = 0
+    attempts: int = 0
+    budget_ns: int = 0
+    placement: ledger_pb2.Placement.ValueType = ledger_pb2.PLACEMENT_REMOTE
+    code: int = 0
+
+    def finish(self, code: int = 0, timing: batch_pb2.HopTiming | None = None) -> None:
+        """Notes the end, now, and what the service said it spent."""
+        self.end_ns = time.monotonic_ns()
+        self.code = code
+        if timing is not None:
+            self.queue_ns, self.work_ns = timing.queue_ns, timing.work_ns
+
+    @property
+    def duration_ns(self) -> int:
+        """From start to end."""
+        return self.end_ns - self.start_ns
+
+
+@dataclass(slots=True)
+class LedgerBook:
+    """The spending of one convoy.
+
+    Attributes:
+        spent: hops in order of start.
+    """
+
+    spent: list[HopSpending] = field(default_factory=list)
+
+    def open(self, hop: str, start_ns: int, group: int) -> HopSpending:
+        """Returns a new line for a hop that the gateway turned to at `start_ns`."""
+        spending = HopSpending(hop, start_ns, group)
+        self.spent.append(spending)
+        return spending
+
+    def entries(self, received_ns: int) -> tuple[list[ledger_pb2.LedgerEntry], int]:
+        """Returns the entries and the sum of the durations on the critical path, in ns.
+
+        Of the hops of a group, which ran beside each other, the one that ended last is
+        critical.
+        """
+        last_of_group: dict[int, HopSpending] = {}
+        for spending in self.spent:
+            last = last_of_group.get(spending.group)
+            if last is None or spending.end_ns > last.end_ns:
+                last_of_group[spending.group] = spending
+        entries = []
+        critical_ns = 0
+        for spending in self.spent:
+            critical = last_of_group[spending.group] is spending
+            critical_ns += spending.duration_ns if critical else 0
+            # A service's clock ticks for itself: its share never exceeds what was seen here.
+            queue_ns = min(spending.queue_ns, spending.duration_ns)
+            work_ns = min(spending.work_ns, spending.duration_ns - queue_ns)
+            entries.append(
+                ledger_pb2.LedgerEntry(
+                    hop=HOP_NUMBERS[spending.hop],
+                    start_ns=spending.start_ns - received_ns,
+                    duration_ns=spending.duration_ns,
+                    queue_ns=queue_ns,
+                    network_ns=spending.duration_ns - queue_ns - work_ns,
+                    work_ns=work_ns,
+                    attempts=spending.attempts,
+                    budget_ns=max(spending.budget_ns, 0),
+                    placement=spending.placement,
+                    critical=critical,
+                    code=spending.code,
+                )
+            )
+        return entries, critical_ns

@@ -1,0 +1,106 @@
+"""`PredictionService` over gRPC."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc.aio
+
+from tailrace.gateway.predictor import Predictor
+from tailrace.runtime.error_mapping import status_of
+from tailrace.runtime.errors import LimitExceeded, TailraceError
+from tailrace.runtime.pipeline.description import describe_pipeline
+from tailrace.v1 import prediction_service_pb2, prediction_service_pb2_grpc
+
+Context = grpc.aio.ServicerContext[Any, Any]
+_TRACE_HEADERS = ("traceparent", "tracestate")
+
+
+class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
+    """Translates between gRPC and the predictor."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        """Keeps the predictor."""
+        self._predictor = predictor
+
+    async def Predict(
+        self,
+        request: prediction_service_pb2.PredictRequest,
+        context: Context,
+    ) -> prediction_service_pb2.PredictResponse:
+        """Makes one prediction. Raises TailraceError."""
+        outcomes = await self._predictor.predict(
+            [request], context.time_remaining(), trace_headers(context)
+        )
+        if isinstance(outcomes[0], TailraceError):
+            raise outcomes[0]
+        return outcomes[0]
+
+    async def PredictBatch(
+        self,
+        request: prediction_service_pb2.PredictBatchRequest,
+        context: Context,
+    ) -> prediction_service_pb2.PredictBatchResponse:
+        """Makes many predictions, each with its own outcome. Raises LimitExceeded."""
+        if len(request.requests) > self._predictor.max_batch_rows:
+            raise LimitExceeded(
+                f"{len(request.requests)} requests, at most "
+                f"{self._predictor.max_batch_rows} are allowed",
+                field="requests",
+            )
+        outcomes = await self._predictor.predict(
+            request.requests, context.time_remaining(), trace_headers(context)
+        )
+        response = prediction_service_pb2.PredictBatchResponse()
+        for outcome in outcomes:
+            if isinstance(outcome, TailraceError):
+                response.results.add().error.CopyFrom(status_of(outcome))
+            else:
+                response.results.add().response.CopyFrom(outcome)
+        return response
+
+    async def ListPipelines(
+        self,
+        request: prediction_service_pb2.ListPipelinesRequest,
+        context: Context,
+    ) -> prediction_service_pb2.ListPipelinesResponse:
+        """Lists the pipelines being served."""
+        registry = self._predictor.registry
+        errors = registry.errors
+        summaries = [
+            prediction_service_pb2.PipelineSummary(
+                name=pipeline.name,
+                version=pipeline.version,
+                description=pipeline.spec.description,
+                load_error=str(errors.pop(pipeline.file, "")),
+            )
+            for pipeline in registry.pipelines()
+        ]
+        # Files that no pipeline has ever come from: view files, and files broken from the start.
+        summaries += [
+            prediction_service_pb2.PipelineSummary(name=file.stem, load_error=str(error))
+            for file, error in errors.items()
+        ]
+        return prediction_service_pb2.ListPipelinesResponse(
+            pipelines=sorted(summaries, key=lambda summary: summary.name)
+        )
+
+    async def GetPipeline(
+        self,
+        request: prediction_service_pb2.GetPipelineRequest,
+        context: Context,
+    ) -> prediction_service_pb2.GetPipelineResponse:
+        """Describes one pipeline. Raises NotFound."""
+        chain = self._predictor.registry.find(request.pipeline, request.pipeline_version)
+        return prediction_service_pb2.GetPipelineResponse(
+            pipeline=describe_pipeline(chain.pipeline)
+        )
+
+
+def trace_headers(context: Context) -> dict[str, str]:
+    """Returns the W3C trace headers of a call."""
+    return {
+        key: value
+        for key, value in context.invocation_metadata() or ()
+        if key in _TRACE_HEADERS and isinstance(value, str)
+    }

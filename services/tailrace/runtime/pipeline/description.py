@@ -1,0 +1,145 @@
+"""A compiled pipeline described as a message, for callers and for `tailrace pipelines show`."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+
+from tailrace.runtime.columns import DType
+from tailrace.runtime.pipeline.ingest_steps import StepBase
+from tailrace.runtime.pipeline.model_section import ModelSection, WeightedVersions
+from tailrace.runtime.pipeline.plan import Pipeline, ViewPlan
+from tailrace.runtime.pipeline.request_schema import FieldBase, TensorField
+from tailrace.runtime.wire import dtype_number
+from tailrace.v1 import pipeline_pb2, tensor_pb2
+
+MAX_PARAMETER = 200
+_COLUMN_PARAMETERS = {"step", "input", "output", "inputs", "outputs"}
+
+
+def describe_pipeline(pipeline: Pipeline) -> pipeline_pb2.PipelineDescription:
+    """Returns what a pipeline takes, does and returns."""
+    spec = pipeline.spec
+    return pipeline_pb2.PipelineDescription(
+        name=pipeline.name,
+        version=pipeline.version,
+        description=spec.description,
+        owner=spec.owner,
+        request_fields=[_field(name, field) for name, field in spec.request.fields.items()],
+        ingest_steps=[_step(step) for step in spec.ingest.steps],
+        views=[_view(plan) for plan in pipeline.views],
+        features_on_failure=spec.features.on_failure,
+        features_beside_ingest=pipeline.features_beside_ingest,
+        model=_model(spec.model),
+        postprocess_steps=[_step(step) for step in spec.postprocess.steps],
+        outputs=[
+            pipeline_pb2.OutputDescription(
+                name=output.name,
+                description=output.description,
+                unit=output.unit,
+                dtype=dtype_number(output.dtype),
+            )
+            for output in pipeline.outputs
+        ],
+        default_deadline_ms=spec.deadline.default_ms,
+        maximum_deadline_ms=spec.deadline.maximum_ms,
+    )
+
+
+def _field(name: str, field: FieldBase) -> pipeline_pb2.RequestField:
+    message = pipeline_pb2.RequestField(
+        name=name,
+        type=getattr(field, "type", ""),
+        required=field.required,
+        description=field.description,
+        unit=field.unit,
+        allowed_values=[_value(value) for value in getattr(field, "allowed", None) or ()],
+        max_length=getattr(field, "max_length", 0),
+    )
+    for target, source in (
+        (message.default_value, "default"),
+        (message.minimum, "minimum"),
+        (message.maximum, "maximum"),
+    ):
+        value = getattr(field, source, None)
+        if value is not None:
+            target.CopyFrom(_value(value))
+    if isinstance(field, TensorField):
+        message.dtype = dtype_number(field.dtype)
+        message.shape.extend(field.shape)
+    return message
+
+
+def _value(value: str | bool | int | float | datetime) -> tensor_pb2.Value:
+    if isinstance(value, str):
+        return tensor_pb2.Value(string_value=value)
+    if isinstance(value, bool):
+        return tensor_pb2.Value(bool_value=value)
+    if isinstance(value, int):
+        return tensor_pb2.Value(int64_value=value)
+    if isinstance(value, float):
+        return tensor_pb2.Value(double_value=value)
+    message = tensor_pb2.Value()
+    message.timestamp_value.FromDatetime(value)
+    return message
+
+
+def _columns(columns: list[tuple[str, DType]]) -> list[pipeline_pb2.ColumnDescription]:
+    return [
+        pipeline_pb2.ColumnDescription(name=name, dtype=dtype_number(dtype))
+        for name, dtype in columns
+    ]
+
+
+def _step(step: StepBase) -> pipeline_pb2.StepDescription:
+    content = step.model_dump(mode="json", exclude=_COLUMN_PARAMETERS, exclude_none=True)
+    return pipeline_pb2.StepDescription(
+        step=getattr(step, "step", ""),
+        inputs=step.input_columns(),
+        outputs=_columns(step.output_columns()),
+        parameters={
+            name: json.dumps(value, ensure_ascii=False)[:MAX_PARAMETER]
+            for name, value in content.items()
+        },
+    )
+
+
+def _view(plan: ViewPlan) -> pipeline_pb2.ViewDescription:
+    view = plan.view
+    return pipeline_pb2.ViewDescription(
+        name=view.view,
+        description=view.description,
+        entity=view.entity,
+        keys=[
+            pipeline_pb2.ViewKeyDescription(name=key.key.name, source=f"{key.origin}.{key.name}")
+            for key in plan.keys
+        ],
+        columns=_columns(view.columns()),
+        max_age_ms=(view.max_age or timedelta()) // timedelta(milliseconds=1),
+        on_missing=view.on_missing,
+        on_stale=view.on_stale,
+    )
+
+
+def _model(model: ModelSection) -> pipeline_pb2.ModelDescription:
+    version = model.version
+    if isinstance(version, WeightedVersions):
+        version = ", ".join(f"{number}: {weight:g}" for number, weight in version.weights.items())
+    return pipeline_pb2.ModelDescription(
+        name=model.name,
+        version=version,
+        inputs=[
+            pipeline_pb2.ModelTensorDescription(
+                name=tensor.name,
+                dtype=dtype_number(tensor.dtype),
+                columns=tensor.source_columns(),
+            )
+            for tensor in model.inputs
+        ],
+        outputs=[
+            pipeline_pb2.ModelTensorDescription(
+                name=tensor.name, dtype=dtype_number(tensor.dtype), shape=tensor.shape
+            )
+            for tensor in model.outputs
+        ],
+    )
