@@ -1,0 +1,54 @@
+import time
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tailrace.gateway.ledger import LedgerBook
+from tailrace.v1 import batch_pb2, ledger_pb2
+
+
+def _spend(book, hop, start_ns, end_ns, group, queue_ns=0, work_ns=0):
+    spending = book.open(hop, start_ns, group)
+    spending.end_ns, spending.queue_ns, spending.work_ns = end_ns, queue_ns, work_ns
+    return spending
+
+
+def test_of_hops_beside_each_other_the_last_to_end_is_critical():
+    book = LedgerBook()
+    _spend(book, "ingest", 100, 300, group=0)
+    _spend(book, "features", 100, 500, group=0)
+    _spend(book, "inference", 520, 900, group=2)
+    entries, critical_ns = book.entries(received_ns=90)
+    assert [entry.critical for entry in entries] == [False, True, True]
+    assert [entry.start_ns for entry in entries] == [10, 10, 430]
+    assert critical_ns == 400 + 380
+
+
+def test_the_parts_of_a_hop_make_up_its_duration():
+    book = LedgerBook()
+    _spend(book, "ingest", 0, 100, group=0, queue_ns=10, work_ns=60)
+    (entry,), _ = book.entries(received_ns=0)
+    assert (entry.queue_ns, entry.network_ns, entry.work_ns) == (10, 30, 60)
+
+
+@given(
+    queue_ns=st.integers(0, 10**12), work_ns=st.integers(0, 10**12), duration=st.integers(0, 10**9)
+)
+def test_no_claim_of_a_service_makes_a_part_negative(queue_ns, work_ns, duration):
+    book = LedgerBook()
+    _spend(book, "ingest", 0, duration, group=0, queue_ns=queue_ns, work_ns=work_ns)
+    (entry,), _ = book.entries(received_ns=0)
+    parts = (entry.queue_ns, entry.network_ns, entry.work_ns)
+    assert min(parts) >= 0
+    assert sum(parts) == entry.duration_ns == duration
+
+
+def test_finishing_takes_the_time_and_what_the_service_said():
+    book = LedgerBook()
+    before_ns = time.monotonic_ns()
+    spending = book.open("postprocess", before_ns, group=3)
+    spending.finish(0, batch_pb2.HopTiming(queue_ns=1, work_ns=2))
+    assert spending.end_ns >= before_ns
+    (entry,), _ = book.entries(received_ns=before_ns)
+    assert entry.hop == ledger_pb2.HOP_POSTPROCESS
+    assert (entry.queue_ns, entry.work_ns) == (1, 2)
