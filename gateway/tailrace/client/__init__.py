@@ -1,1 +1,74 @@
-"""The Python client of the gateway."""
+"""The Python client of the gateway: predictions from a running mesh.
+
+    from datetime import UTC, datetime
+    from tailrace.client import Client
+
+    with Client("127.0.0.1:50050") as client:
+        prediction = client.predict(
+            "flight-delay",
+            {
+                "carrier": "UA", "tailnum": "N14228", "origin": "EWR", "dest": "IAH",
+                "scheduled_departure": datetime(2013, 9, 1, 9, 15, tzinfo=UTC),
+                "scheduled_arrival": datetime(2013, 9, 1, 12, 29, tzinfo=UTC),
+                "distance": 1400.0,
+            },
+            timeout=0.5,
+        )
+    print(prediction.values, prediction.quality, prediction.ledger.total_ms)
+
+`AsyncClient` is the same on asyncio: `async with`, and `await client.predict(...)`.
+
+A deadline is always set: `timeout` of the call, else that of the client, else five seconds.
+What goes wrong is raised as a `PredictionError`, with a subclass per kind of trouble. The client
+needs gRPC and protobuf only; numpy arrays may be passed where numpy is installed.
+"""
+
+from __future__ import annotations
+
+from tailrace.client.async_client import AsyncClient
+from tailrace.client.errors import (
+    AccessDenied,
+    DeadlineExceeded,
+    FailedPrecondition,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+    PredictionError,
+    ServerFault,
+    Unavailable,
+)
+from tailrace.client.ledger import Ledger, LedgerEntry
+from tailrace.client.pipelines import PipelineSummary
+from tailrace.client.prediction import Prediction, Quality, QualityReason
+from tailrace.client.request import DEFAULT_TIMEOUT_S, Priority
+from tailrace.client.sync_client import Client
+from tailrace.client.tensor import Tensor
+from tailrace.client.transport import Tls
+from tailrace.client.values import Fields, InputValue, PythonValue
+
+__all__ = [
+    "DEFAULT_TIMEOUT_S",
+    "AccessDenied",
+    "AsyncClient",
+    "Client",
+    "DeadlineExceeded",
+    "FailedPrecondition",
+    "Fields",
+    "InputValue",
+    "InvalidRequest",
+    "Ledger",
+    "LedgerEntry",
+    "NotFound",
+    "Overloaded",
+    "PipelineSummary",
+    "Prediction",
+    "PredictionError",
+    "Priority",
+    "PythonValue",
+    "Quality",
+    "QualityReason",
+    "ServerFault",
+    "Tensor",
+    "Tls",
+    "Unavailable",
+]

@@ -1,0 +1,140 @@
+"""Where the time of one prediction went, hop by hop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import grpc
+
+from tailrace.v1 import ledger_pb2
+
+_NS_PER_MS = 1_000_000
+_HOPS: dict[int, str] = {
+    number: name.removeprefix("HOP_").lower() for name, number in ledger_pb2.Hop.items()
+}
+_PLACEMENTS: dict[int, str] = {
+    number: name.removeprefix("PLACEMENT_").lower() for name, number in ledger_pb2.Placement.items()
+}
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """What one hop spent. duration = queue + network + work.
+
+    Attributes:
+        hop: `ingest`, `features`, `inference` or `postprocess`.
+        start_ms: when the gateway turned to the hop, in milliseconds after receipt.
+        duration_ms: until it had the hop's answer, all attempts included.
+        queue_ms: waiting inside the service.
+        network_ms: everything outside the service's handler, earlier attempts included.
+        work_ms: working inside the service.
+        attempts: calls made; 0 where the hop was refused before it was called.
+        budget_ms: time granted to the hop.
+        placement: `remote` or `local`.
+        critical: whether the hop lies on the critical path.
+        code: gRPC status of the hop call.
+    """
+
+    hop: str
+    start_ms: float
+    duration_ms: float
+    queue_ms: float
+    network_ms: float
+    work_ms: float
+    attempts: int
+    budget_ms: float
+    placement: str
+    critical: bool
+    code: grpc.StatusCode
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Where the time of one prediction went.
+
+    The durations of the critical entries and `unattributed_ms` make up `total_ms`.
+
+    Attributes:
+        entries: one per hop turned to, in order of start.
+        total_ms: from receipt by the gateway until the reply was ready.
+        unattributed_ms: the gateway's own share of that.
+        deadline_ms: time granted to the request on receipt.
+    """
+
+    entries: tuple[LedgerEntry, ...]
+    total_ms: float
+    unattributed_ms: float
+    deadline_ms: float
+
+    @classmethod
+    def of_message(cls, message: ledger_pb2.Ledger) -> Ledger:
+        """Returns the ledger that a server sent."""
+        return cls(
+            entries=tuple(_entry(entry) for entry in message.entries),
+            total_ms=message.total_ns / _NS_PER_MS,
+            unattributed_ms=message.unattributed_ns / _NS_PER_MS,
+            deadline_ms=message.deadline_ns / _NS_PER_MS,
+        )
+
+    def to_message(self) -> ledger_pb2.Ledger:
+        """Returns the ledger as the message that it came as."""
+        return ledger_pb2.Ledger(
+            entries=[_message(entry) for entry in self.entries],
+            total_ns=_ns(self.total_ms),
+            unattributed_ns=_ns(self.unattributed_ms),
+            deadline_ns=_ns(self.deadline_ms),
+        )
+
+    def entry(self, hop: str) -> LedgerEntry:
+        """Returns what a hop spent. Raises KeyError if the gateway did not turn to it."""
+        for entry in self.entries:
+            if entry.hop == hop:
+                return entry
+        raise KeyError(hop)
+
+
+def hop_name(number: int) -> str:
+    """Returns the name of a hop; of one that this version does not know, its number."""
+    return _HOPS.get(number, f"hop_{number}")
+
+
+def _ns(milliseconds: float) -> int:
+    # Exact for the quotient of any whole number of nanoseconds up to a month.
+    return round(milliseconds * _NS_PER_MS)
+
+
+def _message(entry: LedgerEntry) -> ledger_pb2.LedgerEntry:
+    return ledger_pb2.LedgerEntry(
+        hop=_number(_HOPS, entry.hop),  # type: ignore[arg-type]  # the numbers of the protocol
+        start_ns=_ns(entry.start_ms),
+        duration_ns=_ns(entry.duration_ms),
+        queue_ns=_ns(entry.queue_ms),
+        network_ns=_ns(entry.network_ms),
+        work_ns=_ns(entry.work_ms),
+        attempts=entry.attempts,
+        budget_ns=_ns(entry.budget_ms),
+        placement=_number(_PLACEMENTS, entry.placement),  # type: ignore[arg-type]  # likewise
+        critical=entry.critical,
+        code=entry.code.value[0],
+    )
+
+
+def _number(names: dict[int, str], name: str) -> int:
+    return next((number for number, known in names.items() if known == name), 0)
+
+
+def _entry(message: ledger_pb2.LedgerEntry) -> LedgerEntry:
+    return LedgerEntry(
+        hop=hop_name(message.hop),
+        start_ms=message.start_ns / _NS_PER_MS,
+        duration_ms=message.duration_ns / _NS_PER_MS,
+        queue_ms=message.queue_ns / _NS_PER_MS,
+        network_ms=message.network_ns / _NS_PER_MS,
+        work_ms=message.work_ns / _NS_PER_MS,
+        attempts=message.attempts,
+        budget_ms=message.budget_ns / _NS_PER_MS,
+        placement=_PLACEMENTS.get(message.placement, f"placement_{message.placement}"),
+        critical=message.critical,
+        code=_CODES.get(message.code, grpc.StatusCode.UNKNOWN),
+    )

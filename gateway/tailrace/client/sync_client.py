@@ -1,0 +1,218 @@
+"""The client for programs without asyncio."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Any, TypeVar
+
+import grpc
+
+from tailrace.client.errors import PredictionError, error_of_call
+from tailrace.client.pipelines import PipelineSummary
+from tailrace.client.prediction import Prediction
+from tailrace.client.request import (
+    DEFAULT_TIMEOUT_S,
+    BatchCall,
+    Priority,
+    checked_timeout,
+    default_timeout,
+    new_request_id,
+    predict_request,
+)
+from tailrace.client.transport import DEFAULT_MAX_MESSAGE_BYTES, Tls, Transport
+from tailrace.client.values import Fields
+from tailrace.v1 import prediction_service_pb2 as messages
+from tailrace.v1.pipeline_pb2 import PipelineDescription
+from tailrace.v1.prediction_service_pb2_grpc import PredictionServiceStub
+
+Response = TypeVar("Response")
+
+
+class Client:
+    """Asks a gateway for predictions; any number of threads may share one.
+
+    Connections are opened by the first call. No call is repeated: the gateway does that where
+    it is safe.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        timeout: float = DEFAULT_TIMEOUT_S,
+        tls: Tls | None = None,
+        connections: int = 1,
+        metadata: Sequence[tuple[str, str]] = (),
+        max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+    ) -> None:
+        """Keeps the settings; nothing is opened yet.
+
+        Args:
+            target: gRPC target of the gateway, such as `127.0.0.1:50050`.
+            timeout: deadline of calls that name none, in seconds.
+            tls: credentials; without them the connection is plaintext.
+            connections: how many connections to open and to use in turn.
+            metadata: gRPC metadata to send with every call.
+            max_message_bytes: largest message sent or received.
+
+        Raises:
+            ValueError: an empty target, no connections, or a timeout that is no finite time
+                above zero.
+        """
+        self._transport = Transport(target, tls, connections, max_message_bytes)
+        self._timeout = default_timeout(timeout)
+        self._metadata = tuple(metadata)
+        self._lock = threading.Lock()
+        self._channels: list[grpc.Channel] = []
+        self._stubs: list[PredictionServiceStub] = []
+        self._calls = itertools.count()
+        self._closed = False
+
+    def predict(
+        self,
+        pipeline: str,
+        fields: Fields,
+        *,
+        timeout: float | None = None,
+        pipeline_version: str = "",
+        request_id: str = "",
+        priority: Priority = Priority.NORMAL,
+        tenant: str = "",
+    ) -> Prediction:
+        """Returns one prediction.
+
+        Args:
+            pipeline: name of the pipeline.
+            fields: the request by field name; see `tailrace.client.values.to_value`.
+            timeout: deadline in seconds; None means the client's. The gateway shortens it to
+                the pipeline's maximum.
+            pipeline_version: version to use; empty means the current one.
+            request_id: id for logs and traces; empty means a fresh one.
+            priority: how important the request is when not all can be served.
+            tenant: whom the request is made for.
+
+        Raises:
+            PredictionError: there is none; the subclass says what kind of trouble it is.
+        """
+        request_id = request_id or new_request_id()
+        request = predict_request(
+            pipeline,
+            fields,
+            pipeline_version=pipeline_version,
+            request_id=request_id,
+            priority=priority,
+            tenant=tenant,
+        )
+        response = self._call(self._stub().Predict, request, timeout, request_id)
+        return Prediction.of_message(response)
+
+    def predict_batch(
+        self,
+        pipeline: str,
+        rows: Iterable[Fields],
+        *,
+        timeout: float | None = None,
+        pipeline_version: str = "",
+        request_ids: Sequence[str] | None = None,
+        priority: Priority = Priority.NORMAL,
+        tenant: str = "",
+    ) -> list[Prediction | PredictionError]:
+        """Returns one outcome per row, in order: the prediction, or why there is none.
+
+        All rows travel in one call, so they have to fit into one message and into the
+        gateway's limit of rows.
+
+        Args:
+            pipeline: name of the pipeline.
+            rows: the requests by field name.
+            timeout: deadline of the whole call in seconds; None means the client's.
+            pipeline_version: version to use; empty means the current one.
+            request_ids: one id per row; None means fresh ones.
+            priority: how important the requests are when not all can be served.
+            tenant: whom the requests are made for.
+
+        Raises:
+            PredictionError: the call as a whole failed.
+            ValueError: not as many request ids as rows.
+        """
+        batch = BatchCall(
+            pipeline,
+            rows,
+            pipeline_version=pipeline_version,
+            request_ids=request_ids,
+            priority=priority,
+            tenant=tenant,
+        )
+        response = messages.PredictBatchResponse()
+        if batch.message.requests:
+            response = self._call(self._stub().PredictBatch, batch.message, timeout)
+        return batch.results(response)
+
+    def list_pipelines(self, *, timeout: float | None = None) -> list[PipelineSummary]:
+        """Returns the pipelines being served, by name. Raises PredictionError."""
+        request = messages.ListPipelinesRequest()
+        response = self._call(self._stub().ListPipelines, request, timeout)
+        return [PipelineSummary.of_message(summary) for summary in response.pipelines]
+
+    def describe_pipeline(
+        self, pipeline: str, *, pipeline_version: str = "", timeout: float | None = None
+    ) -> PipelineDescription:
+        """Returns what a pipeline takes, does and returns; see `tailrace/v1/pipeline.proto`.
+
+        Raises:
+            PredictionError: it cannot be described; `NotFound` if there is no such pipeline.
+        """
+        request = messages.GetPipelineRequest(pipeline=pipeline, pipeline_version=pipeline_version)
+        response = self._call(self._stub().GetPipeline, request, timeout)
+        return response.pipeline
+
+    def close(self) -> None:
+        """Closes the connections; calls in flight are cancelled. Closing twice does nothing."""
+        with self._lock:
+            self._closed = True
+            channels, self._channels, self._stubs = self._channels, [], []
+        for channel in channels:
+            channel.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _stub(self) -> PredictionServiceStub:
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("this client is closed")
+            if not self._stubs:
+                self._channels = [self._open() for _ in range(self._transport.connections)]
+                self._stubs = [PredictionServiceStub(channel) for channel in self._channels]
+            return self._stubs[next(self._calls) % len(self._stubs)]
+
+    def _open(self) -> grpc.Channel:
+        credentials = self._transport.credentials()
+        options = self._transport.options()
+        if credentials is None:
+            return grpc.insecure_channel(self._transport.target, options)
+        return grpc.secure_channel(self._transport.target, credentials, options)
+
+    def _call(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[Any, Response],
+        request: Any,
+        timeout: float | None,
+        request_id: str = "",
+    ) -> Response:
+        timeout = self._timeout if timeout is None else checked_timeout(timeout)
+        try:
+            return method(request, timeout=timeout, metadata=self._metadata)
+        except grpc.RpcError as error:
+            raise error_of_call(error, request_id) from error
