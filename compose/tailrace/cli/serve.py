@@ -12,8 +12,8 @@ import uvloop
 from tailrace.runtime.config import (
     FeaturesSettings,
     GatewaySettings,
-    IngestSettings,
     InferenceSettings,
+    IngestSettings,
     PostprocessSettings,
     ServerSettings,
     SettingsError,

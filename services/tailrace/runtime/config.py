@@ -166,6 +166,23 @@ class GatewaySettings(ServerSettings):
     """Most fields of one request."""
 
 
+class LauncherSettings(TransportSettings):
+    """The launcher of a whole mesh on one machine, and what asks for its state."""
+
+    state_dir: Path = Path(".tailrace")
+    """Folder for state files, logs and caches."""
+    redis_server_path: Path | None = None
+    """The `redis-server` to run; by default the one on PATH, else the one inside a wheel."""
+    triton_server_path: Path | None = None
+    """The `tritonserver` to run; by default the one on PATH, else the one inside a wheel."""
+    inference_backend: Literal["triton", "onnxruntime"] = "triton"
+    """What runs the models."""
+    ports: dict[str, int] = Field(default_factory=dict)
+    """gRPC port by process name, as JSON; 0 or none lets the system choose."""
+    metrics_ports: dict[str, int] = Field(default_factory=dict)
+    """Prometheus port by process name, as JSON; 0 or none lets the system choose."""
+
+
 Settings = TypeVar("Settings", bound=ProcessSettings)
 
 

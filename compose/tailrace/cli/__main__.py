@@ -1,0 +1,6 @@
+"""`python -m tailrace.cli`: the command `tailrace`."""
+
+from tailrace.cli.main import main
+
+if __name__ == "__main__":
+    main()

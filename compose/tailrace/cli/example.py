@@ -1,0 +1,167 @@
+"""What an example's `example.yaml` says: a pipeline that can be tried at once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tailrace.cli.local.errors import LaunchError
+from tailrace.runtime.pipeline.load import SpecError, read_yaml
+
+MANIFEST = "example.yaml"
+_LOCK_FILE = "requirements.lock"
+_DIGEST_LENGTH = 16
+
+
+class ExampleInvalid(LaunchError):
+    """A folder is no example, or its manifest cannot be used.
+
+    Attributes:
+        path: the manifest.
+        problems: everything that is wrong with it.
+    """
+
+    def __init__(self, path: Path, problems: list[str]) -> None:
+        self.path = path
+        self.problems = problems
+        super().__init__("\n".join(f"{path}: {problem}" for problem in problems))
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PrepareSection(_Section):
+    """How to make what the pipeline is served from.
+
+    Attributes:
+        command: program and arguments; `{python}` is this Python, `{out}` the folder to make.
+        inputs: files and folders, relative to the manifest, that the result depends on.
+    """
+
+    command: list[str] = Field(min_length=1)
+    inputs: list[str] = Field(min_length=1)
+
+
+class TritonSection(_Section):
+    """The models; paths are relative to the prepared folder.
+
+    Attributes:
+        repository: the model repository.
+        config_name: which of each model's `configs/` to use.
+        models: the models to load.
+    """
+
+    repository: Path
+    config_name: str = ""
+    models: list[str] = Field(min_length=1)
+
+
+class HeldOutSection(_Section):
+    """Rows with known outcomes.
+
+    Attributes:
+        file: a Parquet file, relative to the prepared folder, with a column per request field.
+        pipeline: the pipeline to ask.
+        label: the boolean column with the outcome.
+        score: the output of the pipeline that ranks the rows.
+    """
+
+    file: Path
+    pipeline: str
+    label: str
+    score: str
+
+
+class Manifest(_Section):
+    """The content of `example.yaml`.
+
+    Attributes:
+        example: name of the example.
+        pipelines: folder of pipeline files, relative to the manifest.
+        prepare: how to make what the pipelines are served from.
+        static_views: file to load into each static view, relative to the prepared folder.
+        triton: the models.
+        held_out: rows to try the mesh with.
+    """
+
+    example: str = Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")
+    pipelines: Path
+    prepare: PrepareSection
+    static_views: dict[str, Path] = Field(default_factory=dict)
+    triton: TritonSection
+    held_out: HeldOutSection
+
+
+@dataclass(frozen=True)
+class Example:
+    """An example in its folder.
+
+    Attributes:
+        folder: the folder, absolute.
+        manifest: what its manifest says.
+    """
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def pipelines_dir(self) -> Path:
+        """The folder of its pipeline files."""
+        return self.folder / self.manifest.pipelines
+
+    def digest(self) -> str:
+        """Returns what changes when the prepared folder would come out differently.
+
+        It covers the manifest, the content of the inputs it names, and the lock file of the
+        project that the example belongs to, if there is one.
+        """
+        digest = hashlib.sha256()
+        for file in [self.folder / MANIFEST, *self._inputs(), *self._lock_file()]:
+            name = file.relative_to(self.folder) if file.is_relative_to(self.folder) else file.name
+            content = hashlib.sha256(file.read_bytes()).hexdigest()
+            digest.update(f"{name}\0{content}\n".encode())
+        return digest.hexdigest()[:_DIGEST_LENGTH]
+
+    def _inputs(self) -> Iterator[Path]:
+        for name in sorted(self.manifest.prepare.inputs):
+            path = self.folder / name
+            if path.is_file():
+                yield path
+            elif path.is_dir():
+                files = (file for file in path.rglob("*") if file.is_file())
+                yield from sorted(file for file in files if "__pycache__" not in file.parts)
+            else:
+                raise ExampleInvalid(
+                    self.folder / MANIFEST, [f"prepare.inputs: there is no {name!r} beside it"]
+                )
+
+    def _lock_file(self) -> list[Path]:
+        for folder in self.folder.parents:
+            if (folder / _LOCK_FILE).is_file():
+                return [folder / _LOCK_FILE]
+        return []
+
+
+def load_example(folder: Path) -> Example:
+    """Returns the example in a folder.
+
+    Raises:
+        ExampleInvalid: if there is none, or its manifest cannot be used.
+    """
+    path = folder.absolute() / MANIFEST
+    try:
+        manifest = Manifest.model_validate(read_yaml(path).content)
+    except SpecError as error:
+        raise ExampleInvalid(path, [str(problem) for problem in error.problems]) from error
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(str(part) for part in problem['loc']) or '(top)'}: {problem['msg']}"
+            for problem in error.errors()
+        ]
+        raise ExampleInvalid(path, problems) from error
+    return Example(path.parent, manifest)

@@ -1,0 +1,170 @@
+"""The command `tailrace`.
+
+Every command imports what it needs when it is called: `serve` starts many processes at once,
+and none of them has to wait for what only another command needs.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tailrace.cli.local.errors import LaunchError
+
+# Where a gateway listens unless it is told otherwise.
+GATEWAY_PORT = 50050
+
+app = typer.Typer(
+    name="tailrace",
+    help="Machine-learning predictions through a mesh of small services with one deadline.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class Service(enum.StrEnum):
+    """The processes of a mesh."""
+
+    INGEST = "ingest"
+    FEATURES = "features"
+    INFERENCE = "inference"
+    POSTPROCESS = "postprocess"
+    GATEWAY = "gateway"
+
+
+class InferenceBackend(enum.StrEnum):
+    """What runs the models."""
+
+    TRITON = "triton"
+    ONNXRUNTIME = "onnxruntime"
+
+
+StateDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder for state files, logs and caches; .tailrace by default."),
+]
+
+
+@app.command()
+def serve(service: Annotated[Service, typer.Argument(help="Which process to run.")]) -> None:
+    """Run one process of a mesh, with its settings from the environment."""
+    from tailrace.cli.serve import serve as serve_service
+
+    raise typer.Exit(serve_service(service))
+
+
+@app.command()
+def up(
+    example_dir: Annotated[Path, typer.Argument(help="Folder with an example.yaml.")],
+    once: Annotated[bool, typer.Option("--once", help="Try the mesh, report, and stop.")] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="File to write the summary to, as JSON.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the mesh, where several run side by side.")
+    ] = None,
+    predictions: Annotated[
+        int, typer.Option(min=1, help="How many held-out rows to predict.")
+    ] = 2000,
+    inference_backend: Annotated[
+        InferenceBackend | None, typer.Option(help="What runs the models.")
+    ] = None,
+    port: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Port of the gateway, or of another process as NAME=PORT (ingest, features, "
+            "inference, postprocess, redis, triton); 0 for a free one. Repeatable. By default "
+            f"{GATEWAY_PORT} for the gateway (0 with --once), a Unix socket for Redis, and "
+            "free ports for all others."
+        ),
+    ] = None,
+    metrics_port: Annotated[
+        list[str] | None,
+        typer.Option(help="Likewise for metrics; free ports by default. Redis has none."),
+    ] = None,
+    redis_server: Annotated[
+        Path | None, typer.Option(help="redis-server to run; PATH's or the wheel's by default.")
+    ] = None,
+    triton_server: Annotated[
+        Path | None, typer.Option(help="tritonserver to run; PATH's or the wheel's by default.")
+    ] = None,
+    state_dir: StateDir = None,
+) -> None:
+    """Run a whole mesh on this machine, try it with real rows, and keep it up until Ctrl-C."""
+    import uvloop
+    from rich.console import Console
+
+    from tailrace.cli.port_options import parse_ports
+    from tailrace.cli.up import UpOptions, default_name, mesh_options, run_up
+    from tailrace.runtime.config import LauncherSettings, load_settings
+
+    settings = load_settings(
+        LauncherSettings,
+        **_given(
+            inference_backend=inference_backend,
+            redis_server_path=redis_server,
+            triton_server_path=triton_server,
+            state_dir=state_dir,
+        ),
+    )
+    ports = {"gateway": 0 if once else GATEWAY_PORT, **settings.ports, **parse_ports(port or [])}
+    metrics_ports = {**settings.metrics_ports, **parse_ports(metrics_port or [])}
+    options = UpOptions(
+        example_dir=example_dir,
+        name=name or default_name(once),
+        state_dir=settings.state_dir,
+        once=once,
+        json_file=json_file,
+        predictions=predictions,
+        mesh=mesh_options(settings, ports, metrics_ports),
+    )
+    raise typer.Exit(uvloop.run(run_up(options, Console())))
+
+
+@app.command()
+def status(
+    name: Annotated[
+        str | None, typer.Option(help="Name of the mesh; may be left out where one is up.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    state_dir: StateDir = None,
+) -> None:
+    """Show whether the processes of a mesh can serve; the exit status is 1 if one cannot."""
+    import asyncio
+
+    from rich.console import Console
+
+    from tailrace.cli.local.state import read_state
+    from tailrace.cli.mesh_folder import find_mesh
+    from tailrace.cli.status import ask_mesh, print_status, status_summary
+    from tailrace.runtime.config import LauncherSettings, load_settings
+
+    settings = load_settings(LauncherSettings, **_given(state_dir=state_dir))
+    state = read_state(find_mesh(settings.state_dir, name).state_path)
+    statuses = asyncio.run(ask_mesh(state, settings))
+    if as_json:
+        print(json.dumps(status_summary(state, statuses), indent=2))
+    else:
+        print_status(Console(), state, statuses)
+    raise typer.Exit(0 if all(status.serving for status in statuses) else 1)
+
+
+def main() -> None:
+    """Runs the command line; what it cannot do, it says in a line and by its exit status."""
+    from tailrace.runtime.config import SettingsError
+
+    try:
+        app()
+    except (LaunchError, SettingsError) as error:
+        print(f"tailrace: error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}

@@ -1,0 +1,142 @@
+"""The folder of one mesh on this machine: state file, logs, ready files, and who owns it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from tailrace.cli.local.errors import LaunchError
+from tailrace.cli.local.state import MeshState, StateInvalid, StateMissing, read_state
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_STATE_FILE, _LOCK_FILE = "state.json", "lock"
+
+
+class MeshNameInvalid(LaunchError):
+    """A name that no mesh can have."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name!r} cannot be the name of a mesh: 1 to 40 letters, digits, '-' and '_' can"
+        )
+
+
+class MeshAlreadyUp(LaunchError):
+    """A mesh of that name is up, or on its way up or down.
+
+    Attributes:
+        name: the name.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(
+            f"a mesh named {name!r} is already up here; stop it with Ctrl-C where it runs, "
+            "or start another one beside it: tailrace up --name OTHER --port 0"
+        )
+
+
+class MeshFolder:
+    """Where a mesh keeps what others may want to read, under `STATE_DIR/meshes/NAME`.
+
+    Attributes:
+        name: name of the mesh.
+        path: the folder; exists while the mesh is up.
+    """
+
+    def __init__(self, state_dir: Path, name: str) -> None:
+        """Names the folder; `claimed` makes it.
+
+        Raises:
+            MeshNameInvalid: if no mesh can be called `name`.
+        """
+        if not _NAME.fullmatch(name):
+            raise MeshNameInvalid(name)
+        self.name = name
+        self.path = (state_dir / "meshes" / name).absolute()
+
+    @property
+    def state_path(self) -> Path:
+        """The state file."""
+        return self.path / _STATE_FILE
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Owns the folder inside the block, and leaves nothing but logs of a failure.
+
+        What a launcher that was killed has left behind is cleared away first. The claim is a
+        lock of the kernel's, so it ends with this process, however that ends.
+
+        Raises:
+            MeshAlreadyUp: if another process owns it.
+        """
+        with self._lock():
+            self._clear_leftovers()
+            try:
+                yield
+            except BaseException:
+                for path in (self.state_path, self.path / _LOCK_FILE):
+                    path.unlink(missing_ok=True)
+                raise
+            shutil.rmtree(self.path, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[IO[str]]:
+        lock_path = self.path / _LOCK_FILE
+        while True:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with contextlib.ExitStack() as stack:
+                lock = stack.enter_context(lock_path.open("w"))
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    raise MeshAlreadyUp(self.name) from error
+                # The owner before may have removed the file between the two calls above.
+                with contextlib.suppress(FileNotFoundError):
+                    if os.path.samestat(os.fstat(lock.fileno()), lock_path.stat()):
+                        yield lock
+                        return
+
+    def _clear_leftovers(self) -> None:
+        with contextlib.suppress(StateMissing, StateInvalid):
+            _end_survivors(read_state(self.state_path))
+        for path in self.path.iterdir():
+            if path.name != _LOCK_FILE:
+                path.unlink()
+
+
+def find_mesh(state_dir: Path, name: str | None) -> MeshFolder:
+    """Returns the folder of the mesh called `name`; without a name, of the only one there is.
+
+    Raises:
+        MeshNameInvalid: if no mesh can be called `name`.
+        LaunchError: if no name is given, and there is not exactly one mesh.
+    """
+    if name:
+        return MeshFolder(state_dir, name)
+    up = sorted(path.parent.name for path in state_dir.glob(f"meshes/*/{_STATE_FILE}"))
+    if not up:
+        raise StateMissing(state_dir.absolute() / "meshes" / "*" / _STATE_FILE)
+    if len(up) > 1:
+        raise LaunchError(f"several meshes are up; choose one with --name: {', '.join(up)}")
+    return MeshFolder(state_dir, up[0])
+
+
+def _end_survivors(state: MeshState) -> None:
+    # Only where the kernel does not end children with their parent (see local.lifeline).
+    for process in state.processes:
+        if process.alive:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                psutil.Process(process.pid).kill()
+    scheme, _, path = state.redis.url.partition("?")[0].partition("://")
+    socket_dir = Path(path).parent
+    if scheme == "unix" and socket_dir.name.startswith("tailrace-redis-"):
+        shutil.rmtree(socket_dir, ignore_errors=True)

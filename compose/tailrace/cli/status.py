@@ -1,0 +1,130 @@
+"""`tailrace status`: whether the processes of a mesh can serve, asked of each of them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import grpc.aio
+import redis.asyncio
+from rich.console import Console
+from rich.table import Table
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from tailrace.cli.health import SERVING, ask_health_at
+from tailrace.cli.local.state import MeshState, ProcessState, TritonState
+from tailrace.runtime.config import TransportSettings
+
+_ASK_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True)
+class ProcessStatus:
+    """What one process says of itself.
+
+    Attributes:
+        process: the process.
+        health: `SERVING`, or what else it answers, or why it does not.
+        version: the server's version, as it says itself; empty for the mesh's own.
+    """
+
+    process: ProcessState
+    health: str
+    version: str = ""
+
+    @property
+    def serving(self) -> bool:
+        """True if it can serve."""
+        return self.health == SERVING
+
+
+async def ask_mesh(state: MeshState, transport: TransportSettings) -> list[ProcessStatus]:
+    """Returns what each process of the mesh says of itself, asked all at once."""
+    tritons = {triton.target: triton for triton in state.tritons}
+
+    async def ask(process: ProcessState) -> ProcessStatus:
+        if not process.alive:
+            return ProcessStatus(process, f"GONE (pid {process.pid})")
+        if process.name == "redis":
+            return await _ask_redis(process, state.redis.url)
+        target = f"127.0.0.1:{process.grpc_port}"
+        if target in tritons:
+            return await _ask_triton(process, tritons[target])
+        return ProcessStatus(process, await ask_health_at(target, transport))
+
+    return list(await asyncio.gather(*(ask(process) for process in state.processes)))
+
+
+def print_status(console: Console, state: MeshState, statuses: list[ProcessStatus]) -> None:
+    """Prints one line per process."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("process", "health", "version", "gRPC", "metrics", "pid"):
+        table.add_column(heading, no_wrap=True, overflow="ignore")
+    for status in statuses:
+        process = status.process
+        target = f"127.0.0.1:{process.grpc_port}" if process.grpc_port else ""
+        table.add_row(
+            process.name,
+            f"[green]{status.health}[/]" if status.serving else f"[red]{status.health}[/]",
+            status.version,
+            state.redis.url if process.name == "redis" else target,
+            str(process.metrics_port or ""),
+            str(process.pid),
+        )
+    since = f"{state.started_at:%Y-%m-%d %H:%M:%S} UTC"
+    console.print(f"mesh [bold]{state.mesh}[/], up since {since}", highlight=False)
+    console.print(table, width=None if console.is_terminal else 200, soft_wrap=True)
+
+
+def status_summary(state: MeshState, statuses: list[ProcessStatus]) -> dict[str, Any]:
+    """Returns the same, ready to be written as JSON."""
+    return {
+        "mesh": state.mesh,
+        "serving": all(status.serving for status in statuses),
+        "redis_version": state.redis.version,
+        "triton_version": state.tritons[0].version if state.tritons else None,
+        "pipelines": list(state.pipelines),
+        "processes": {
+            status.process.name: {
+                "health": status.health,
+                "version": status.version or None,
+                "pid": status.process.pid,
+                "grpc_port": status.process.grpc_port,
+                "metrics_port": status.process.metrics_port,
+                "log": str(status.process.log_path),
+            }
+            for status in statuses
+        },
+    }
+
+
+async def _ask_redis(process: ProcessState, url: str) -> ProcessStatus:
+    client = redis.asyncio.Redis.from_url(
+        url, socket_timeout=_ASK_TIMEOUT_S, socket_connect_timeout=_ASK_TIMEOUT_S
+    )
+    try:
+        info = await client.info("server")
+    except redis.RedisError as error:
+        return ProcessStatus(process, type(error).__name__)
+    finally:
+        await client.aclose()
+    return ProcessStatus(process, SERVING, f"Redis {info['redis_version']}")
+
+
+async def _ask_triton(process: ProcessState, triton: TritonState) -> ProcessStatus:
+    async with grpc.aio.insecure_channel(triton.target) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        try:
+            ready = await stub.ServerReady(service_pb2.ServerReadyRequest(), timeout=_ASK_TIMEOUT_S)
+            request = service_pb2.ServerMetadataRequest()
+            metadata = await stub.ServerMetadata(request, timeout=_ASK_TIMEOUT_S)
+            for model in triton.models:
+                model_request = service_pb2.ModelReadyRequest(name=model)
+                reply = await stub.ModelReady(model_request, timeout=_ASK_TIMEOUT_S)
+                if not reply.ready:
+                    return ProcessStatus(process, f"MODEL {model} NOT READY", metadata.version)
+        except grpc.aio.AioRpcError as error:
+            return ProcessStatus(process, error.code().name)
+    health = SERVING if ready.ready else "NOT_SERVING"
+    return ProcessStatus(process, health, f"Triton {metadata.version}")

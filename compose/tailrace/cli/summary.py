@@ -1,0 +1,119 @@
+"""What a run came to: for people on a terminal, for programs as JSON."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import platform
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from tailrace.cli.local.state import MeshState
+from tailrace.cli.preparation import PreparedExample
+from tailrace.cli.trial import Outcome, Trial
+from tailrace.cli.waterfall import render_waterfall
+from tailrace.client import PythonValue
+
+
+def run_summary(
+    state: MeshState, prepared: PreparedExample, trial: Trial, ready_s: float
+) -> dict[str, Any]:
+    """Returns the summary of a run, ready to be written as JSON.
+
+    Args:
+        state: the mesh.
+        prepared: the example.
+        trial: what came of trying it.
+        ready_s: seconds from the start of the command until every process could serve.
+    """
+    return {
+        "mesh": state.mesh,
+        "pipeline": prepared.example.manifest.held_out.pipeline,
+        "pipeline_version": trial.outcomes[0].prediction.pipeline_version,
+        "model": trial.outcomes[0].prediction.model_name,
+        "model_version": trial.outcomes[0].prediction.model_version,
+        "predictions": len(trial.outcomes),
+        "auc": None if math.isnan(trial.auc) else trial.auc,
+        "base_rate": trial.base_rate,
+        "p50_ms": trial.latency_ms(50),
+        "p99_ms": trial.latency_ms(99),
+        "latency_predictions": trial.one_at_a_time,
+        "hop_p50_ms": trial.hop_ms(),
+        "unattributed_share_p50": trial.unattributed_share,
+        "qualities": trial.qualities,
+        "redis_version": state.redis.version,
+        "triton_version": state.tritons[0].version if state.tritons else None,
+        "inference_backend": "triton" if state.tritons else "onnxruntime",
+        "tailrace_version": importlib.metadata.version("tailrace"),
+        "python_version": platform.python_version(),
+        "prepared_now": not prepared.cached,
+        "prepare_s": prepared.seconds,
+        "ready_s": ready_s,
+        "trial_s": trial.seconds,
+        "endpoints": {
+            process.name: {"grpc_port": process.grpc_port, "metrics_port": process.metrics_port}
+            for process in state.processes
+        },
+    }
+
+
+def print_outcomes(console: Console, outcomes: Sequence[Outcome], label: str) -> None:
+    """Prints each outcome: the request, the answer, what really came of it, the waterfall."""
+    for outcome in outcomes:
+        fields = ", ".join(f"{name} {value}" for name, value in outcome.row.fields.items())
+        values = ", ".join(
+            f"{name} [bold]{_readable(value)}[/]"
+            for name, value in outcome.prediction.values.items()
+        )
+        truth = f"in truth {'' if outcome.row.positive else 'not '}{label}"
+        console.print()
+        console.print(f"[dim]{fields}[/]", highlight=False, soft_wrap=True)
+        console.print(
+            f"{values}  ({truth}), {outcome.prediction.quality.name}, "
+            f"{outcome.latency_ms:.1f} ms for the caller",
+            highlight=False,
+            soft_wrap=True,
+        )
+        for reason in outcome.prediction.quality_reasons:
+            console.print(f"  {reason.hop}: {reason.detail}", highlight=False, soft_wrap=True)
+        for line in render_waterfall(outcome.prediction.ledger):
+            console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+
+
+def print_trial(console: Console, trial: Trial) -> None:
+    """Prints how well and how fast the mesh predicts."""
+    qualities = ", ".join(f"{count} {name}" for name, count in trial.qualities.items())
+    lines = [
+        f"{len(trial.outcomes)} predictions in {trial.seconds:.1f} s: {qualities}",
+        f"AUC [bold]{trial.auc:.4f}[/] (base rate {trial.base_rate:.3f})",
+        f"p50 [bold]{trial.latency_ms(50):.2f} ms[/], p99 [bold]{trial.latency_ms(99):.2f} ms[/] "
+        f"for one caller at a time ({trial.one_at_a_time} predictions)",
+        f"unattributed time, median: {trial.unattributed_share:.1%} of a prediction",
+    ]
+    console.print()
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def print_endpoints(console: Console, state: MeshState) -> None:
+    """Prints where everything of the mesh is reached."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("process", "gRPC", "metrics", "pid", "log"):
+        table.add_column(heading, no_wrap=True, overflow="ignore")
+    for process in state.processes:
+        target = f"127.0.0.1:{process.grpc_port}" if process.grpc_port else ""
+        if process.name == "redis":
+            target = state.redis.url
+        port = process.metrics_port
+        metrics = f"http://127.0.0.1:{port}/metrics" if port else ""
+        table.add_row(process.name, target, metrics, str(process.pid), str(process.log_path))
+    console.print()
+    # On no terminal there is no width to keep to, and addresses must not be cut.
+    console.print(table, width=None if console.is_terminal else 240, soft_wrap=True)
+
+
+def _readable(value: PythonValue) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

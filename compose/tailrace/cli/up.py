@@ -1,0 +1,197 @@
+"""`tailrace up`: a whole mesh on this machine, tried with real rows."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from tailrace.cli.example import Example, ExampleInvalid, load_example
+from tailrace.cli.first_done import first_done
+from tailrace.cli.held_out import HeldOutRow, read_held_out, spread
+from tailrace.cli.local.errors import LaunchError
+from tailrace.cli.local.state import write_state
+from tailrace.cli.local_mesh import LocalMesh, MeshOptions
+from tailrace.cli.mesh_folder import MeshFolder
+from tailrace.cli.preparation import PreparedExample, prepare
+from tailrace.cli.progress import Steps
+from tailrace.cli.summary import print_endpoints, print_outcomes, print_trial, run_summary
+from tailrace.cli.trial import try_mesh
+from tailrace.client import AsyncClient
+from tailrace.runtime.config import LauncherSettings
+from tailrace.runtime.pipeline.directory import load_directory
+
+INTERRUPTED = 130
+_SHOWN_OUTCOMES = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpOptions:
+    """What `tailrace up` was asked for.
+
+    Attributes:
+        example_dir: folder with the example's manifest.
+        name: name of the mesh.
+        state_dir: where state files, logs and caches go.
+        once: end after the trial.
+        json_file: where to write the summary.
+        predictions: how many rows to try.
+        mesh: how to run the mesh.
+    """
+
+    example_dir: Path
+    name: str
+    state_dir: Path
+    once: bool
+    json_file: Path | None
+    predictions: int
+    mesh: MeshOptions
+
+
+async def run_up(options: UpOptions, console: Console) -> int:
+    """Brings the mesh up, tries it, and keeps it up until it is told to stop.
+
+    Returns:
+        0 after a good run, 130 if it was interrupted before the mesh was up.
+
+    Raises:
+        LaunchError: if something does not start, does not answer as it should, or ends.
+    """
+    example = load_example(options.example_dir)
+    folder = MeshFolder(options.state_dir, options.name)
+    with folder.claimed():
+        run = _Run(options, example, folder, console)
+        with _signals(run):
+            try:
+                await first_done(run.bring_up(), run.watch(), run.interrupted.wait())
+                if run.is_up and not options.once:
+                    await first_done(run.watch(), run.interrupted.wait())
+            finally:
+                await run.end()
+    return 0 if run.is_up else INTERRUPTED
+
+
+class _Run:
+    """One run of `tailrace up`."""
+
+    def __init__(
+        self, options: UpOptions, example: Example, folder: MeshFolder, console: Console
+    ) -> None:
+        self.interrupted = asyncio.Event()
+        self.is_up = False
+        self._options = options
+        self._example = example
+        self._folder = folder
+        self._console = console
+        self._steps = Steps(console)
+        self._mesh: LocalMesh | None = None
+        self._has_mesh = asyncio.Event()
+
+    async def bring_up(self) -> None:
+        """Returns once the mesh is up and tried."""
+        began = time.monotonic()
+        held_out = self._example.manifest.held_out
+        fields = _request_fields(self._example)
+        async with self._steps.shown():
+            cache_dir = self._options.state_dir.absolute() / "prepared"
+            prepared = await prepare(self._example, cache_dir, self._steps)
+            self._mesh = LocalMesh(self._folder, prepared, self._options.mesh, self._steps)
+            self._has_mesh.set()
+            await self._mesh.start()
+            ready_s = time.monotonic() - began
+            state = self._mesh.state()
+            write_state(self._folder.state_path, state)
+            rows = await asyncio.to_thread(self._read_rows, prepared, fields)
+            with self._steps.step(f"Predicting held-out rows of {held_out.pipeline}") as step:
+                async with AsyncClient(self._mesh.gateway_target) as client:
+                    trial = await try_mesh(client, held_out.pipeline, rows, held_out.score, step)
+        shown = spread(trial.outcomes[: trial.one_at_a_time], _SHOWN_OUTCOMES)
+        print_outcomes(self._console, shown, held_out.label)
+        print_trial(self._console, trial)
+        print_endpoints(self._console, state)
+        if self._options.json_file:
+            summary = run_summary(state, prepared, trial, ready_s)
+            self._options.json_file.write_text(json.dumps(summary, indent=2) + "\n")
+        self.is_up = True
+        if not self._options.once:
+            self._console.print(
+                f"\n[bold]Up[/] after {time.monotonic() - began:.1f} s, gateway at "
+                f"[bold]{self._mesh.gateway_target}[/]. Ctrl-C stops everything.",
+                highlight=False,
+            )
+
+    async def watch(self) -> None:
+        """Raises ProcessExited as soon as a process of the mesh has ended."""
+        await self._has_mesh.wait()
+        assert self._mesh
+        await self._mesh.watch()
+
+    def interrupt(self) -> None:
+        """Ends the run; a second time, at once."""
+        if self.interrupted.is_set() and self._mesh:
+            self._mesh.kill()
+        self.interrupted.set()
+
+    async def end(self) -> None:
+        """Leaves no process behind."""
+        if self._mesh:
+            async with self._steps.shown():
+                await self._mesh.stop()
+
+    def _read_rows(self, prepared: PreparedExample, fields: set[str]) -> Sequence[HeldOutRow]:
+        held_out = prepared.example.manifest.held_out
+        rows = read_held_out(prepared.held_out_file, held_out, fields)
+        return spread(rows, self._options.predictions)
+
+
+def _request_fields(example: Example) -> set[str]:
+    content = load_directory(example.pipelines_dir)
+    if content.errors:
+        raise LaunchError("\n".join(str(error) for error in content.errors.values()))
+    name = example.manifest.held_out.pipeline
+    if name not in content.pipelines:
+        found = ", ".join(content.pipelines) or "none"
+        problem = f"held_out.pipeline: there is no pipeline {name!r} (found: {found})"
+        raise ExampleInvalid(example.folder / "example.yaml", [problem])
+    return set(content.pipelines[name].spec.request.fields)
+
+
+@contextlib.contextmanager
+def _signals(run: _Run) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, run.interrupt)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+def mesh_options(
+    settings: LauncherSettings, ports: Mapping[str, int], metrics_ports: Mapping[str, int]
+) -> MeshOptions:
+    """Returns how to run a mesh, from the settings and the ports by process name."""
+    return MeshOptions(
+        inference_backend=settings.inference_backend,
+        ports=ports,
+        metrics_ports=metrics_ports,
+        redis_server_path=settings.redis_server_path,
+        triton_server_path=settings.triton_server_path,
+        cache_dir=settings.state_dir.absolute() / "cache",
+        transport=settings,
+    )
+
+
+def default_name(once: bool) -> str:
+    """Returns the name of a mesh that was given none: several single runs may go on at once."""
+    return f"once-{os.getpid()}" if once else "default"
