@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import redis
@@ -101,9 +102,7 @@ async def compare(
     return results
 
 
-def read_flights(
-    prepared: PreparedExample, model: FlightModel, client: redis.Redis
-) -> list[Flight]:
+def read_flights(prepared: PreparedExample, model: FlightModel, client: Any) -> list[Flight]:
     """Returns the held-out flights, in both forms."""
     section = prepared.example.manifest.held_out
     names = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -132,7 +132,7 @@ class Mesh:
         await self._channel.close()
 
 
-def check_agreement(scores: dict[str, Sequence[float]], tolerance: float = 1e-5) -> float:
+def check_agreement(scores: Mapping[str, Sequence[float]], tolerance: float = 1e-5) -> float:
     """Returns the largest difference between contenders on the same rows.
 
     Raises:

@@ -61,7 +61,7 @@ def inference_hop(model: FlightModel, triton_target: str) -> Hop:
     """Returns the inference hop: one Triton call per request."""
     stub = service_pb2_grpc.GRPCInferenceServiceStub(grpc.aio.insecure_channel(triton_target))
 
-    async def infer(request: tensor_pb2.Tensor, _: grpc.aio.ServicerContext) -> tensor_pb2.Tensor:
+    async def infer(request: tensor_pb2.Tensor, _: Context) -> tensor_pb2.Tensor:
         call = service_pb2.ModelInferRequest(
             model_name=model.model, raw_input_contents=[request.data]
         )
