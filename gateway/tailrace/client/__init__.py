@@ -4,17 +4,12 @@
     from tailrace.client import Client
 
     with Client("127.0.0.1:50050") as client:
-        prediction = client.predict(
-            "flight-delay",
-            {
-                "carrier": "UA", "tailnum": "N14228", "origin": "EWR", "dest": "IAH",
-                "scheduled_departure": datetime(2013, 9, 1, 9, 15, tzinfo=UTC),
-                "scheduled_arrival": datetime(2013, 9, 1, 12, 29, tzinfo=UTC),
-                "distance": 1400.0,
-            },
-            timeout=0.5,
-        )
-    print(prediction.values, prediction.quality, prediction.ledger.total_ms)
+        prediction = client.predict("flight-delay", {
+            "carrier": "UA", "origin": "EWR", "dest": "IAH", "distance": 1400.0,
+            "scheduled_departure": datetime(2013, 9, 1, 9, 15, tzinfo=UTC),
+            "scheduled_arrival": datetime(2013, 9, 1, 12, 29, tzinfo=UTC),
+        }, timeout=0.5)
+    print(prediction.values, prediction.quality.name, prediction.ledger.total_ms)
 
 `AsyncClient` is the same on asyncio: `async with`, and `await client.predict(...)`.
 

@@ -1,0 +1,175 @@
+"""A small gateway for tests of its callers: a real server whose answers the test decides.
+
+It stands for the gateway where a test is about the caller alone: what it sends, how it is
+connected, and what it makes of each kind of answer. It makes no predictions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from tailrace.runtime.error_mapping import ErrorMappingInterceptor, status_of
+from tailrace.runtime.errors import InvalidField, NotFound, Overloaded, Reason
+from tailrace.v1 import prediction_service_pb2 as messages
+from tailrace.v1 import prediction_service_pb2_grpc
+from tailrace.v1.ledger_pb2 import HOP_INGEST, Ledger, LedgerEntry
+from tailrace.v1.pipeline_pb2 import PipelineDescription
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+@dataclass
+class SeenCall:
+    """One call as the server saw it.
+
+    Attributes:
+        peer: the connection that it came over.
+        time_remaining_s: what was left of its deadline on arrival.
+        metadata: what came with it.
+        request: the message.
+    """
+
+    peer: str
+    time_remaining_s: float
+    metadata: dict[str, str | bytes]
+    request: Any
+
+
+@dataclass
+class SmallGateway(prediction_service_pb2_grpc.PredictionServiceServicer):
+    """Answers with the fields that it was sent. The pipeline's name asks for trouble.
+
+    `slow` never answers, `full` is overloaded, `broken` fails unexpectedly, `short` answers a
+    batch with too few results, `missing` is not found. A field `reject` fails its request.
+
+    Attributes:
+        seen: the calls, in order of arrival.
+        descriptions: the pipelines, by name.
+        entered: set once a call to `slow` has arrived.
+        cancelled: set once a call to `slow` has been cancelled.
+        target: where it listens.
+    """
+
+    seen: list[SeenCall] = field(default_factory=list)
+    descriptions: dict[str, PipelineDescription] = field(default_factory=dict)
+    entered: asyncio.Event = field(default_factory=asyncio.Event)
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+    target: str = ""
+
+    async def Predict(
+        self, request: messages.PredictRequest, context: Context
+    ) -> messages.PredictResponse:
+        """Answers one request."""
+        self._see(request, context)
+        await self._trouble(request.pipeline)
+        return _answer(request)
+
+    async def PredictBatch(
+        self, request: messages.PredictBatchRequest, context: Context
+    ) -> messages.PredictBatchResponse:
+        """Answers each request by itself."""
+        self._see(request, context)
+        for one in request.requests:
+            await self._trouble(one.pipeline)
+        response = messages.PredictBatchResponse()
+        for one in request.requests:
+            if "reject" in one.fields:
+                error = InvalidField("rejected", field="fields.reject")
+                response.results.add(error=status_of(error))
+            else:
+                response.results.add(response=_answer(one))
+        if request.requests[0].pipeline == "short":
+            response.results.pop()
+        return response
+
+    async def ListPipelines(
+        self, request: messages.ListPipelinesRequest, context: Context
+    ) -> messages.ListPipelinesResponse:
+        """Lists the descriptions."""
+        self._see(request, context)
+        return messages.ListPipelinesResponse(
+            pipelines=[
+                messages.PipelineSummary(
+                    name=name,
+                    version=description.version,
+                    description=description.description,
+                    load_error="" if description.version else "cannot be read",
+                )
+                for name, description in sorted(self.descriptions.items())
+            ]
+        )
+
+    async def GetPipeline(
+        self, request: messages.GetPipelineRequest, context: Context
+    ) -> messages.GetPipelineResponse:
+        """Returns one description."""
+        self._see(request, context)
+        if request.pipeline not in self.descriptions:
+            raise NotFound(f"no pipeline {request.pipeline!r}", field="pipeline")
+        return messages.GetPipelineResponse(pipeline=self.descriptions[request.pipeline])
+
+    def _see(self, request: Any, context: Context) -> None:
+        metadata = {str(key): value for key, value in context.invocation_metadata() or ()}
+        self.seen.append(
+            SeenCall(context.peer(), context.time_remaining() or 0.0, metadata, request)
+        )
+
+    async def _trouble(self, pipeline: str) -> None:
+        if pipeline == "slow":
+            self.entered.set()
+            try:
+                await asyncio.sleep(60)
+            finally:
+                self.cancelled.set()
+        if pipeline == "full":
+            raise Overloaded("full", reason=Reason.MODEL_QUEUE_FULL, retry_after_ms=250)
+        if pipeline == "broken":
+            raise RuntimeError("secret")
+        if pipeline == "missing":
+            raise NotFound(f"no pipeline {pipeline!r}", field="pipeline")
+
+
+def _answer(request: messages.PredictRequest) -> messages.PredictResponse:
+    return messages.PredictResponse(
+        request_id=request.request_id,
+        prediction=dict(request.fields),
+        pipeline=request.pipeline,
+        pipeline_version=request.pipeline_version or "1-abc",
+        model=messages.ModelVersion(name="echo", version="1"),
+        quality=messages.QUALITY_LIVE,
+        ledger=Ledger(
+            entries=[LedgerEntry(hop=HOP_INGEST, duration_ns=1_000_000, critical=True)],
+            total_ns=1_500_000,
+            unattributed_ns=500_000,
+            deadline_ns=500_000_000,
+        ),
+    )
+
+
+@asynccontextmanager
+async def small_gateway(
+    credentials: grpc.ServerCredentials | None = None,
+) -> AsyncIterator[SmallGateway]:
+    """A running one, on a free port of loopback."""
+    gateway = SmallGateway()
+    server = grpc.aio.server(
+        interceptors=[ErrorMappingInterceptor()], options=[("grpc.so_reuseport", 0)]
+    )
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(gateway, server)
+    if credentials is None:
+        port = server.add_insecure_port("127.0.0.1:0")
+    else:
+        port = server.add_secure_port("127.0.0.1:0", credentials)
+    await server.start()
+    gateway.target = f"127.0.0.1:{port}"
+    try:
+        yield gateway
+    finally:
+        await server.stop(None)
