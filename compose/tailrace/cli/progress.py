@@ -16,12 +16,19 @@ _REMINDER_S = 10.0
 
 
 class Step:
-    """Something that goes on."""
+    """Something that goes on.
+
+    Attributes:
+        title: what goes on.
+        detail: how far it has come.
+        remind_at_s: when to say next that it still does, in seconds after its start.
+    """
 
     def __init__(self, title: str, live: Progress | None) -> None:
         self.title = title
         self.started = time.monotonic()
         self.detail = ""
+        self.remind_at_s = _REMINDER_S
         self._live = live
         self._task: TaskID | None = live.add_task(escape(title)) if live else None
 
@@ -30,11 +37,16 @@ class Step:
         """Seconds since the step began."""
         return time.monotonic() - self.started
 
+    @property
+    def so_far(self) -> str:
+        """What goes on and how far it has come."""
+        return f"{self.title}: {self.detail}" if self.detail else self.title
+
     def tell(self, detail: str) -> None:
         """Says how far the step has come; the last word stands in its closing line."""
         self.detail = detail
         if self._live and self._task is not None:
-            self._live.update(self._task, description=escape(f"{self.title}: {detail}"))
+            self._live.update(self._task, description=escape(self.so_far))
 
     def vanish(self) -> None:
         """Takes the step off the live display."""
@@ -91,15 +103,15 @@ class Steps:
     def _close(self, step: Step, mark: str) -> None:
         self._running.remove(step)
         step.vanish()
-        detail = f": {step.detail}" if step.detail else ""
-        self._say(mark, f"{step.title}{detail} ({step.elapsed_s:.1f} s)")
+        self._say(mark, f"{step.so_far} ({step.elapsed_s:.1f} s)")
 
     async def _remind(self) -> None:
         while True:
-            await asyncio.sleep(_REMINDER_S)
+            await asyncio.sleep(_REMINDER_S / 20)
             for step in self._running:
-                detail = f": {step.detail}" if step.detail else ""
-                self._say("....", f"{step.title}{detail} ({step.elapsed_s:.0f} s so far)")
+                if step.elapsed_s >= step.remind_at_s:
+                    step.remind_at_s = step.elapsed_s + _REMINDER_S
+                    self._say("....", f"{step.so_far} ({step.elapsed_s:.0f} s so far)")
 
     def _say(self, mark: str, text: str) -> None:
         since = f"{time.monotonic() - self.began:6.1f} s"
