@@ -1,6 +1,16 @@
 """Fixtures that every test may use: real servers, started when first asked for."""
 
+from tests.support.mesh_fixtures import mesh, predictions, start_mesh
 from tests.support.redis_fixtures import fresh_redis, redis_server, start_redis
 from tests.support.triton_fixtures import start_triton, triton_server
 
-__all__ = ["fresh_redis", "redis_server", "start_redis", "start_triton", "triton_server"]
+__all__ = [
+    "fresh_redis",
+    "mesh",
+    "predictions",
+    "redis_server",
+    "start_mesh",
+    "start_redis",
+    "start_triton",
+    "triton_server",
+]

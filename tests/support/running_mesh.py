@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shutil
+import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from prometheus_client.parser import text_string_to_metric_families
 
 from tailrace.cli.local.local_redis import LocalRedis
 from tailrace.cli.local.local_triton import LocalTriton
 from tailrace.cli.local.mesh_process import MeshProcess
+from tailrace.v1 import prediction_service_pb2, prediction_service_pb2_grpc
 from tests.support.waiting import wait_for
 
 FILES_DIR = Path(__file__).parent / "mesh"
@@ -93,6 +96,34 @@ class RunningMesh:
         """Returns once a process says SERVING."""
         wait_for(lambda: self.health(name) == "SERVING", timeout_s)
 
+    def metric(self, name: str, metric: str) -> float:
+        """Returns the sum of a metric of a process over all its labels."""
+        url = f"http://127.0.0.1:{self.processes[name].metrics_port}/metrics"
+        with urllib.request.urlopen(url, timeout=5.0) as answer:
+            text = answer.read().decode()
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == metric
+        )
+
+    def change_pipeline(self, name: str, old: str, new: str) -> None:
+        """Replaces text in a pipeline file and returns once the gateway serves the result."""
+        file = self.files / "pipelines" / f"{name}.yaml"
+        text = file.read_text()
+        assert old in text
+        before = self.version(name)
+        file.write_text(text.replace(old, new))
+        wait_for(lambda: self.version(name) != before, 10)
+
+    def version(self, name: str) -> str:
+        """Returns the exact version of a pipeline that the gateway gives to new requests."""
+        with grpc.insecure_channel(self.target) as channel:
+            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+            request = prediction_service_pb2.GetPipelineRequest(pipeline=name)
+            return stub.GetPipeline(request, timeout=5).pipeline.version
+
     def log(self, name: str) -> str:
         """Returns the log of a process so far."""
         return self.processes[name].process.log_text()
@@ -112,13 +143,9 @@ class RunningMesh:
             **self._settings.get("all", {}),
         }
         if service == "gateway":
-            settings |= {
-                f"TAILRACE_{hop.upper()}_TARGET": self._hop_target(hop) for hop in HOPS
-            }
+            settings |= {f"TAILRACE_{hop.upper()}_TARGET": self._hop_target(hop) for hop in HOPS}
         return settings | dict(self._settings.get(service, {}))
 
     def _hop_target(self, hop: str) -> str:
-        targets = [
-            process.target for process in self.processes.values() if process.service == hop
-        ]
+        targets = [process.target for process in self.processes.values() if process.service == hop]
         return targets[0] if len(targets) == 1 else f"ipv4:{','.join(targets)}"

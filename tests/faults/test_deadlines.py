@@ -1,0 +1,141 @@
+"""Deadlines: spent, too small, absent, too long, and callers who go away."""
+
+import asyncio
+import time
+
+import grpc
+import pytest
+from google.protobuf.duration_pb2 import Duration
+
+from tailrace.v1 import ledger_pb2, prediction_service_pb2_grpc
+from tests.support.requests import error_info, predict_request
+from tests.support.triton_metrics import pending_count, request_count
+from tests.support.waiting import wait_for
+
+CODE = grpc.StatusCode
+
+
+def _echo(**fields):
+    return predict_request("echo", {"x0": 1.0, "account": "account-1", **fields})
+
+
+async def _fails(call):
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return caught.value
+
+
+@pytest.mark.parametrize("seconds", [0, -5])
+async def test_a_deadline_spent_on_arrival_reaches_no_hop(
+    start_mesh, redis_server, triton_server, seconds
+):
+    mesh = start_mesh(redis_server, triton_server, {"all": {"TAILRACE_LOG_SAMPLE_RATE": "1"}})
+    before = request_count(triton_server, "echo_sum")
+    async with grpc.aio.insecure_channel(mesh.target) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        request = _echo()
+        request.request_id = "spent"
+        # The request's own timeout: a call whose deadline is spent never leaves the client.
+        request.timeout.CopyFrom(Duration(seconds=seconds))
+        error = await _fails(stub.Predict(request, timeout=5))
+    assert error.code() is CODE.DEADLINE_EXCEEDED
+    assert error_info(error).reason == "DEADLINE_EXCEEDED"
+    assert request_count(triton_server, "echo_sum") == before
+    for name, process in mesh.processes.items():
+        process.stop()
+        assert ("spent" in mesh.log(name)) == (name == "gateway")
+
+
+async def test_too_little_left_before_inference_never_reaches_triton(predictions, triton_server):
+    before = request_count(triton_server, "echo_sum")
+    # Ingest takes 100 ms, which leaves less than inference's floor of 5 ms.
+    request = _echo(delay_ms=100.0)
+    request.timeout.CopyFrom(Duration(nanos=104_000_000))
+    error = await _fails(predictions.Predict(request, timeout=5))
+    assert error.code() is CODE.DEADLINE_EXCEEDED
+    assert error_info(error).reason in ("BUDGET_TOO_SMALL", "DEADLINE_EXCEEDED")
+    assert request_count(triton_server, "echo_sum") == before
+
+
+async def test_a_budget_below_the_floor_says_so(predictions, triton_server):
+    before = request_count(triton_server, "echo_sum")
+    request = predict_request("tight", {"x0": 1.0})
+    error = await _fails(predictions.Predict(request, timeout=0.5))
+    assert error.code() is CODE.DEADLINE_EXCEEDED
+    assert error_info(error).reason == "BUDGET_TOO_SMALL"
+    assert "before inference" in error.details()
+    assert request_count(triton_server, "echo_sum") == before
+
+
+async def test_without_a_deadline_the_pipelines_default_holds(predictions):
+    answer = await predictions.Predict(_echo())
+    assert answer.ledger.deadline_ns == 5_000_000_000
+    for entry in answer.ledger.entries:
+        assert 0 < entry.budget_ns <= 5_000_000_000
+
+
+async def test_a_one_day_deadline_is_clamped_to_the_maximum(predictions):
+    answer = await predictions.Predict(_echo(), timeout=86_400)
+    assert answer.ledger.deadline_ns == 10_000_000_000
+    for entry in answer.ledger.entries:
+        assert 0 < entry.budget_ns <= 10_000_000_000
+
+
+async def test_the_caller_is_answered_when_the_model_outlasts_the_deadline(predictions):
+    begun = time.monotonic()
+    error = await _fails(
+        predictions.Predict(predict_request("slow", {"model_ms": 1500.0}), timeout=0.3)
+    )
+    assert error.code() is CODE.DEADLINE_EXCEEDED
+    assert time.monotonic() - begun < 1.0
+
+
+async def test_a_slow_features_hop_degrades_where_the_pipeline_says_so(
+    start_mesh, start_redis, triton_server
+):
+    redis = start_redis()
+    mesh = start_mesh(redis, triton_server)
+    mesh.change_pipeline("echo", "budgets:\n", "budgets:\n  features: {cap_ms: 50}\n")
+    async with grpc.aio.insecure_channel(mesh.target) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        answer = await stub.Predict(_echo(), timeout=5)
+        assert answer.prediction["score"].double_value == 4301.0
+        redis.process.signal(19)  # SIGSTOP: connected, and silent
+        try:
+            answer = await stub.Predict(_echo(), timeout=5)
+        finally:
+            redis.process.signal(18)
+        # The defaults of the view stand in: 1 + 100 * -1 + 1000 * -2.
+        assert answer.prediction["score"].double_value == -2099.0
+        (reason,) = answer.quality_reasons
+        assert reason.hop == ledger_pb2.HOP_FEATURES
+        features = next(
+            entry for entry in answer.ledger.entries if entry.hop == ledger_pb2.HOP_FEATURES
+        )
+        assert features.code == CODE.DEADLINE_EXCEEDED.value[0]
+        assert features.critical
+
+
+async def test_a_cancelled_call_frees_every_hop(predictions, mesh, triton_server):
+    call = predictions.Predict(predict_request("slow", {"model_ms": 400.0}), timeout=10)
+    task = asyncio.ensure_future(_fails_or_cancelled(call))
+    await asyncio.to_thread(wait_for, lambda: _in_flight(mesh, "inference") == 1)
+    call.cancel()
+    begun = time.monotonic()
+    await task
+    await asyncio.to_thread(
+        wait_for,
+        lambda: all(_in_flight(mesh, name) == 0 for name in ("gateway", "inference")),
+    )
+    # The model needs 400 ms; every process of ours has let go long before.
+    assert time.monotonic() - begun < 0.35
+    await asyncio.to_thread(wait_for, lambda: pending_count(triton_server, "slow") == 0)
+
+
+async def _fails_or_cancelled(call):
+    with pytest.raises((grpc.aio.AioRpcError, asyncio.CancelledError)):
+        await call
+
+
+def _in_flight(mesh, name):
+    return mesh.metric(name, "tailrace_rpc_server_calls_in_flight")

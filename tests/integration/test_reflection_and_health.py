@@ -1,0 +1,54 @@
+"""What grpcurl and grpc-health-probe need: reflection and health, as they ask for them."""
+
+import grpc
+import pytest
+from google.protobuf import descriptor_pb2
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+SERVICES = {
+    "ingest": {"tailrace.v1.IngestService"},
+    "features": {"tailrace.v1.FeatureService"},
+    "inference": {"tailrace.v1.InferenceService"},
+    "postprocess": {"tailrace.v1.PostprocessService"},
+    "gateway": {"tailrace.v1.PredictionService", "inference.GRPCInferenceService"},
+}
+
+
+def _reflect(target, **request):
+    with grpc.insecure_channel(target) as channel:
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        requests = iter([reflection_pb2.ServerReflectionRequest(**request)])
+        return next(iter(stub.ServerReflectionInfo(requests, timeout=5)))
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_process_lists_its_services(mesh, name):
+    answer = _reflect(mesh.processes[name].target, list_services="")
+    listed = {service.name for service in answer.list_services_response.service}
+    common = {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+    assert listed == SERVICES[name] | common
+
+
+def test_a_method_can_be_described_down_to_its_fields(mesh):
+    answer = _reflect(mesh.target, file_containing_symbol="tailrace.v1.PredictionService")
+    files = [
+        descriptor_pb2.FileDescriptorProto.FromString(data)
+        for data in answer.file_descriptor_response.file_descriptor_proto
+    ]
+    services = {service.name: service for file in files for service in file.service}
+    methods = {method.name for method in services["PredictionService"].method}
+    assert {"Predict", "PredictBatch"} <= methods
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_health_is_told_for_the_process_and_for_each_service(mesh, name):
+    for service in ("", *SERVICES[name]):
+        assert mesh.health(name, service) == "SERVING"
+
+
+def test_reflection_can_be_switched_off(start_mesh, redis_server, triton_server):
+    quiet = start_mesh(redis_server, triton_server, {"all": {"TAILRACE_REFLECTION": "false"}})
+    with pytest.raises(grpc.RpcError) as caught:
+        _reflect(quiet.target, list_services="")
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert quiet.health("gateway") == "SERVING"

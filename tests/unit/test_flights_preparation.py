@@ -1,0 +1,128 @@
+"""The flight example's pipeline, its steps and the folder that a preparation makes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from preparation.data_set import PIPELINE, PIPELINES
+from preparation.feature_matrix import load_flight_pipeline, model_columns
+from preparation.lookup import look_up
+from preparation.model import pipeline_calibration
+from preparation.network import make_network
+from preparation.onnx_model import export_trees
+from preparation.output_folder import FACTS_FILE, output_folder
+from preparation.trees import train_trees
+from preparation.triton_repository import write_repository
+from tailrace.runtime.columns import Columns, DType, column_block
+from tailrace.runtime.pipeline.functions import resolve_function
+from tailrace.runtime.pipeline.plan import Pipeline
+
+NAN = float("nan")
+HOUR_US = 3_600_000_000
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Pipeline:
+    return load_flight_pipeline(PIPELINES, PIPELINE)
+
+
+def test_features_can_be_looked_up_beside_ingest(pipeline: Pipeline) -> None:
+    assert pipeline.features_beside_ingest
+
+
+def test_answer_is_a_probability_and_a_label(pipeline: Pipeline) -> None:
+    fields = {field.name: (field.dtype, field.row_shape) for field in pipeline.outputs}
+    assert fields == {"probability": (DType.FLOAT32, ()), "late": (DType.STRING, ())}
+
+
+def test_block_minutes_of_a_wrong_schedule_are_nan(pipeline: Pipeline) -> None:
+    function = resolve_function("flight_steps:block_minutes", pipeline.file, "ingest.steps[4]")
+    departure = np.array([0, 60_000_000], dtype=np.int64)
+    arrival = np.array([90_000_000, 0], dtype=np.int64)
+    minutes = function(scheduled_departure=departure, scheduled_arrival=arrival)
+    assert minutes.dtype == np.float32
+    np.testing.assert_array_equal(minutes, [1.5, NAN])
+
+
+def test_lookup_floors_instants_and_fills_in_defaults(pipeline: Pipeline) -> None:
+    plan = next(plan for plan in pipeline.views if plan.view.view == "weather")
+    names = [feature.name for feature in plan.view.features]
+    hours = pd.to_datetime([HOUR_US], unit="us", utc=True).as_unit("us")
+    table = pd.DataFrame({"origin": ["JFK"], "hour": hours} | dict.fromkeys(names, 7.0))
+    columns = Columns(4)
+    instants = np.array([HOUR_US, 2 * HOUR_US - 1, 2 * HOUR_US, HOUR_US])
+    origins = np.array(["JFK", "JFK", "JFK", "LGA"], dtype=object)
+    columns.extend(
+        [
+            column_block("scheduled_departure", DType.TIMESTAMP, instants),
+            column_block("origin", DType.STRING, origins),
+        ]
+    )
+    found = look_up(plan, columns, table)
+    np.testing.assert_array_equal(found["weather.temperature"], [7, 7, NAN, NAN])
+    assert "weather.missing" not in found
+
+
+def test_lookup_flags_a_plane_that_is_not_registered(pipeline: Pipeline) -> None:
+    plan = next(plan for plan in pipeline.views if plan.view.view == "plane")
+    table = pd.DataFrame({"tailnum": ["N1"], "year": [1999.0], "seats": [NAN], "engines": [2.0]})
+    columns = Columns(2)
+    tails = np.array(["N1", ""], dtype=object)
+    columns.extend([column_block("tailnum", DType.STRING, tails)])
+    found = look_up(plan, columns, table)
+    np.testing.assert_array_equal(found["plane.year"], [1999, NAN])
+    np.testing.assert_array_equal(found["plane.missing"], [False, True])
+
+
+def test_pipeline_of_another_name_is_not_found() -> None:
+    with pytest.raises(KeyError):
+        load_flight_pipeline(PIPELINES, "train-delay")
+
+
+def test_calibration_is_read_from_the_pipeline_file(pipeline: Pipeline) -> None:
+    a, b = pipeline_calibration(pipeline)
+    assert 0.5 < a < 1.5
+    assert -1 < b < 1
+
+
+def test_repository_refuses_another_number_of_features(pipeline: Pipeline, tmp_path: Path) -> None:
+    generator = np.random.default_rng(1)
+    features = generator.standard_normal((500, 2), dtype=np.float32)
+    late = features[:, 0] > generator.standard_normal(500)
+    model = export_trees(train_trees(features, late, ["a", "b"], threads=1))
+    network = make_network(features, late)
+    with pytest.raises(ValueError, match="the pipeline has 2"):
+        write_repository(tmp_path / "models", model, network, feature_count=2)
+    write_repository(tmp_path / "models", model, network, len(model_columns(pipeline)))
+    assert (tmp_path / "models" / "flight_delay" / "1" / "model.onnx").is_file()
+    assert (tmp_path / "models" / "flight_delay" / "configs" / "local.pbtxt").is_file()
+
+
+def test_output_folder_appears_when_it_is_whole(tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "out"
+    with output_folder(out) as folder:
+        (folder / FACTS_FILE).write_text("{}")
+        assert not out.exists()
+    assert [file.name for file in out.iterdir()] == [FACTS_FILE]
+
+
+def test_output_folder_keeps_the_earlier_one_on_failure(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with output_folder(out) as folder:
+        (folder / FACTS_FILE).write_text("earlier")
+    with pytest.raises(RuntimeError), output_folder(out) as folder:
+        (folder / FACTS_FILE).write_text("later")
+        raise RuntimeError
+    assert (out / FACTS_FILE).read_text() == "earlier"
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_output_folder_leaves_a_strange_folder_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(FileExistsError, match="left alone"), output_folder(tmp_path):
+        pass
+    assert (tmp_path / "thesis.tex").exists()
