@@ -20,8 +20,6 @@ from tests.support.running_mesh import RunningMesh
 # Accounts that the shared mesh knows in both views: (key, a, b).
 ACCOUNTS = (("account-1", 3.0, 4.0), ("account-2", 5.0, 6.0))
 
-Stub = prediction_service_pb2_grpc.PredictionServiceAsyncStub
-
 
 class StartMesh(Protocol):
     """Starts a mesh for one test; the arguments are `RunningMesh`'s."""
@@ -96,7 +94,9 @@ def start_mesh(tmp_path: Path) -> Iterator[StartMesh]:
 
 
 @pytest_asyncio.fixture
-async def predictions(mesh: RunningMesh) -> AsyncIterator[Stub]:
+async def predictions(
+    mesh: RunningMesh,
+) -> AsyncIterator[prediction_service_pb2_grpc.PredictionServiceAsyncStub]:
     """A stub of the shared mesh's `PredictionService`."""
     async with grpc.aio.insecure_channel(mesh.target) as channel:
         yield prediction_service_pb2_grpc.PredictionServiceStub(channel)

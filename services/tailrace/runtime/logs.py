@@ -53,15 +53,16 @@ class LineWriter:
     def _run(self) -> None:
         while True:
             line = self._lines.get()
-            if line is None:
-                return
             try:
-                self._stream.write(line + "\n")
-                if self._lines.empty():
+                if line is not None:
+                    self._stream.write(line + "\n")
+                if line is None or self._lines.empty():
                     self._stream.flush()
             except (OSError, ValueError):
                 # The output is gone or full: there is nowhere left to say so but the counter.
                 _DROPPED.inc()
+            if line is None:
+                return
 
 
 def configure_logs(settings: ProcessSettings, service: str) -> LineWriter:
@@ -88,9 +89,9 @@ def configure_logs(settings: ProcessSettings, service: str) -> LineWriter:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            add_constant,
             _exception_fields,
+            _label_fields,
+            add_constant,
             _truncate,
             _render_ecs,
         ],
@@ -124,6 +125,14 @@ def _exception_fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
             None, "", {"exc_info": error}
         )["exception"]
     return event
+
+
+def _label_fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    # What has no name in the Elastic Common Schema belongs under `labels`.
+    return {
+        key if "." in key or key == "event" else f"labels.{key}": value
+        for key, value in event.items()
+    }
 
 
 def _truncate(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
