@@ -152,6 +152,9 @@ def status(
         print(json.dumps(status_summary(state, statuses), indent=2))
     else:
         print_status(Console(), state, statuses)
+    if state.stale:
+        gone = f"the `tailrace up` of this mesh, pid {state.launcher.pid}, is gone; "
+        print(f"{gone}the next one of this name clears away what it left", file=sys.stderr)
     raise typer.Exit(0 if all(status.serving for status in statuses) else 1)
 
 

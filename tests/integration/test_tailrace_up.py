@@ -1,0 +1,197 @@
+"""`tailrace up` on the flight example, as users run it: it works, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tailrace.cli.local.state import MeshState, read_state
+from tests.support.waiting import is_gone, wait_for
+
+ROOT = Path(__file__).parents[2]
+
+# The checkout's own, so that the example is prepared once and not again for every test.
+STATE_DIR = ROOT / ".tailrace"
+
+pytestmark = pytest.mark.timeout(300)
+
+
+class Launcher:
+    """A running `tailrace up examples/flights`.
+
+    Attributes:
+        name: name of the mesh.
+        process: the command.
+    """
+
+    def __init__(self, name: str, folder: Path, *arguments: str) -> None:
+        self.name = f"{name}-{os.getpid()}"
+        self._output = folder / f"{name}.txt"
+        with self._output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [*tailrace("up", "examples/flights", "--name", self.name), *arguments],
+                cwd=ROOT,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def output(self) -> str:
+        """What it has printed so far."""
+        return self._output.read_text()
+
+    @property
+    def folder(self) -> Path:
+        """The folder of its mesh."""
+        return STATE_DIR / "meshes" / self.name
+
+    def state(self) -> MeshState:
+        """Returns what its state file says."""
+        return read_state(self.folder / "state.json")
+
+    def wait_up(self) -> None:
+        """Returns once the mesh is up and tried."""
+
+        def up_or_ended() -> bool:
+            assert self.process.poll() is None, self.output
+            return "Ctrl-C stops everything" in self.output
+
+        wait_for(up_or_ended, timeout_s=240)
+
+    def wait_end(self) -> int:
+        """Returns the exit status once the command has ended."""
+        return self.process.wait(timeout=240)
+
+
+def tailrace(*arguments: str) -> list[str]:
+    """Returns a command line."""
+    return [sys.executable, "-m", "tailrace.cli", *arguments]
+
+
+def run_status(name: str) -> subprocess.CompletedProcess[str]:
+    """Returns what `tailrace status` says."""
+    return subprocess.run(
+        tailrace("status", "--name", name, "--json"),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def children_of(launcher: Launcher) -> list[psutil.Process]:
+    """Returns everything that the launcher has started, directly or not."""
+    return psutil.Process(launcher.process.pid).children(recursive=True)
+
+
+def assert_nothing_is_left(launcher: Launcher, children: list[psutil.Process]) -> None:
+    """Fails if a process, a socket or a shared memory region has survived."""
+    assert len(children) >= 8
+    wait_for(lambda: all(is_gone(child.pid) for child in children), timeout_s=15)
+    prefix = f"tailrace_{launcher.process.pid}_"
+    wait_for(lambda: not list(Path("/dev/shm").glob(f"{prefix}*")))
+
+
+@pytest.fixture
+def start_mesh_command(tmp_path: Path) -> Iterator[Any]:
+    """Starts `tailrace up` commands that end with the test."""
+    launchers: list[Launcher] = []
+
+    def start(name: str, *arguments: str) -> Launcher:
+        launchers.append(Launcher(name, tmp_path, *arguments))
+        return launchers[-1]
+
+    yield start
+    for launcher in launchers:
+        launcher.process.kill()
+        launcher.process.wait()
+        shutil.rmtree(launcher.folder, ignore_errors=True)
+
+
+def test_once_reports_and_leaves_nothing(start_mesh_command: Any, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    launcher = start_mesh_command("once", "--once", "--json", str(report))
+    assert launcher.wait_end() == 0, launcher.output
+    summary = json.loads(report.read_text())
+    assert summary["predictions"] == 2000
+    assert summary["auc"] > 0.65
+    assert 0 < summary["p50_ms"] <= summary["p99_ms"]
+    assert summary["redis_version"].startswith(("6.", "7.", "8."))
+    assert summary["triton_version"].startswith("2.")
+    assert summary["unattributed_share_p50"] <= 0.10
+    assert set(summary["hop_p50_ms"]) == {"ingest", "features", "inference", "postprocess"}
+    assert not launcher.folder.exists()
+    for line in ("unattributed", "AUC", "p50", "in truth", "gateway"):
+        assert line in launcher.output
+
+
+def test_meshes_run_side_by_side_and_end_on_ctrl_c(start_mesh_command: Any, tmp_path: Path) -> None:
+    first = start_mesh_command("first", "--port", "0", "--predictions", "50")
+    first.wait_up()
+    state = first.state()
+    children = children_of(first)
+
+    status = run_status(first.name)
+    assert status.returncode == 0, status.stdout
+    answer = json.loads(status.stdout)
+    assert answer["redis_version"] == state.redis.version
+    assert answer["triton_version"] == state.tritons[0].version
+    assert {process["health"] for process in answer["processes"].values()} == {"SERVING"}
+
+    report = tmp_path / "report.json"
+    arguments = ["--once", "--predictions", "50", "--json", str(report)]
+    second = start_mesh_command("second", *arguments, "--inference-backend", "onnxruntime")
+    assert second.wait_end() == 0, second.output
+    summary = json.loads(report.read_text())
+    assert (summary["triton_version"], summary["inference_backend"]) == (None, "onnxruntime")
+
+    same_name = start_mesh_command("first", "--once")
+    assert same_name.wait_end() == 1
+    assert "already up" in same_name.output
+
+    taken = state.tritons[0].target.rpartition(":")[2]
+    same_port = start_mesh_command("third", "--once", "--port", f"triton={taken}")
+    assert same_port.wait_end() == 1
+    assert f"triton cannot listen on 127.0.0.1:{taken}: the port is in use" in same_port.output
+
+    first.process.send_signal(signal.SIGINT)
+    assert first.wait_end() == 0, first.output
+    assert_nothing_is_left(first, children)
+    assert not first.folder.exists()
+    assert not Path(state.redis.url.removeprefix("unix://").partition("?")[0]).parent.exists()
+    assert run_status(first.name).returncode == 1
+
+
+def test_death_of_a_process_is_loud_and_ends_the_mesh(start_mesh_command: Any) -> None:
+    launcher = start_mesh_command("death", "--port", "0", "--predictions", "50")
+    launcher.wait_up()
+    children = children_of(launcher)
+    os.kill(launcher.state().process("features").pid, signal.SIGKILL)
+    assert launcher.wait_end() == 1
+    assert "features ended with status -9" in launcher.output
+    assert "features.log" in launcher.output
+    assert_nothing_is_left(launcher, children)
+    assert not (launcher.folder / "state.json").exists()
+    assert (launcher.folder / "features.log").exists()
+
+
+def test_killed_launcher_takes_all_processes_along(start_mesh_command: Any) -> None:
+    launcher = start_mesh_command("killed", "--port", "0", "--predictions", "50")
+    launcher.wait_up()
+    children = children_of(launcher)
+    launcher.process.kill()
+    launcher.process.wait()
+    assert_nothing_is_left(launcher, children)
+    assert launcher.state().stale
+    assert run_status(launcher.name).returncode == 1
