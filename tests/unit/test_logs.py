@@ -10,13 +10,14 @@ from tailrace.runtime.logs import LineWriter, configure_logs, sampled
 
 
 @pytest.fixture
-def lines(capsys):
+def lines():
     settings = ProcessSettings(environment="test", log_level="info")
-    writer = configure_logs(settings, "gateway")
+    stream = io.StringIO()
+    writer = configure_logs(settings, "gateway", stream)
 
     def read():
         writer.close()
-        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        return [json.loads(line) for line in stream.getvalue().splitlines()]
 
     yield read
     structlog.reset_defaults()

@@ -65,17 +65,20 @@ class LineWriter:
                 return
 
 
-def configure_logs(settings: ProcessSettings, service: str) -> LineWriter:
-    """Sends structlog's lines to standard output as ECS JSON. Call once per process.
+def configure_logs(
+    settings: ProcessSettings, service: str, stream: TextIO | None = None
+) -> LineWriter:
+    """Sends structlog's lines to a stream as ECS JSON. Call once per process.
 
     Args:
         settings: level and environment.
         service: name of the service, such as `gateway`.
+        stream: where to write; standard output by default.
 
     Returns:
         The writer; close it last.
     """
-    writer = LineWriter(sys.stdout)
+    writer = LineWriter(sys.stdout if stream is None else stream)
     constant = {
         names.SERVICE_NAME: f"tailrace.{service}",
         names.SERVICE_VERSION: metadata.version("tailrace"),
