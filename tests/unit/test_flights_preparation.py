@@ -17,7 +17,7 @@ from preparation.onnx_model import export_trees
 from preparation.output_folder import FACTS_FILE, output_folder
 from preparation.trees import train_trees
 from preparation.triton_repository import write_repository
-from tailrace.runtime.columns import Columns, DType, column_block
+from tailrace.runtime.columns import DType
 from tailrace.runtime.pipeline.functions import resolve_function
 from tailrace.runtime.pipeline.plan import Pipeline
 
@@ -53,16 +53,9 @@ def test_lookup_floors_instants_and_fills_in_defaults(pipeline: Pipeline) -> Non
     names = [feature.name for feature in plan.view.features]
     hours = pd.to_datetime([HOUR_US], unit="us", utc=True).as_unit("us")
     table = pd.DataFrame({"origin": ["JFK"], "hour": hours} | dict.fromkeys(names, 7.0))
-    columns = Columns(4)
     instants = np.array([HOUR_US, 2 * HOUR_US - 1, 2 * HOUR_US, HOUR_US])
     origins = np.array(["JFK", "JFK", "JFK", "LGA"], dtype=object)
-    columns.extend(
-        [
-            column_block("scheduled_departure", DType.TIMESTAMP, instants),
-            column_block("origin", DType.STRING, origins),
-        ]
-    )
-    found = look_up(plan, columns, table)
+    found = look_up(plan, [origins, instants], table)
     np.testing.assert_array_equal(found["weather.temperature"], [7, 7, NAN, NAN])
     assert "weather.missing" not in found
 
@@ -70,10 +63,7 @@ def test_lookup_floors_instants_and_fills_in_defaults(pipeline: Pipeline) -> Non
 def test_lookup_flags_a_plane_that_is_not_registered(pipeline: Pipeline) -> None:
     plan = next(plan for plan in pipeline.views if plan.view.view == "plane")
     table = pd.DataFrame({"tailnum": ["N1"], "year": [1999.0], "seats": [NAN], "engines": [2.0]})
-    columns = Columns(2)
-    tails = np.array(["N1", ""], dtype=object)
-    columns.extend([column_block("tailnum", DType.STRING, tails)])
-    found = look_up(plan, columns, table)
+    found = look_up(plan, [np.array(["N1", ""], dtype=object)], table)
     np.testing.assert_array_equal(found["plane.year"], [1999, NAN])
     np.testing.assert_array_equal(found["plane.missing"], [False, True])
 
