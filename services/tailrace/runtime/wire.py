@@ -25,6 +25,7 @@ from tailrace.runtime.errors import (
 from tailrace.v1 import batch_pb2, tensor_pb2
 
 MAX_ELEMENTS = 2**31 - 1
+MAX_DIMENSIONS = 16
 
 _TO_WIRE = {dtype: tensor_pb2.DataType.Value(f"DATA_TYPE_{dtype.name}") for dtype in DType}
 _FROM_WIRE = {number: dtype for dtype, number in _TO_WIRE.items()}
@@ -52,11 +53,17 @@ def tensor_to_array(tensor: tensor_pb2.Tensor, path: str) -> tuple[DType, Array]
     dtype = _FROM_WIRE.get(tensor.dtype)
     if dtype is None:
         raise InvalidTensor(f"unknown dtype number {tensor.dtype}", field=f"{path}.dtype")
+    # First of all: the product of a long shape takes time that grows with its square.
+    if len(tensor.shape) > MAX_DIMENSIONS:
+        raise InvalidTensor(
+            f"{len(tensor.shape)} dimensions, at most {MAX_DIMENSIONS}", field=f"{path}.shape"
+        )
     shape = tuple(tensor.shape)
     if any(size < 0 for size in shape):
         raise InvalidTensor(f"shape {list(shape)} has a negative dimension", field=f"{path}.shape")
     elements = math.prod(shape)
-    if elements > MAX_ELEMENTS:
+    # A zero does not excuse the other dimensions: numpy refuses huge ones even then.
+    if math.prod(max(size, 1) for size in shape) > MAX_ELEMENTS:
         raise InvalidTensor(
             f"shape {list(shape)} has more than {MAX_ELEMENTS} elements", field=f"{path}.shape"
         )
