@@ -1,0 +1,76 @@
+"""Reads requests, as they came, into a table of columns: one pass per field over the rows."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tailrace.ingest.field_rules import Failures, FieldRule, listed
+from tailrace.ingest.value_readers import ValueReader, value_reader
+from tailrace.runtime.errors import InvalidField
+from tailrace.runtime.pipeline.load import nearest
+from tailrace.runtime.steps.step_table import StepTable
+from tailrace.v1 import tensor_pb2
+
+Request = Mapping[str, tensor_pb2.Value]
+
+# Finding the nearest name takes a while: not for every row of a hostile batch, and only the
+# start of a name, which no real one exceeds.
+MAX_SUGGESTIONS = 8
+MAX_NAME = 128
+
+
+class RequestReader:
+    """Checks the requests of one pipeline against its schema."""
+
+    def __init__(self, rules: Sequence[FieldRule]) -> None:
+        """Prepares to read the fields that have rules."""
+        self._readers: list[tuple[FieldRule, ValueReader]] = [
+            (rule, value_reader(rule)) for rule in rules
+        ]
+        self._names = [rule.name for rule in rules]
+        self._nearest = functools.lru_cache(256)(self._find_nearest)
+
+    def read(
+        self, requests: Sequence[Request], places: NDArray[np.intp], batch_rows: int
+    ) -> StepTable:
+        """Returns the good requests as columns, and the errors of the bad ones.
+
+        An unknown field is told first: it is often why another is missing.
+
+        Args:
+            requests: the rows to read.
+            places: index in the batch of each of them.
+            batch_rows: number of rows of the batch.
+        """
+        failures: Failures = {}
+        absent = [0] * len(requests)
+        table = StepTable(batch_rows, places)
+        for rule, read in self._readers:
+            values, missing = read(requests, absent, failures)
+            table.columns[rule.name] = rule.column(values, missing, failures)
+        failures |= self._unknown_fields(requests, absent)
+        if failures:
+            table.fail_each(failures.items())
+        return table
+
+    def _unknown_fields(self, requests: Sequence[Request], absent: list[int]) -> Failures:
+        known = len(self._names)
+        failures: Failures = {}
+        for row, fields in enumerate(requests):
+            if len(fields) + absent[row] != known:
+                failures[row] = self._unknown_field(fields, suggest=len(failures) < MAX_SUGGESTIONS)
+        return failures
+
+    def _unknown_field(self, fields: Request, suggest: bool) -> InvalidField:
+        # At most as many names are looked at as the schema has, and one more.
+        name = next(name for name in fields if name not in self._names)[:MAX_NAME]
+        suggestion = self._nearest(name) if suggest else ""
+        expected = f"did you mean {suggestion!r}?" if suggestion else listed(self._names)
+        return InvalidField(f"unknown field {name!r}, {expected}", field=f"fields.{name}")
+
+    def _find_nearest(self, name: str) -> str:
+        return nearest(name, self._names)
