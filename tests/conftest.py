@@ -1,5 +1,6 @@
 """Fixtures that every test may use: real servers, started when first asked for."""
 
+from tests.support.flights_fixtures import prepared_flights
 from tests.support.mesh_fixtures import mesh, predictions, start_mesh
 from tests.support.redis_fixtures import fresh_redis, redis_server, start_redis
 from tests.support.triton_fixtures import start_triton, triton_server
@@ -8,6 +9,7 @@ __all__ = [
     "fresh_redis",
     "mesh",
     "predictions",
+    "prepared_flights",
     "redis_server",
     "start_mesh",
     "start_redis",

@@ -25,10 +25,7 @@ from preparation.network import run_network
 from preparation.onnx_model import awkward_rows, largest_difference
 from tailrace.cli.local.local_triton import LocalTriton
 from tailrace.runtime.pipeline.plan import Pipeline
-from tests.support.flights_fixtures import prepared_flights
 from tests.support.triton_fixtures import StartTriton
-
-__all__ = ["prepared_flights"]
 
 MODEL = "flight_delay"
 NETWORK = "flight_delay_torch"
