@@ -72,13 +72,14 @@ def load_views(
 def load_directory(pipelines: Path) -> DirectoryContent:
     """Returns all pipelines of a directory; a broken file never hides a good one."""
     views, view_digests, errors = load_views(features_directory(pipelines))
+    refused_views = {file.stem for file in errors}
     content = DirectoryContent(views=views, errors=errors)
     for file in _yaml_files(pipelines):
         try:
             spec, digest = load_pipeline_spec(file)
             used = [view_digests.get(use.view, "") for use in spec.features.views]
             digests = [digest, *used, *_companion_digests(spec, file)]
-            pipeline = compile_pipeline(spec, file, views, digests)
+            pipeline = compile_pipeline(spec, file, views, digests, refused_views)
         except SpecError as error:
             errors[file] = error
             continue

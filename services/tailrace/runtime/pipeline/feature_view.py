@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from tailrace.runtime.columns import DType
-from tailrace.runtime.pipeline.base import ColumnName, Name, SpecModel
+from tailrace.runtime.pipeline.base import ColumnName, Misfit, Name, SpecModel, shown
 
 _UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -24,7 +24,7 @@ def parse_duration(value: object) -> object:
         return value
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", str(value))
     if match is None:
-        raise ValueError(f"{value!r} is not a duration such as 250ms, 30s, 5m, 24h or 30d")
+        raise Misfit(shown(value), "a duration such as 250ms, 30s, 5m, 24h or 30d")
     return timedelta(seconds=float(match[1]) * _UNITS_S[match[2]])
 
 
@@ -58,9 +58,10 @@ class EntityKey(SpecModel):
     @model_validator(mode="after")
     def _granularity_for_timestamps(self) -> EntityKey:
         if self.granularity is not None and self.type != "timestamp":
-            raise ValueError("granularity is for keys of type timestamp")
+            expected = "none, as only keys of type timestamp have one"
+            raise Misfit("a granularity", expected, at=".granularity")
         if self.granularity is not None and self.granularity < timedelta(microseconds=1):
-            raise ValueError("granularity must be at least a microsecond")
+            raise Misfit(f"{self.granularity}", "at least a microsecond", at=".granularity")
         return self
 
     @property
@@ -97,7 +98,7 @@ class Feature(SpecModel):
         value = self.default
         is_bool_by_mistake = isinstance(value, bool) and self.type != "bool"
         if value is not None and (is_bool_by_mistake or not isinstance(value, expected[self.type])):
-            raise ValueError(f"default {value!r} is not a {self.type}")
+            raise Misfit(shown(value), f"a value of type {self.type}", at=".default")
         return self
 
 
@@ -117,13 +118,20 @@ class FeatureView(SpecModel):
 
     @model_validator(mode="after")
     def _names_are_distinct(self) -> FeatureView:
-        names = [feature.name for feature in self.features]
-        names += [flag for flag in ("missing", "stale") if flag in self.flag_names()]
-        keys = [key.name for key in self.keys]
-        for group in (names, keys):
-            twice = next((name for name in group if group.count(name) > 1), None)
-            if twice is not None:
-                raise ValueError(f"{twice!r} occurs twice")
+        seen = set(self.flag_names())
+        for place, feature in enumerate(self.features):
+            if feature.name in self.flag_names():
+                expected = f"another name: on_{feature.name}: flag makes a column of this one"
+                raise Misfit(shown(feature.name), expected, at=f".features[{place}].name")
+            if feature.name in seen:
+                found = f"{shown(feature.name)} again"
+                raise Misfit(found, "each feature once", at=f".features[{place}].name")
+            seen.add(feature.name)
+        keys: set[str] = set()
+        for place, key in enumerate(self.keys):
+            if key.name in keys:
+                raise Misfit(f"{shown(key.name)} again", "each key once", at=f".keys[{place}].name")
+            keys.add(key.name)
         return self
 
     def flag_names(self) -> list[str]:

@@ -5,13 +5,21 @@ What a step does to its columns is in `tailrace.ingest.steps`; here is only what
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import Field, field_validator, model_validator
 
 from tailrace.runtime.columns import DType
-from tailrace.runtime.pipeline.base import ColumnName, SpecModel
+from tailrace.runtime.pipeline.base import (
+    FUNCTION_PATTERN,
+    ColumnName,
+    Misfit,
+    SpecModel,
+    shown,
+)
+from tailrace.runtime.pipeline.problem import nearest
 
 TIME_PARTS = (
     "minute", "hour", "day_of_week", "day", "day_of_year", "week", "month", "quarter", "year",
@@ -65,10 +73,11 @@ class ClipStep(UnaryStep):
 
     @model_validator(mode="after")
     def _in_order(self) -> ClipStep:
-        if self.minimum is None and self.maximum is None:
-            raise ValueError("clip needs minimum or maximum")
-        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
-            raise ValueError("minimum is above maximum")
+        low, high = self.minimum, self.maximum
+        if low is None and high is None:
+            raise Misfit("neither minimum nor maximum", "one of them or both")
+        if low is not None and high is not None and low > high:
+            raise Misfit(f"{low:g}", f"a minimum at or below the maximum, {high:g}", at=".minimum")
         return self
 
 
@@ -97,8 +106,9 @@ class BucketiseStep(UnaryStep):
     @field_validator("boundaries")
     @classmethod
     def _ascending(cls, value: list[float]) -> list[float]:
-        if any(low >= high for low, high in zip(value, value[1:], strict=False)):
-            raise ValueError("boundaries must ascend")
+        for place, (low, high) in enumerate(zip(value, value[1:], strict=False), start=1):
+            if not low < high:
+                raise Misfit(f"{high:g}", f"a boundary above {low:g}", at=f"[{place}]")
         return value
 
 
@@ -119,8 +129,7 @@ class VocabularyStep(UnaryStep):
     @field_validator("values")
     @classmethod
     def _distinct(cls, value: list[str] | list[int]) -> list[str] | list[int]:
-        if len(set(value)) != len(value):
-            raise ValueError("values occur twice")
+        _refuse_twice(value)
         return value
 
 
@@ -133,6 +142,12 @@ class OneHotStep(StepBase):
     values: list[str] | list[int] = Field(min_length=1, max_length=1024)
     dtype: DType = DType.FLOAT32
 
+    @field_validator("values")
+    @classmethod
+    def _distinct(cls, value: list[str] | list[int]) -> list[str] | list[int]:
+        _refuse_twice(value)
+        return value
+
     def input_columns(self) -> list[str]:
         """Returns the columns read."""
         return [self.input]
@@ -140,6 +155,14 @@ class OneHotStep(StepBase):
     def output_columns(self) -> list[OutputColumn]:
         """Returns the columns made, with their types."""
         return [(f"{self.output or self.input}={value}", self.dtype) for value in self.values]
+
+
+def _refuse_twice(values: Sequence[str | int]) -> None:
+    seen: set[str | int] = set()
+    for place, value in enumerate(values):
+        if value in seen:
+            raise Misfit(f"{shown(value)} again", "each value once", at=f"[{place}]")
+        seen.add(value)
 
 
 class HashStep(UnaryStep):
@@ -164,16 +187,20 @@ class TimePartsStep(StepBase):
     @field_validator("parts")
     @classmethod
     def _known(cls, value: list[str]) -> list[str]:
-        unknown = [part for part in value if part not in TIME_PARTS]
-        if unknown:
-            raise ValueError(f"unknown part {unknown[0]!r}; known: {', '.join(TIME_PARTS)}")
+        for place, part in enumerate(value):
+            if part not in TIME_PARTS:
+                expected = f"one of: {', '.join(TIME_PARTS)}"
+                suggestion = nearest(part, TIME_PARTS)
+                raise Misfit(shown(part), expected, at=f"[{place}]", suggestion=suggestion)
         return value
 
     @field_validator("timezone")
     @classmethod
     def _zone(cls, value: str) -> str:
-        if value not in available_timezones():
-            raise ValueError(f"unknown time zone {value!r}")
+        known = available_timezones()
+        if value not in known:
+            expected = "a time zone, such as America/New_York"
+            raise Misfit(shown(value), expected, suggestion=nearest(value, sorted(known)))
         return ZoneInfo(value).key
 
     def input_columns(self) -> list[str]:
@@ -201,7 +228,7 @@ class FunctionStep(StepBase):
     """
 
     step: Literal["function"]
-    function: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    function: str = Field(pattern=FUNCTION_PATTERN)
     inputs: list[ColumnName] = []
     outputs: list[FunctionOutput] = Field(min_length=1)
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from tailrace.runtime.columns import DType
-from tailrace.runtime.pipeline.base import ColumnName, SpecModel
+from tailrace.runtime.pipeline.base import (
+    MODEL_VERSION_PATTERN,
+    ColumnName,
+    Misfit,
+    SpecModel,
+    shown,
+)
+from tailrace.runtime.pipeline.problem import nearest
 
-VersionNumber = Annotated[str, Field(pattern=r"^[1-9][0-9]*$")]
+VersionNumber = Annotated[str, Field(pattern=MODEL_VERSION_PATTERN)]
 
 
 class WeightedVersions(SpecModel):
@@ -20,10 +28,11 @@ class WeightedVersions(SpecModel):
     @field_validator("weights")
     @classmethod
     def _positive(cls, value: dict[str, float]) -> dict[str, float]:
-        if any(not 0 <= weight < float("inf") for weight in value.values()):
-            raise ValueError("weights must be finite and not negative")
+        for version, weight in value.items():
+            if not 0 <= weight < float("inf"):
+                raise Misfit(f"{weight:g}", "a finite weight, not below zero", at=f".{version}")
         if sum(value.values()) <= 0:
-            raise ValueError("one weight must be above zero")
+            raise Misfit("no weight above zero", "at least one")
         return value
 
 
@@ -43,7 +52,8 @@ class ModelInput(SpecModel):
     @model_validator(mode="after")
     def _one_source(self) -> ModelInput:
         if (self.columns is None) == (self.column is None):
-            raise ValueError("a model input needs either columns or column")
+            found = "neither columns nor column" if self.columns is None else "both"
+            raise Misfit(found, "either columns or column")
         return self
 
     def source_columns(self) -> list[str]:
@@ -67,3 +77,13 @@ class ModelSection(SpecModel):
     version: Literal["latest"] | VersionNumber | WeightedVersions = "latest"
     inputs: list[ModelInput] = Field(min_length=1)
     outputs: list[ModelOutput] = Field(min_length=1)
+
+    @field_validator("version", mode="before")
+    @classmethod
+    def _one_of_three(cls, value: object) -> object:
+        if isinstance(value, dict) or value == "latest":
+            return value
+        if not isinstance(value, str) or re.match(MODEL_VERSION_PATTERN, value) is None:
+            expected = "latest, a version number in quotes such as '1', or a mapping with weights"
+            raise Misfit(shown(value), expected, suggestion=nearest(value, ["latest"]))
+        return value

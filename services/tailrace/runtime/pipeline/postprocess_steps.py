@@ -10,8 +10,14 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from tailrace.runtime.columns import DType
-from tailrace.runtime.pipeline.base import ColumnName, SpecModel
-from tailrace.runtime.pipeline.ingest_steps import FunctionStep, OutputColumn, StepBase, UnaryStep
+from tailrace.runtime.pipeline.base import ColumnName, Misfit, SpecModel
+from tailrace.runtime.pipeline.ingest_steps import (
+    ClipStep,
+    FunctionStep,
+    OutputColumn,
+    StepBase,
+    UnaryStep,
+)
 
 
 class PlattStep(UnaryStep):
@@ -22,12 +28,8 @@ class PlattStep(UnaryStep):
     b: float
 
 
-class ClipOutputStep(UnaryStep):
-    """Limits values to [minimum, maximum]."""
-
-    step: Literal["clip"]
-    minimum: float | None = None
-    maximum: float | None = None
+class ClipOutputStep(ClipStep):
+    """Limits values to [minimum, maximum], as in ingest."""
 
 
 class ScaleStep(UnaryStep):
@@ -69,7 +71,8 @@ class TopKStep(StepBase):
     @model_validator(mode="after")
     def _labels_once(self) -> TopKStep:
         if (self.labels is None) == (self.labels_file is None):
-            raise ValueError("top_k needs either labels or labels_file")
+            found = "neither" if self.labels is None else "both labels and labels_file"
+            raise Misfit(found, "either labels or labels_file")
         return self
 
     def input_columns(self) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from tailrace.runtime.columns import DType
-from tailrace.runtime.pipeline.base import ColumnName, SpecModel
+from tailrace.runtime.pipeline.base import ColumnName, Misfit, SpecModel, shown
 
 
 class FieldBase(SpecModel):
@@ -96,7 +96,7 @@ class TimestampField(FieldBase):
     @classmethod
     def _has_zone(cls, value: datetime | None) -> datetime | None:
         if value is not None and value.tzinfo is None:
-            raise ValueError("a timestamp needs an offset, such as 2013-01-01T05:00:00Z")
+            raise Misfit(shown(value), "an instant with its offset, such as 2013-01-01T05:00:00Z")
         return value
 
 
@@ -127,7 +127,8 @@ class TensorField(FieldBase):
     @model_validator(mode="after")
     def _is_numeric(self) -> TensorField:
         if self.dtype.is_ragged:
-            raise ValueError("a tensor field is numeric; use type string or bytes for text")
+            found = f"{self.dtype.value}, which has no fixed size"
+            raise Misfit(found, "a numeric dtype; text has a type of its own", at=".dtype")
         return self
 
 

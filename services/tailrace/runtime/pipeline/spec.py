@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from tailrace.runtime.pipeline.base import ColumnName, Name, SpecModel
+from tailrace.runtime.pipeline.base import (
+    VERSION_PATTERN,
+    ColumnName,
+    Misfit,
+    Name,
+    SpecModel,
+    shown,
+)
 from tailrace.runtime.pipeline.ingest_steps import IngestSection
 from tailrace.runtime.pipeline.model_section import ModelSection
 from tailrace.runtime.pipeline.postprocess_steps import PostprocessSection
+from tailrace.runtime.pipeline.problem import nearest
 from tailrace.runtime.pipeline.request_schema import RequestSchema
+
+KEY_ORIGINS = ("request", "ingest")
 
 
 class ViewUse(SpecModel):
@@ -20,7 +30,23 @@ class ViewUse(SpecModel):
     """
 
     view: Name
-    keys: dict[ColumnName, Annotated[str, Field(pattern=r"^(request|ingest)\..+$")]]
+    keys: dict[ColumnName, str]
+
+    @field_validator("keys")
+    @classmethod
+    def _have_sources(cls, value: dict[str, str]) -> dict[str, str]:
+        for key, source in value.items():
+            origin, _, name = source.partition(".")
+            if origin not in KEY_ORIGINS or not name:
+                suggestion = f"{nearest(origin, KEY_ORIGINS)}.{name or '<name>'}"
+                expected = "request.<field> or ingest.<column>"
+                raise Misfit(
+                    shown(source),
+                    expected,
+                    at=f".{key}",
+                    suggestion="" if suggestion.startswith(".") else suggestion,
+                )
+        return value
 
 
 class FeaturesSection(SpecModel):
@@ -39,7 +65,8 @@ class DeadlineSection(SpecModel):
     @model_validator(mode="after")
     def _in_order(self) -> DeadlineSection:
         if self.default_ms > self.maximum_ms:
-            raise ValueError("default_ms is above maximum_ms")
+            expected = f"a default at or below maximum_ms, {self.maximum_ms:g}"
+            raise Misfit(f"{self.default_ms:g}", expected, at=".default_ms")
         return self
 
 
@@ -52,7 +79,8 @@ class HopBudget(SpecModel):
     @model_validator(mode="after")
     def _in_order(self) -> HopBudget:
         if self.floor_ms > self.cap_ms:
-            raise ValueError("floor_ms is above cap_ms")
+            expected = f"a floor at or below cap_ms, {self.cap_ms:g}"
+            raise Misfit(f"{self.floor_ms:g}", expected, at=".floor_ms")
         return self
 
 
@@ -69,7 +97,7 @@ class PipelineSpec(SpecModel):
     """How one kind of prediction is made."""
 
     pipeline: Name
-    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.\-]{1,32}$")]
+    version: Annotated[str, Field(pattern=VERSION_PATTERN)]
     description: str = ""
     owner: str = ""
     request: RequestSchema
