@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 from collections.abc import AsyncIterator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ import pytest_asyncio
 from tailrace.cli.local.local_redis import LocalRedis
 from tailrace.cli.local.local_triton import LocalTriton
 from tailrace.v1 import prediction_service_pb2_grpc
+from tests.support.feature_loading import load_file
 from tests.support.running_mesh import RunningMesh
 
 # Accounts that the shared mesh knows in both views: (key, a, b).
@@ -36,15 +38,19 @@ class StartMesh(Protocol):
 
 def load_accounts(redis: LocalRedis, views_dir: Path, folder: Path) -> None:
     """Loads `ACCOUNTS` into both test views, by the real loader."""
-    from tests.support.feature_loading import load_file
-
     file = folder / "accounts.csv"
     with file.open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["account_id", "a", "b"])
         writer.writerows(ACCOUNTS)
-    for view in ("account", "ledger"):
-        asyncio.run(load_file(file, views_dir / f"{view}.yaml", redis.url))
+
+    async def load() -> None:
+        for view in ("account", "ledger"):
+            await load_file(file, views_dir / f"{view}.yaml", redis.url)
+
+    # In a thread, as an async test that starts a mesh has a loop running in this one.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, load()).result()
 
 
 @pytest.fixture(scope="session")

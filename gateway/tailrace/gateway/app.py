@@ -69,7 +69,7 @@ async def run(settings: GatewaySettings) -> None:
         await run_service(
             settings,
             "gateway",
-            [PREDICTION_SERVICE, OPEN_INFERENCE_SERVICE],
+            (PREDICTION_SERVICE, OPEN_INFERENCE_SERVICE),
             registry,
             add_servicers,
             watch_readiness,

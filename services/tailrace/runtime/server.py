@@ -40,7 +40,7 @@ class GrpcServer:
         self,
         settings: ServerSettings,
         service: str,
-        service_names: Sequence[str],
+        service_names: tuple[str, ...],
         add_servicers: Callable[[grpc.aio.Server], None],
     ) -> None:
         """Builds the server; nothing is bound before `start`.

@@ -18,7 +18,7 @@ Compiled = TypeVar("Compiled")
 async def run_service(
     settings: ServerSettings,
     service: str,
-    service_names: Sequence[str],
+    service_names: tuple[str, ...],
     registry: PipelineRegistry[Compiled],
     add_servicers: Callable[[grpc.aio.Server], None],
     watch_readiness: Callable[[GrpcServer], Coroutine[Any, Any, None]] | None = None,
