@@ -1,0 +1,228 @@
+"""The binary form of one stored feature row, to and from typed columns.
+
+All numbers are little-endian; nothing is padded. V is ceil(features / 8); nF64 and so on are
+the numbers of features of each type.
+
+    offset       bytes        content
+    0            1            format version: 1
+    1            3            reserved: 0
+    4            4            schema id, uint32: see `row_schema`
+    8            8            as_of, int64: the instant at which the features were true, in
+                              microseconds since 1970-01-01T00:00:00Z
+    16           V            validity: feature i has a value where bit i % 8 (0 is the least
+                              significant) of byte i // 8 is 1; the bits left over are 0
+    16 + V       8 * nF64     float64 features
+    ...          8 * nI64     int64 features
+    ...          4 * nF32     float32 features
+    ...          1 * nBool    bool features: 0 or 1
+    ...          4 * nString  uint32: where each string ends in the heap; it starts where the
+                              one before it ends
+    ...          the rest     heap: the strings in UTF-8, exactly as long as the last end says
+
+Features are numbered, and stored within their type, in the order of the schema: by type as
+above, then as the view declares them. A feature without a value is stored as zero or empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tailrace.features.row_schema import FeatureGroup, RowSchema
+from tailrace.runtime.columns import Array, DType
+
+FORMAT_VERSION = 1
+HEADER_BYTES = 16
+MAX_ROW_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedRows:
+    """Rows as columns. Corrupt rows hold nulls.
+
+    Attributes:
+        as_of_us: int64 [rows], microseconds since 1970.
+        values: one array per group of the schema, shape [features of the group, rows].
+        validity: bool [features, rows], in storage order; None if every value is present.
+        corrupt: what is wrong with each row that cannot be read, by row.
+    """
+
+    as_of_us: NDArray[np.int64]
+    values: tuple[Array, ...]
+    validity: NDArray[np.bool_] | None
+    corrupt: dict[int, str]
+
+
+class RowCodec:
+    """Encodes and decodes the rows of one schema, many at a time."""
+
+    def __init__(self, schema: RowSchema) -> None:
+        """Works out where everything is."""
+        self.schema = schema
+        self._bitmap_bytes = -(-schema.features // 8)
+        fields: list[tuple[str, Any] | tuple[str, Any, tuple[int, ...]]] = [
+            ("head", "<u8"),
+            ("as_of", "<i8"),
+            ("validity", "u1", (self._bitmap_bytes,)),
+        ]
+        for group in schema.groups:
+            fields.append((group.dtype.value, _stored_type(group.dtype), (len(group.names),)))
+        self._record = np.dtype(fields)
+        self.fixed_bytes = self._record.itemsize
+        self._has_strings = schema.groups[-1].dtype is DType.STRING
+        # Version, reserved bytes and schema id are one number to compare.
+        self._head = FORMAT_VERSION | schema.schema_id << 32
+        full = np.zeros(8 * self._bitmap_bytes, np.bool_)
+        full[: schema.features] = True
+        self._all_valid = np.packbits(full, bitorder="little")
+        self._blank = self._head.to_bytes(8, "little") + bytes(self.fixed_bytes - 8)
+
+    def encode(
+        self,
+        columns: Mapping[str, Array],
+        validity: Mapping[str, NDArray[np.bool_]],
+        as_of_us: NDArray[np.int64],
+    ) -> list[bytes]:
+        """Returns one stored row per row of the columns.
+
+        Args:
+            columns: by feature name, each of shape [rows] and of the feature's type.
+            validity: bool [rows] by feature name, False where null; a name left out has no
+                nulls.
+            as_of_us: int64 [rows], microseconds since 1970.
+        """
+        rows = len(as_of_us)
+        table = np.zeros(rows, self._record)
+        table["head"] = self._head
+        table["as_of"] = as_of_us
+        valid = np.ones((rows, self.schema.features), np.bool_)
+        heaps: list[bytes] = []
+        for group in self.schema.groups:
+            for place, name in enumerate(group.names):
+                mask = validity.get(name)
+                if mask is not None:
+                    valid[:, group.start + place] = mask
+                if group.dtype is not DType.STRING:
+                    stored = columns[name] if mask is None else np.where(mask, columns[name], 0)
+                    table[group.dtype.value][:, place] = stored
+            if group.dtype is DType.STRING:
+                heaps = self._encode_strings(table, group, columns, validity)
+        table["validity"] = np.packbits(valid, axis=1, bitorder="little")
+        data, size = table.tobytes(), self.fixed_bytes
+        fixed = [data[start : start + size] for start in range(0, len(data), size)]
+        if not heaps:
+            return fixed
+        return [row + heap for row, heap in zip(fixed, heaps, strict=True)]
+
+    def decode(self, rows: Sequence[bytes]) -> DecodedRows:
+        """Returns the rows as columns; those that cannot be read are told in `corrupt`."""
+        corrupt: dict[int, str] = {}
+        decoded = self._decode_sound(rows, corrupt)
+        if decoded is None:
+            # Seldom: find out which rows they are, and read the others.
+            sound = list(rows)
+            for row, data in enumerate(rows):
+                problem = self._problem(data)
+                if problem:
+                    corrupt[row], sound[row] = problem, self._blank
+            decoded = self._decode_sound(sound, corrupt)
+            assert decoded is not None, "rows without a problem can be decoded"
+        return decoded
+
+    def _decode_sound(self, rows: Sequence[bytes], corrupt: dict[int, str]) -> DecodedRows | None:
+        """Returns the rows as columns, or None if any of them is corrupt."""
+        size = self.fixed_bytes
+        if self._has_strings:
+            data = b"".join([row[:size] for row in rows])
+            if len(data) != size * len(rows):
+                return None
+        elif set(map(len, rows)) - {size}:
+            return None
+        else:
+            data = b"".join(rows)
+        table = np.frombuffer(data, self._record)
+        if (table["head"] != self._head).any():
+            return None
+        values: list[Array] = []
+        for group in self.schema.groups:
+            stored = table[group.dtype.value]
+            if group.dtype is DType.BOOL:
+                if (stored > 1).any():
+                    return None
+                stored = stored != 0
+            elif group.dtype is DType.STRING:
+                strings = self._decode_strings(rows, stored)
+                if strings is None:
+                    return None
+                stored = strings
+            values.append(stored.T)
+        bitmap = table["validity"]
+        validity = None
+        if (bitmap != self._all_valid).any():
+            if (bitmap & ~self._all_valid).any():
+                return None
+            bits = np.unpackbits(bitmap, axis=1, count=self.schema.features, bitorder="little")
+            validity = bits.T != 0
+        return DecodedRows(table["as_of"], tuple(values), validity, corrupt)
+
+    def _problem(self, row: bytes) -> str:
+        """Returns what is wrong with a row, or an empty string."""
+        if len(row) < HEADER_BYTES:
+            return f"{len(row)} bytes, too few for a header"
+        if row[0] != FORMAT_VERSION:
+            return f"format version {row[0]}, expected {FORMAT_VERSION}"
+        found = int.from_bytes(row[4:8], "little")
+        if found != self.schema.schema_id:
+            return f"schema {found:08x}, expected {self.schema.schema_id:08x}"
+        if len(row) < self.fixed_bytes or (len(row) > self.fixed_bytes and not self._has_strings):
+            at_least = "at least " if self._has_strings else ""
+            return f"{len(row)} bytes, expected {at_least}{self.fixed_bytes}"
+        if self._decode_sound([row], {}) is None:
+            return "its reserved bytes, booleans or strings contradict the format"
+        return ""
+
+    def _encode_strings(
+        self,
+        table: Array,
+        group: FeatureGroup,
+        columns: Mapping[str, Array],
+        validity: Mapping[str, NDArray[np.bool_]],
+    ) -> list[bytes]:
+        encoded: list[list[bytes]] = []
+        ends = np.zeros(len(table), np.uint32)
+        for place, name in enumerate(group.names):
+            texts: list[str] = columns[name].tolist()
+            mask = validity.get(name)
+            if mask is not None:
+                texts = [text if kept else "" for text, kept in zip(texts, mask, strict=True)]
+            encoded.append([text.encode() for text in texts])
+            ends = ends + np.array([len(text) for text in encoded[-1]], np.uint32)
+            table[DType.STRING.value][:, place] = ends
+        return [b"".join(texts) for texts in zip(*encoded, strict=True)]
+
+    def _decode_strings(self, rows: Sequence[bytes], ends: Array) -> Array | None:
+        """Returns object [rows, strings], or None if any row's ends or text are wrong."""
+        size = self.fixed_bytes
+        heap_bytes = np.array([len(row) for row in rows]) - size
+        if (ends[:, -1] != heap_bytes).any() or (ends[:, 1:] < ends[:, :-1]).any():
+            return None
+        strings = np.empty(ends.shape, object)
+        try:
+            for place, (row, row_ends) in enumerate(zip(rows, ends.tolist(), strict=True)):
+                start = size
+                for column, end in enumerate(row_ends):
+                    strings[place, column] = row[start : size + end].decode()
+                    start = size + end
+        except UnicodeDecodeError:
+            return None
+        return strings
+
+
+def _stored_type(dtype: DType) -> str:
+    if dtype is DType.STRING:
+        return "<u4"
+    return "u1" if dtype is DType.BOOL else dtype.numpy.str
