@@ -1,0 +1,165 @@
+"""Turns batches of a table file into stored rows, and tells the rows that cannot be stored."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tailrace.features.codec import MAX_ROW_BYTES, RowCodec
+from tailrace.features.entity_key import KeyEncoder
+from tailrace.features.load_errors import LoadFailed
+from tailrace.features.row_schema import row_schema
+from tailrace.features.typed_column import TypedColumn, can_convert, typed_column
+from tailrace.runtime.columns import Array, DType
+from tailrace.runtime.pipeline.feature_view import FeatureView
+from tailrace.runtime.pipeline.problem import nearest
+
+DUPLICATE_KEY = "duplicate key"
+NULL_KEY = "null key"
+NULL_TIMESTAMP = "null timestamp"
+TOO_LARGE = f"row larger than {MAX_ROW_BYTES} bytes"
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedRows:
+    """Rows ready to be stored: `keys[i]` names `rows[i]`."""
+
+    keys: list[str]
+    rows: list[bytes]
+
+
+class RowEncoder:
+    """Encodes the rows of one load.
+
+    Of rows with the same key the one with the latest timestamp counts, and of equal ones the
+    first; the others are refused as duplicates. Where a later batch brings a later one, it is
+    returned again, to overwrite.
+
+    Attributes:
+        columns: the columns of the file that are read.
+        bad_rows: number of rows refused, by reason.
+        stored: number of distinct keys so far.
+    """
+
+    def __init__(
+        self, view: FeatureView, schema: pa.Schema, timestamp_column: str | None, load_time_us: int
+    ) -> None:
+        """Checks that the file has what the view needs.
+
+        Args:
+            view: the view.
+            schema: columns of the file.
+            timestamp_column: the column that says when each row was true, or None.
+            load_time_us: stands for it where there is no such column, microseconds since 1970.
+
+        Raises:
+            LoadFailed: columns are missing or of a type that cannot be converted.
+        """
+        self._keys = [(key.name, key.dtype) for key in view.keys]
+        self._features = [(feature.name, feature.dtype) for feature in view.features]
+        self._timestamp_column = timestamp_column
+        self._load_time_us = load_time_us
+        needed = dict(self._keys + self._features)
+        if timestamp_column is not None:
+            needed[timestamp_column] = DType.TIMESTAMP
+        _check_columns(view.view, needed, schema)
+        self.columns = list(needed)
+        self.bad_rows: Counter[str] = Counter()
+        self._encoder = KeyEncoder(view.keys)
+        self._codec = RowCodec(row_schema(view))
+        self._as_of_by_key: dict[str, int] = {}
+
+    @property
+    def stored(self) -> int:
+        """Number of distinct keys so far."""
+        return len(self._as_of_by_key)
+
+    def encode(self, batch: pa.RecordBatch) -> EncodedRows:
+        """Returns the rows of a batch that are good."""
+        good = np.ones(batch.num_rows, np.bool_)
+        key_columns = [
+            self._good_column(batch, name, dtype, good, NULL_KEY) for name, dtype in self._keys
+        ]
+        as_of_us = np.full(batch.num_rows, self._load_time_us, np.int64)
+        if self._timestamp_column is not None:
+            name = self._timestamp_column
+            as_of_us = self._good_column(batch, name, DType.TIMESTAMP, good, NULL_TIMESTAMP).values
+        features = {
+            name: self._good_column(batch, name, dtype, good) for name, dtype in self._features
+        }
+        rows = np.flatnonzero(good)
+        keys = self._encoder.encode([column.values[rows] for column in key_columns])
+        rows, keys = self._newest(rows, keys, as_of_us)
+        values = {name: column.values[rows] for name, column in features.items()}
+        present = {
+            name: ~column.nulls[rows] for name, column in features.items() if column.nulls.any()
+        }
+        return self._small_enough(keys, self._codec.encode(values, present, as_of_us[rows]))
+
+    def _good_column(
+        self,
+        batch: pa.RecordBatch,
+        name: str,
+        dtype: DType,
+        good: NDArray[np.bool_],
+        null_reason: str = "",
+    ) -> TypedColumn:
+        """Returns a column, and takes its bad rows out of `good`; each counts once."""
+        column = typed_column(batch.column(name), dtype)
+        for reason, rows in column.bad.items():
+            self._refuse(f"{name}: {reason}", rows, good)
+        if null_reason:
+            self._refuse(null_reason, column.nulls, good)
+        return column
+
+    def _refuse(self, reason: str, rows: NDArray[np.bool_], good: NDArray[np.bool_]) -> None:
+        count = int((rows & good).sum())
+        if count:
+            self.bad_rows[reason] += count
+            good &= ~rows
+
+    def _newest(
+        self, rows: NDArray[np.intp], keys: Sequence[str], as_of_us: Array
+    ) -> tuple[NDArray[np.intp], list[str]]:
+        seen = self._as_of_by_key
+        kept: dict[str, int] = {}
+        for row, key, as_of in zip(rows.tolist(), keys, as_of_us[rows].tolist(), strict=True):
+            before = seen.get(key)
+            if before is not None:
+                self.bad_rows[DUPLICATE_KEY] += 1
+                if as_of <= before:
+                    continue
+            seen[key] = as_of
+            kept[key] = row
+        return np.array(list(kept.values()), np.intp), list(kept)
+
+    def _small_enough(self, keys: list[str], rows: list[bytes]) -> EncodedRows:
+        too_large = [place for place, row in enumerate(rows) if len(row) > MAX_ROW_BYTES]
+        for place in reversed(too_large):
+            self.bad_rows[TOO_LARGE] += 1
+            del self._as_of_by_key[keys[place]], keys[place], rows[place]
+        return EncodedRows(keys, rows)
+
+
+def _check_columns(view: str, needed: dict[str, DType], schema: Any) -> None:
+    problems = []
+    for name, dtype in needed.items():
+        place = schema.get_field_index(name)
+        if schema.names.count(name) > 1:
+            problems.append(f"column {name!r} is there more than once")
+        elif place < 0:
+            hint = nearest(name, schema.names)
+            suggestion = f"; did you mean its column {hint!r}?" if hint else ""
+            problems.append(f"no column {name!r}{suggestion}")
+        elif not can_convert(schema.field(place).type, dtype):
+            found = schema.field(place).type
+            problems.append(f"column {name!r} is of type {found}, expected {dtype.value}")
+    if problems:
+        listed = "\n".join(f"  {problem}" for problem in problems)
+        raise LoadFailed(f"the file does not fit view {view!r}:\n{listed}")
