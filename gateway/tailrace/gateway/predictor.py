@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 
@@ -14,6 +15,7 @@ from tailrace.gateway.convoy import Convoy, ConvoyRow
 from tailrace.gateway.predictions import responses_of
 from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.config import GatewaySettings
+from tailrace.runtime.error_mapping import unexpected
 from tailrace.runtime.errors import TailraceError
 from tailrace.runtime.logs import sampled
 from tailrace.runtime.pipeline.registry import PipelineRegistry
@@ -74,14 +76,21 @@ class Predictor:
             _, places, rows = convoys.setdefault(id(chain), (chain, [], []))
             places.append(place)
             rows.append(row)
-        for chain, places, rows in convoys.values():
-            outcomes.update(zip(places, await self._run(chain, rows), strict=True))
+        answers = await asyncio.gather(
+            *(self._run(chain, rows) for chain, _, rows in convoys.values())
+        )
+        for (_, places, _), answer in zip(convoys.values(), answers, strict=True):
+            outcomes.update(zip(places, answer, strict=True))
         return [outcomes[place] for place in range(len(requests))]
 
-    async def _run(self, chain: Chain, rows: list[ConvoyRow]) -> list[Outcome]:
+    async def _run(self, chain: Chain, rows: list[ConvoyRow]) -> Sequence[Outcome]:
         convoy = Convoy(chain.pipeline, rows)
-        await chain.run(convoy)
-        outcomes = responses_of(convoy)
+        outcomes: Sequence[Outcome]
+        try:
+            await chain.run(convoy)
+            outcomes = responses_of(convoy)
+        except Exception as error:  # other convoys of the call are not to blame
+            outcomes = [unexpected(error)] * len(rows)
         for row, outcome in zip(rows, outcomes, strict=True):
             self._account(chain.pipeline.name, row.request_id, outcome, row.received_ns)
         return outcomes
