@@ -185,7 +185,8 @@ def _problem(model: type[BaseModel], content: object, finding: _Finding) -> Prob
             return Problem(path, shown(finding.value), expected)
     misfit = context.get("error")
     if isinstance(misfit, Misfit):
-        return Problem(path + misfit.at, misfit.found, misfit.expected, misfit.suggestion)
+        where = (path + misfit.at).removeprefix(".")
+        return Problem(where, misfit.found, misfit.expected, misfit.suggestion)
     return Problem(path, _found(finding), _expected(finding))
 
 

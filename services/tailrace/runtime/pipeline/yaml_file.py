@@ -25,6 +25,7 @@ _EXPLAINED = (
     ("could not determine a constructor for the tag", "the tag", "plain YAML, without tags"),
     ("mapping values are not allowed here", "a second ': '", "one in a line; put text in quotes"),
     ("mapping values are not allowed in this context", "a second ': '", "one in a line"),
+    ("but found another document", "another document", "one in a file"),
     ("found unhashable key", "a list or a mapping as a name", "text"),
     ("could not find expected ':'", "no ':'", "one after the name"),
     ("found undefined alias", "the alias", "the name of an anchor above; put text in quotes"),
