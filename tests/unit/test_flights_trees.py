@@ -35,8 +35,8 @@ def neighbours() -> tuple[Matrix, lgb.Booster]:
         low, high = high, np.nextafter(high, np.float32(100))
     features = np.array([[low], [high]] * 50, dtype=np.float32)
     data = lgb.Dataset(features, features[:, 0] == high)
-    parameters = {"objective": "binary", "min_data_in_leaf": 1, "min_data_in_bin": 1, "verbose": -1}
-    return features, lgb.train(parameters, data, 1)
+    parameters = {"min_data_in_leaf": 1, "min_data_in_bin": 1, "num_threads": 1, "verbose": -1}
+    return features, lgb.train({"objective": "binary", **parameters}, data, 1)
 
 
 def test_round_down_gives_the_greatest_float32_at_or_below() -> None:

@@ -15,6 +15,7 @@ from onnxmltools import convert_lightgbm
 from onnxmltools.convert.common.data_types import FloatTensorType
 
 from preparation.feature_matrix import Matrix
+from preparation.trees import probabilities
 
 INPUT = "features"
 OUTPUT = "probability"
@@ -70,7 +71,7 @@ def largest_difference(
 ) -> float:
     """Returns the largest difference in probability between the two over these rows."""
     exported = run_onnx(model, features)[:, 0].astype(np.float64)
-    trained = np.asarray(booster.predict(features), dtype=np.float64)
+    trained = probabilities(booster, features)
     return float(np.abs(exported - trained).max())
 
 

@@ -50,7 +50,7 @@ def train_trees(
 
 def probabilities(booster: lgb.Booster, features: Matrix) -> NDArray[np.float64]:
     """Returns the probability of being late of each row, float64[rows]."""
-    return np.asarray(booster.predict(features), dtype=np.float64)
+    return np.asarray(booster.predict(features, num_threads=1), dtype=np.float64)
 
 
 def blanked_copies(features: Matrix, columns: list[str]) -> tuple[Matrix, NDArray[np.intp]]:
