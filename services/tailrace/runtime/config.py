@@ -128,10 +128,14 @@ class InferenceSettings(ServerSettings):
     """What runs the models."""
     triton_url: str = "127.0.0.1:8001"
     """gRPC target of Triton."""
+    triton_plaintext: bool = False
+    """Calls Triton without TLS even where this process has TLS, as for one on the same machine."""
     model_repository: Path | None = None
     """Triton model repository; the onnxruntime backend reads `<model>/<version>/model.onnx`."""
     onnx_intra_op_threads: int = Field(default=1, ge=1)
     """Threads of one ONNX Runtime session."""
+    onnx_max_queue: int = Field(default=64, ge=0)
+    """Most calls that wait for ONNX Runtime; more are refused with RESOURCE_EXHAUSTED."""
     model_poll_ms: int = Field(default=500, ge=10)
     """How often to check that the models are ready, in milliseconds."""
 

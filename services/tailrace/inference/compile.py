@@ -1,0 +1,139 @@
+"""What the inference hop needs of a pipeline, worked out once when the file is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tailrace.inference.assembly import InputAssembler
+from tailrace.inference.backend import ModelMetadata
+from tailrace.inference.checks import ExpectedTensor, differences
+from tailrace.inference.conversion import Conversion, conversion
+from tailrace.inference.versions import choose_versions
+from tailrace.runtime.columns import DType
+from tailrace.runtime.errors import FailedPrecondition, Reason
+from tailrace.runtime.pipeline.load import Problem, SpecError
+from tailrace.runtime.pipeline.model_section import ModelInput
+from tailrace.runtime.pipeline.plan import Pipeline
+
+MAX_CHECKED = 32
+
+
+class InferencePlan:
+    """One pipeline version, ready to be run.
+
+    Attributes:
+        pipeline: name of the pipeline.
+        model: name of the model.
+        choice: which version of the model answers which row.
+        assembler: makes the input tensors.
+        outputs: the outputs wanted, as the pipeline file declares them.
+        output_names: their names, in the same order.
+    """
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        """Keeps what is needed of the pipeline."""
+        section = pipeline.spec.model
+        self.pipeline = pipeline.name
+        self.model = section.name
+        self.choice = choose_versions(section)
+        self.assembler = InputAssembler(section.inputs)
+        self.outputs = tuple(section.outputs)
+        self.output_names = tuple(output.name for output in section.outputs)
+        self._expected_inputs = [
+            ExpectedTensor(item.name, item.dtype, _row_shape(item, pipeline))
+            for item in section.inputs
+        ]
+        self._expected_outputs = [
+            ExpectedTensor(item.name, item.dtype, tuple(item.shape)) for item in section.outputs
+        ]
+        self._mismatches: dict[ModelMetadata, str] = {}
+
+    def mismatch(self, metadata: ModelMetadata) -> str:
+        """Returns how the model version differs from the pipeline; empty if it does not."""
+        found = self._mismatches.get(metadata)
+        if found is None:
+            found = "; ".join(differences(self._expected_inputs, self._expected_outputs, metadata))
+            if len(self._mismatches) >= MAX_CHECKED:
+                self._mismatches.clear()
+            self._mismatches[metadata] = found
+        return found
+
+    def require_match(self, metadata: ModelMetadata) -> None:
+        """Raises FailedPrecondition, naming the difference, if the model does not fit."""
+        mismatch = self.mismatch(metadata)
+        if mismatch:
+            raise FailedPrecondition(
+                f"model {metadata.model!r} version {metadata.version} does not fit pipeline "
+                f"{self.pipeline!r}: {mismatch}",
+                reason=Reason.MODEL_MISMATCH,
+            )
+
+
+def compile_for_inference(pipeline: Pipeline) -> InferencePlan:
+    """Returns the plan of a pipeline.
+
+    Raises:
+        SpecError: a name occurs twice, or a column cannot be turned into its input's type.
+    """
+    problems = [*_names_twice(pipeline), *_refused_columns(pipeline)]
+    if problems:
+        raise SpecError(pipeline.file, problems)
+    return InferencePlan(pipeline)
+
+
+def _names_twice(pipeline: Pipeline) -> Iterator[Problem]:
+    model = pipeline.spec.model
+    for section, names in (
+        ("inputs", [item.name for item in model.inputs]),
+        ("outputs", [item.name for item in model.outputs]),
+    ):
+        for place, name in enumerate(names):
+            if name in names[:place]:
+                yield Problem(f"model.{section}[{place}].name", repr(name), "each name once")
+
+
+def _refused_columns(pipeline: Pipeline) -> Iterator[Problem]:
+    dtypes: dict[str, DType] = {
+        name: layout.dtype for layout in pipeline.ingest_layout for name in layout.names
+    }
+    for view in pipeline.views:
+        dtypes.update(view.view.columns())
+    shapes = _vector_shapes(pipeline)
+    for place, item in enumerate(pipeline.spec.model.inputs):
+        for name in item.source_columns():
+            dtype = dtypes.get(name)
+            path = f"model.inputs[{place}].{'column' if item.columns is None else 'columns'}"
+            if dtype is not None and conversion(dtype, item.dtype) is Conversion.REFUSED:
+                expected = f"a column that can be {item.dtype.value}; add a cast step"
+                yield Problem(path, f"{name!r} of type {dtype.value}", expected)
+            if item.columns is not None and shapes.get(name):
+                found = f"{name!r}, which holds tensors of shape {list(shapes[name])}"
+                yield Problem(path, found, "columns of single values; name it in `column`")
+
+
+def _vector_shapes(pipeline: Pipeline) -> dict[str, tuple[int, ...]]:
+    """Returns the row shapes of columns whose shape the pipeline file states."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, field in pipeline.spec.request.fields.items():
+        shapes[name] = tuple(field.shape) if field.type == "tensor" else ()
+    for view in pipeline.views:
+        shapes.update({name: () for name, _ in view.view.columns()})
+    for step in pipeline.spec.ingest.steps:
+        if step.step == "function":
+            shapes.update({output.name: tuple(output.shape) for output in step.outputs})
+            continue
+        # Whatever else a step makes has the shape of what it reads, if that is known.
+        read = {shapes.get(name) for name in step.input_columns()}
+        for name, _ in step.output_columns():
+            shape = next(iter(read)) if len(read) == 1 else None
+            if shape is None:
+                shapes.pop(name, None)
+            else:
+                shapes[name] = shape
+    return shapes
+
+
+def _row_shape(item: ModelInput, pipeline: Pipeline) -> tuple[int, ...] | None:
+    if item.columns is not None:
+        return (len(item.columns),)
+    return _vector_shapes(pipeline).get(str(item.column))

@@ -1,0 +1,155 @@
+"""The inference hop's work, whatever carries it: columns to tensors to columns."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tailrace.inference.assembly import Assembled
+from tailrace.inference.backend import ModelAnswer, ModelBackend, ModelCall, ModelMetadata
+from tailrace.inference.compile import InferencePlan
+from tailrace.inference.model_metrics import MODEL_CALL_SECONDS
+from tailrace.inference.model_watch import ModelWatch
+from tailrace.inference.outcomes import Inference, Outcome, merged
+from tailrace.inference.output_checks import checked_outputs
+from tailrace.runtime.batch import Batch, Rows
+from tailrace.runtime.deadline import Deadline
+from tailrace.runtime.errors import (
+    Code,
+    FailedPrecondition,
+    ModelOutputInvalid,
+    TailraceError,
+    Unavailable,
+)
+
+Result = TypeVar("Result")
+
+PRIORITY_NORMAL = 2
+"""PRIORITY_NORMAL of `tailrace.v1.Priority`; a lower number is more important, 0 is unset."""
+
+CALLS_AT_ONCE = 4
+"""Most calls at once for one batch and version, where the model takes fewer rows a call."""
+
+
+class InferenceHandler:
+    """Runs the model of a pipeline on batches."""
+
+    def __init__(self, backend: ModelBackend, watch: ModelWatch) -> None:
+        """Keeps the parts.
+
+        Args:
+            backend: runs the models.
+            watch: knows which of them are ready.
+        """
+        self._backend = backend
+        self._watch = watch
+
+    async def handle(self, batch: Batch, plan: InferencePlan) -> Inference:
+        """Returns the model's answers to the live rows of the batch.
+
+        Rows that the model cannot take, or answers unusably, fail by themselves. With several
+        versions, rows of the one that cannot be called fail, and the others are answered.
+
+        Raises:
+            TailraceError: no row could be answered, for one and the same reason.
+        """
+        assembled = plan.assembler.assemble(batch.columns, batch.rows.live(), batch.rows)
+        outcomes: Sequence[Outcome] = ()
+        if len(assembled.rows):
+            outcomes = await self._run_versions(assembled, batch.rows, plan)
+        return merged(plan.model, outcomes, plan.outputs, batch.rows)
+
+    async def _run_versions(
+        self, assembled: Assembled, rows: Rows, plan: InferencePlan
+    ) -> list[Outcome]:
+        versions = plan.choice.versions
+        if len(versions) == 1:
+            return await self._run_version(versions[0], assembled, rows, plan)
+        ids = [rows.request_ids[row] for row in assembled.rows.tolist()]
+        assigned = plan.choice.assign(ids)
+        shares = [(version, assigned == place) for place, version in enumerate(versions)]
+        results = await _all(
+            [
+                self._run_version(version, assembled.take(share), rows, plan)
+                for version, share in shares
+                if share.any()
+            ]
+        )
+        return [outcome for outcomes in results for outcome in outcomes]
+
+    async def _run_version(
+        self, version: str, assembled: Assembled, rows: Rows, plan: InferencePlan
+    ) -> list[Outcome]:
+        try:
+            metadata = await self._watch.find(plan.model, version)
+            plan.require_match(metadata)
+        except TailraceError as error:
+            return [Outcome(assembled.rows, error=error)]
+        most = metadata.max_rows or len(assembled.rows)
+        if len(assembled.rows) <= most:
+            return [await self._run(metadata, assembled, rows, plan)]
+        turn = asyncio.Semaphore(CALLS_AT_ONCE)
+
+        async def in_turn(part: Assembled) -> Outcome:
+            async with turn:
+                return await self._run(metadata, part, rows, plan)
+
+        starts = range(0, len(assembled.rows), most)
+        parts = [assembled.take(slice(start, start + most)) for start in starts]
+        return await _all([in_turn(part) for part in parts])
+
+    async def _run(
+        self, metadata: ModelMetadata, assembled: Assembled, rows: Rows, plan: InferencePlan
+    ) -> Outcome:
+        """Returns what one call came to; a failed one is an outcome like any other."""
+        call = ModelCall(
+            metadata=metadata,
+            inputs=assembled.tensors,
+            outputs=plan.output_names,
+            deadline=Deadline(int(rows.deadlines_ns[assembled.rows].max())),
+            priority=_priority(rows, assembled.rows),
+        )
+        try:
+            answer = await self._timed(call)
+            outputs, bad = checked_outputs(answer, plan.outputs, len(assembled.rows))
+        except TailraceError as error:
+            if isinstance(error, Unavailable | FailedPrecondition | ModelOutputInvalid):
+                self._watch.suspect(plan.model)
+            return Outcome(assembled.rows, error=error)
+        return Outcome(assembled.rows, answer.version, outputs, bad)
+
+    async def _timed(self, call: ModelCall) -> ModelAnswer:
+        started = time.monotonic()
+        code = Code.CANCELLED
+        try:
+            answer = await self._backend.infer(call)
+            code = Code.OK
+            return answer
+        except TailraceError as error:
+            code = error.code
+            raise
+        finally:
+            seconds = time.monotonic() - started
+            MODEL_CALL_SECONDS.labels(call.metadata.model, code.name).observe(seconds)
+
+
+def _priority(rows: Rows, asked: NDArray[np.intp]) -> int:
+    """Returns the priority of the most important row."""
+    if not rows.priorities:
+        return PRIORITY_NORMAL
+    return min(rows.priorities[row] or PRIORITY_NORMAL for row in asked.tolist())
+
+
+async def _all(calls: Sequence[Coroutine[Any, Any, Result]]) -> list[Result]:
+    """Returns the results in order; when one raises, the others are cancelled first."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(call) for call in calls]
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]

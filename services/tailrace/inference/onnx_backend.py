@@ -1,0 +1,229 @@
+"""Models in this process, by ONNX Runtime. The only module that imports onnxruntime.
+
+Reads `<model_repository>/<model>/<version>/model.onnx`. A version's file is taken to stay as
+it is: a changed model is a new version.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import onnxruntime as ort
+
+from tailrace.inference.backend import ModelAnswer, ModelCall, ModelMetadata
+from tailrace.inference.onnx_models import MODEL_FILE, as_text, tensor_info, versions_of
+from tailrace.inference.run_times import RunTimes
+from tailrace.runtime.columns import Array
+from tailrace.runtime.config import InferenceSettings
+from tailrace.runtime.deadline import Deadline
+from tailrace.runtime.error_mapping import unexpected
+from tailrace.runtime.errors import (
+    DeadlineExceeded,
+    FailedPrecondition,
+    NotFound,
+    Overloaded,
+    Reason,
+    Unavailable,
+)
+
+QUEUE_PUSHBACK_MS = 50
+
+
+class _Loaded:
+    """One version of a model in memory."""
+
+    def __init__(self, session: ort.InferenceSession, metadata: ModelMetadata) -> None:
+        self.session = session
+        self.metadata = metadata
+        self.times = RunTimes()
+
+
+class OnnxBackend:
+    """Runs models on this process's own CPU."""
+
+    def __init__(self, settings: InferenceSettings) -> None:
+        """Keeps the settings; models are loaded as they are asked about."""
+        if settings.model_repository is None:
+            raise ValueError("the onnxruntime backend needs model_repository")
+        self._repository = settings.model_repository
+        self._threads_per_run = settings.onnx_intra_op_threads
+        self._max_waiting = settings.onnx_max_queue
+        self._loaded: dict[tuple[str, str], _Loaded] = {}
+        self._workers = max(1, (os.cpu_count() or 1) // self._threads_per_run)
+        self._executor = ThreadPoolExecutor(self._workers, thread_name_prefix="onnx")
+        self._in_threads = 0
+
+    async def check_server(self, deadline: Deadline) -> None:
+        """Returns if the repository is there. Raises Unavailable."""
+        if not await asyncio.to_thread(self._repository.is_dir):
+            raise Unavailable(
+                f"the model repository {self._repository} is not there",
+                reason=Reason.MODEL_UNAVAILABLE,
+            )
+
+    async def ready_versions(self, model: str, deadline: Deadline) -> tuple[str, ...]:
+        """Returns the versions that have a model file, ascending. Raises NotFound, Unavailable."""
+        versions = await asyncio.to_thread(versions_of, self._repository, model)
+        if versions is None:
+            raise NotFound(
+                f"the model repository has no model {model!r}", reason=Reason.MODEL_NOT_FOUND
+            )
+        for key in [key for key in self._loaded if key[0] == model and key[1] not in versions]:
+            del self._loaded[key]
+        if not versions:
+            raise _unavailable(model)
+        return versions
+
+    async def metadata(self, model: str, version: str, deadline: Deadline) -> ModelMetadata:
+        """Returns what a version takes and gives, once it is loaded. Raises Unavailable."""
+        loaded = self._loaded.get((model, version))
+        if loaded is None:
+            try:
+                loaded = await asyncio.to_thread(self._load, model, version)
+            except Exception as error:  # onnxruntime has no common type for a file it refuses
+                unexpected(error)
+                raise Unavailable(
+                    f"model {model!r} version {version} cannot be loaded",
+                    reason=Reason.MODEL_UNAVAILABLE,
+                ) from error
+            self._loaded[model, version] = loaded
+        return loaded.metadata
+
+    async def infer(self, call: ModelCall) -> ModelAnswer:
+        """Runs a version: at once if it has been quick, else in a thread.
+
+        Raises what `ModelBackend.infer` says.
+        """
+        metadata = call.metadata
+        loaded = self._loaded.get((metadata.model, metadata.version))
+        if loaded is None:
+            raise _unavailable(metadata.model)
+        inputs = {
+            name: as_text(name, values) if values.dtype == np.dtype(object) else values
+            for name, values in call.inputs.items()
+        }
+        rows = max((len(values) for values in inputs.values()), default=0)
+        options = ort.RunOptions()
+        run = _Run(loaded, call, inputs, options, rows)
+        if loaded.times.is_quick(rows):
+            outputs = run()
+        else:
+            outputs = await self._in_thread(run, call, options)
+        return ModelAnswer(metadata.version, dict(zip(call.outputs, outputs, strict=True)))
+
+    async def close(self) -> None:
+        """Waits for no run; those that have begun end by themselves."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    async def _in_thread(
+        self, run: Callable[[], list[Array]], call: ModelCall, options: ort.RunOptions
+    ) -> list[Array]:
+        if self._in_threads >= self._workers + self._max_waiting:
+            raise Overloaded(
+                f"the queue of model {call.metadata.model!r} is full",
+                reason=Reason.MODEL_QUEUE_FULL,
+                retry_after_ms=QUEUE_PUSHBACK_MS,
+            )
+        loop = asyncio.get_running_loop()
+        future = self._executor.submit(run)
+        self._in_threads += 1
+
+        def one_done(_: Future[list[Array]]) -> None:
+            # The loop may be closed by the time that a run which nobody awaits has ended.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._forget_one)
+
+        future.add_done_callback(one_done)
+        try:
+            async with asyncio.timeout(max(0.0, call.deadline.remaining_s())):
+                return await asyncio.wrap_future(future)
+        except TimeoutError as error:
+            raise _late(call) from error
+        finally:
+            # A queued run has been cancelled by now; a running one ends at its next operator.
+            options.terminate = True
+
+    def _forget_one(self) -> None:
+        self._in_threads -= 1
+
+    def _load(self, model: str, version: str) -> _Loaded:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = self._threads_per_run
+        options.inter_op_num_threads = 1
+        # Idle threads would burn the CPU that the event loop needs.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        session = ort.InferenceSession(
+            str(self._repository / model / version / MODEL_FILE),
+            options,
+            providers=["CPUExecutionProvider"],
+        )
+        metadata = ModelMetadata(
+            model=model,
+            version=version,
+            inputs={item.name: tensor_info(item) for item in session.get_inputs()},
+            outputs={item.name: tensor_info(item) for item in session.get_outputs()},
+        )
+        return _Loaded(session, metadata)
+
+
+class _Run:
+    """One execution, here or in a thread."""
+
+    def __init__(
+        self,
+        loaded: _Loaded,
+        call: ModelCall,
+        inputs: Mapping[str, Array],
+        options: ort.RunOptions,
+        rows: int,
+    ) -> None:
+        self._loaded = loaded
+        self._call = call
+        self._inputs = inputs
+        self._options = options
+        self._rows = rows
+
+    def __call__(self) -> list[Array]:
+        call = self._call
+        if call.deadline.expired() or self._options.terminate:
+            raise _late(call)
+        started = time.perf_counter()
+        try:
+            outputs: list[Array] = self._loaded.session.run(
+                list(call.outputs), dict(self._inputs), self._options
+            )
+        except Exception as error:  # onnxruntime's errors share no type but this one
+            if self._options.terminate:
+                raise _late(call) from error
+            if _is_about_inputs(error):
+                text = " ".join(str(error).split())[:300]
+                raise FailedPrecondition(
+                    f"model {call.metadata.model!r} does not take what the pipeline gives: {text}",
+                    reason=Reason.MODEL_MISMATCH,
+                ) from error
+            raise unexpected(error) from error
+        self._loaded.times.record(self._rows, time.perf_counter() - started)
+        return outputs
+
+
+def _is_about_inputs(error: Exception) -> bool:
+    return type(error).__name__ == "InvalidArgument"
+
+
+def _late(call: ModelCall) -> DeadlineExceeded:
+    return DeadlineExceeded(
+        f"the deadline passed while model {call.metadata.model!r} was being called"
+    )
+
+
+def _unavailable(model: str) -> Unavailable:
+    return Unavailable(
+        f"model {model!r} cannot serve at the moment", reason=Reason.MODEL_UNAVAILABLE
+    )
