@@ -148,7 +148,7 @@ def _problem_at(error: yaml.YAMLError) -> Problem:
         return Problem("", found, expected)
     context: str | None = getattr(error, "context", None)
     began: yaml.Mark | None = getattr(error, "context_mark", None)
-    if context and began is not None and began.line != mark.line:
+    if began is not None and began.line != mark.line and str(context).startswith("while "):
         expected += f" ({context} that begins in line {began.line + 1})"
     return _marked(mark, found, expected)
 
