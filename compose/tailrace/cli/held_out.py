@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any, TypeVar
 import pyarrow.parquet as pq
 
 from tailrace.cli.example import HeldOutSection
+
+_SHUFFLE_SEED = 7
 
 Row = TypeVar("Row")
 
@@ -27,16 +30,25 @@ class HeldOutRow:
     positive: bool
 
 
-def read_held_out(file: Path, section: HeldOutSection, fields: set[str]) -> list[HeldOutRow]:
-    """Returns all rows of the file.
+def read_held_out(
+    file: Path, section: HeldOutSection, fields: set[str], count: int
+) -> list[HeldOutRow]:
+    """Returns `count` rows of the file, evenly spread over all of them, or all if it has fewer.
+
+    They come in an order that is always the same and not the file's, so that the first of
+    them are as good a sample as any.
 
     Args:
         file: Parquet, with a boolean column for the label.
         section: which column that is.
         fields: the request fields of the pipeline; other columns are left out, and so are
             fields that are null in a row.
+        count: how many rows.
     """
     table = pq.read_table(file)
+    places = list(spread(range(table.num_rows), count))
+    random.Random(_SHUFFLE_SEED).shuffle(places)
+    table = table.take(places)
     names = [name for name in table.column_names if name in fields]
     rows = table.select(names).to_pylist()
     labels = table.column(section.label).to_pylist()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import datetime
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from tailrace.cli.local.state import MeshState, ProcessState, RedisState, Triton
 from tailrace.cli.mesh_folder import MeshFolder
 from tailrace.cli.preparation import PreparedExample
 from tailrace.cli.progress import Steps
+from tailrace.cli.static_views import load_static_views
 from tailrace.runtime.config import TransportSettings
 
 SERVICES = ("ingest", "features", "inference", "postprocess")
@@ -163,10 +163,7 @@ class LocalMesh:
         names = ("ingest", "postprocess")
         services = [group.create_task(self._start_service(name)) for name in names]
         redis_url = await redis
-        loads = [
-            group.create_task(self._load_view(view, file, redis_url))
-            for view, file in self._prepared.static_views().items()
-        ]
+        loaded = group.create_task(self._load_views(redis_url))
         features = self._start_service("features", {"TAILRACE_FEATURE_REDIS_URL": redis_url})
         services.append(group.create_task(features))
         inference = self._start_service("inference", await triton)
@@ -175,7 +172,7 @@ class LocalMesh:
         targets = {
             f"TAILRACE_{name.upper()}_TARGET": self.mesh_processes[name].target for name in SERVICES
         }
-        await asyncio.gather(self._start_service("gateway", targets), *loads)
+        await asyncio.gather(self._start_service("gateway", targets), loaded)
         with self._steps.step("Waiting until all of them can serve"):
             await asyncio.gather(*(self._wait_serving(name) for name in self.mesh_processes))
 
@@ -235,23 +232,12 @@ class LocalMesh:
             self._ready.append(name)
             step.tell(server.target)
 
-    async def _load_view(self, view: str, file: Path, redis_url: str) -> None:
-        with self._steps.step(f"Loading the static view {view}") as step:
-            command = [sys.executable, "-m", "tailrace.cli", "features", "load", str(file)]
-            loader = ChildProcess(
-                f"load of {view}",
-                [*command, "--view", view],
-                log_path=self._folder.path / f"load-{view}.log",
-                env={**self._common_settings(), "TAILRACE_FEATURE_REDIS_URL": redis_url},
-            )
-            loader.start()
-            try:
-                await asyncio.to_thread(loader.wait, _READY_TIMEOUT_S)
-                if loader.exit_status != 0:
-                    loader.check()
-                step.tell("".join(loader.last_log_lines(1)))
-            finally:
-                loader.kill()
+    async def _load_views(self, redis_url: str) -> None:
+        views = self._prepared.static_views()
+        with self._steps.step(f"Loading the static views {', '.join(views)}") as step:
+            pipelines_dir = self._prepared.example.pipelines_dir
+            rows = await asyncio.to_thread(load_static_views, views, pipelines_dir, redis_url)
+            step.tell(f"{rows:,} rows")
 
     async def _wait_serving(self, name: str) -> None:
         target = self.mesh_processes[name].target

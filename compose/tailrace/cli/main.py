@@ -7,20 +7,42 @@ and none of them has to wait for what only another command needs.
 from __future__ import annotations
 
 import enum
+import importlib
 import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import typer.core
+import typer.main
 
 from tailrace.cli.local.errors import LaunchError
 
 # Where a gateway listens unless it is told otherwise.
 GATEWAY_PORT = 50050
 
+# Commands with commands of their own: each is the `app` of a module.
+GROUPS = {"features": "tailrace.cli.features"}
+
+
+class _Commands(typer.core.TyperGroup):
+    """The commands below and those of `GROUPS`, whose modules are imported when asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), *GROUPS]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in GROUPS:
+            return super().get_command(ctx, cmd_name)
+        group = typer.main.get_command(importlib.import_module(GROUPS[cmd_name]).app)
+        group.name = cmd_name
+        return group
+
+
 app = typer.Typer(
     name="tailrace",
+    cls=_Commands,
     help="Machine-learning predictions through a mesh of small services with one deadline.",
     no_args_is_help=True,
     add_completion=False,
@@ -71,7 +93,7 @@ def up(
     ] = None,
     predictions: Annotated[
         int, typer.Option(min=1, help="How many held-out rows to predict.")
-    ] = 2000,
+    ] = 5000,
     inference_backend: Annotated[
         InferenceBackend | None, typer.Option(help="What runs the models.")
     ] = None,

@@ -9,9 +9,9 @@ from typing import Any
 import grpc.aio
 import redis.asyncio
 from rich.console import Console
-from rich.table import Table
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from tailrace.cli.columns import print_columns
 from tailrace.cli.health import SERVING, ask_health_at
 from tailrace.cli.local.state import MeshState, ProcessState, TritonState
 from tailrace.runtime.config import TransportSettings
@@ -58,23 +58,24 @@ async def ask_mesh(state: MeshState, transport: TransportSettings) -> list[Proce
 
 def print_status(console: Console, state: MeshState, statuses: list[ProcessStatus]) -> None:
     """Prints one line per process."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("process", "health", "version", "gRPC", "metrics", "pid"):
-        table.add_column(heading, no_wrap=True, overflow="ignore")
+    rows = [("process", "health", "version", "gRPC", "metrics", "pid")]
     for status in statuses:
         process = status.process
         target = f"127.0.0.1:{process.grpc_port}" if process.grpc_port else ""
-        table.add_row(
-            process.name,
-            f"[green]{status.health}[/]" if status.serving else f"[red]{status.health}[/]",
-            status.version,
-            state.redis.url if process.name == "redis" else target,
-            str(process.metrics_port or ""),
-            str(process.pid),
+        rows.append(
+            (
+                process.name,
+                status.health,
+                status.version,
+                state.redis.url if process.name == "redis" else target,
+                str(process.metrics_port or ""),
+                str(process.pid),
+            )
         )
     since = f"{state.started_at:%Y-%m-%d %H:%M:%S} UTC"
     console.print(f"mesh [bold]{state.mesh}[/], up since {since}", highlight=False)
-    console.print(table, width=None if console.is_terminal else 200, soft_wrap=True)
+    styles = {status.health: "green" if status.serving else "red" for status in statuses}
+    print_columns(console, rows, styles)
 
 
 def status_summary(state: MeshState, statuses: list[ProcessStatus]) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
+from tailrace.cli.columns import print_columns
 from tailrace.cli.local.state import MeshState
 from tailrace.cli.preparation import PreparedExample
-from tailrace.cli.trial import Outcome, Trial
+from tailrace.cli.trial import Outcome, Trial, tell_failures
 from tailrace.cli.waterfall import render_waterfall
 from tailrace.client import PythonValue
 
@@ -40,7 +40,8 @@ def run_summary(
         "base_rate": trial.base_rate,
         "p50_ms": trial.latency_ms(50),
         "p99_ms": trial.latency_ms(99),
-        "latency_predictions": trial.one_at_a_time,
+        "latency_predictions": len(trial.measured),
+        "failures": dict(trial.failures),
         "hop_p50_ms": trial.hop_ms(),
         "unattributed_share_p50": trial.unattributed_share,
         "qualities": trial.qualities,
@@ -66,7 +67,7 @@ def print_outcomes(console: Console, outcomes: Sequence[Outcome], label: str) ->
         fields = ", ".join(f"{name} {value}" for name, value in outcome.row.fields.items())
         values = ", ".join(
             f"{name} [bold]{_readable(value)}[/]"
-            for name, value in outcome.prediction.values.items()
+            for name, value in sorted(outcome.prediction.values.items())
         )
         truth = f"in truth {'' if outcome.row.positive else 'not '}{label}"
         console.print()
@@ -90,9 +91,11 @@ def print_trial(console: Console, trial: Trial) -> None:
         f"{len(trial.outcomes)} predictions in {trial.seconds:.1f} s: {qualities}",
         f"AUC [bold]{trial.auc:.4f}[/] (base rate {trial.base_rate:.3f})",
         f"p50 [bold]{trial.latency_ms(50):.2f} ms[/], p99 [bold]{trial.latency_ms(99):.2f} ms[/] "
-        f"for one caller at a time ({trial.one_at_a_time} predictions)",
+        f"for one caller at a time ({len(trial.measured)} predictions)",
         f"unattributed time, median: {trial.unattributed_share:.1%} of a prediction",
     ]
+    if trial.failures:
+        lines.append(f"[red]failed[/]: {tell_failures(trial.failures)}")
     console.print()
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)
@@ -100,19 +103,16 @@ def print_trial(console: Console, trial: Trial) -> None:
 
 def print_endpoints(console: Console, state: MeshState) -> None:
     """Prints where everything of the mesh is reached."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("process", "gRPC", "metrics", "pid", "log"):
-        table.add_column(heading, no_wrap=True, overflow="ignore")
+    rows = [("process", "gRPC", "metrics", "pid", "log")]
     for process in state.processes:
         target = f"127.0.0.1:{process.grpc_port}" if process.grpc_port else ""
         if process.name == "redis":
             target = state.redis.url
         port = process.metrics_port
         metrics = f"http://127.0.0.1:{port}/metrics" if port else ""
-        table.add_row(process.name, target, metrics, str(process.pid), str(process.log_path))
+        rows.append((process.name, target, metrics, str(process.pid), str(process.log_path)))
     console.print()
-    # On no terminal there is no width to keep to, and addresses must not be cut.
-    console.print(table, width=None if console.is_terminal else 240, soft_wrap=True)
+    print_columns(console, rows)
 
 
 def _readable(value: PythonValue) -> str:

@@ -103,17 +103,17 @@ class _Run:
         async with self._steps.shown():
             cache_dir = self._options.state_dir.absolute() / "prepared"
             prepared = await prepare(self._example, cache_dir, self._steps)
+            rows = await asyncio.to_thread(self._read_rows, prepared, fields)
             self._mesh = LocalMesh(self._folder, prepared, self._options.mesh, self._steps)
             self._has_mesh.set()
             await self._mesh.start()
             ready_s = time.monotonic() - began
             state = self._mesh.state()
             write_state(self._folder.state_path, state)
-            rows = await asyncio.to_thread(self._read_rows, prepared, fields)
             with self._steps.step(f"Predicting held-out rows of {held_out.pipeline}") as step:
                 async with AsyncClient(self._mesh.gateway_target) as client:
                     trial = await try_mesh(client, held_out.pipeline, rows, held_out.score, step)
-        shown = spread(trial.outcomes[: trial.one_at_a_time], _SHOWN_OUTCOMES)
+        shown = spread(trial.measured, _SHOWN_OUTCOMES)
         print_outcomes(self._console, shown, held_out.label)
         print_trial(self._console, trial)
         print_endpoints(self._console, state)
@@ -148,8 +148,8 @@ class _Run:
 
     def _read_rows(self, prepared: PreparedExample, fields: set[str]) -> Sequence[HeldOutRow]:
         held_out = prepared.example.manifest.held_out
-        rows = read_held_out(prepared.held_out_file, held_out, fields)
-        return spread(rows, self._options.predictions)
+        count = self._options.predictions
+        return read_held_out(prepared.held_out_file, held_out, fields, count)
 
 
 def _request_fields(example: Example) -> set[str]:
