@@ -11,9 +11,9 @@ from tailrace.runtime.config import IngestSettings
 from tailrace.runtime.hop_call import HopRunner
 from tailrace.runtime.pipeline.registry import PipelineRegistry
 from tailrace.runtime.service_process import run_service
-from tailrace.v1 import ingest_service_pb2_grpc
+from tailrace.v1 import ingest_service_pb2, ingest_service_pb2_grpc
 
-SERVICE_NAME = "tailrace.v1.IngestService"
+SERVICE_NAME = ingest_service_pb2.DESCRIPTOR.services_by_name["IngestService"].full_name
 
 
 async def run(settings: IngestSettings) -> None:
@@ -25,4 +25,4 @@ async def run(settings: IngestSettings) -> None:
     def add(server: grpc.aio.Server) -> None:
         ingest_service_pb2_grpc.add_IngestServiceServicer_to_server(servicer, server)
 
-    await run_service(settings, "ingest", SERVICE_NAME, registry, add)
+    await run_service(settings, "ingest", (SERVICE_NAME,), registry, add)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tailrace.ingest.field_rules import FieldRule
 from tailrace.ingest.request_reader import RequestReader
 from tailrace.ingest.schema_rules import schema_rules
 from tailrace.ingest.step_compiler import StepCompiler
 from tailrace.runtime.columns import Columns
-from tailrace.runtime.pipeline.load import Problem, SpecError
 from tailrace.runtime.pipeline.plan import BlockLayout, Pipeline
+from tailrace.runtime.pipeline.problem import Problem, SpecError
 from tailrace.runtime.steps.chain import run_steps
 from tailrace.runtime.steps.emission import emit
-from tailrace.runtime.steps.offload import Abandoned, never
+from tailrace.runtime.steps.offload import Abandoned, Pace, never
 from tailrace.runtime.steps.step_table import Blame, Step, StepTable
 
 
@@ -31,6 +31,7 @@ class CompiledIngest:
         blames: by column of the layout, who is to blame for a bad value.
         width: number of columns that are worked on, for a guess at the work.
         tensor_bytes: bytes of the tensor fields of one row.
+        pace: how fast its batches were lately.
     """
 
     rules: tuple[FieldRule, ...]
@@ -40,6 +41,7 @@ class CompiledIngest:
     blames: Mapping[str, Blame]
     width: int
     tensor_bytes: int
+    pace: Pace = field(default_factory=Pace)
 
     def transform(self, table: StepTable, abandoned: Abandoned = never) -> Columns:
         """Runs the steps and returns the columns to hand on; bad rows are told in the table.

@@ -10,7 +10,7 @@ from tailrace.runtime.batch import Batch
 from tailrace.runtime.columns import Columns
 from tailrace.runtime.config import IngestSettings
 from tailrace.runtime.errors import InvalidBatch, LimitExceeded, TailraceError
-from tailrace.runtime.steps.offload import Abandoned, in_thread, never
+from tailrace.runtime.steps.offload import Abandoned, Offloader
 
 Worked = tuple[Columns, dict[int, TailraceError]]
 
@@ -20,7 +20,7 @@ class IngestHandler:
 
     def __init__(self, settings: IngestSettings) -> None:
         """Keeps the limits."""
-        self._offload_cells = settings.offload_cells
+        self._offloader = Offloader(settings.offload_cells)
         self._max_bytes = settings.max_message_bytes
 
     async def handle(
@@ -28,8 +28,8 @@ class IngestHandler:
     ) -> Columns:
         """Returns the pipeline's ingest columns for all rows; marks bad rows in `batch.rows`.
 
-        Failed rows hold zeros; if no row is left, there are no columns. Large batches are
-        worked on in a thread.
+        Failed rows hold zeros; if no row is left, there are no columns. Large batches, and all
+        of a pipeline that is slow, are worked on in a thread.
 
         Args:
             batch: the rows.
@@ -42,10 +42,11 @@ class IngestHandler:
         """
         rows = len(batch.rows)
         self._check_size(rows, requests, compiled)
-        if rows * compiled.width < self._offload_cells:
-            columns, failures = _work(batch, requests, compiled, never)
-        else:
-            columns, failures = await in_thread(lambda gone: _work(batch, requests, compiled, gone))
+        columns, failures = await self._offloader.run(
+            rows * compiled.width,
+            compiled.pace,
+            lambda abandoned: _work(batch, requests, compiled, abandoned),
+        )
         for row, error in failures.items():
             batch.rows.fail(row, error)
         return columns

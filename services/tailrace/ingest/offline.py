@@ -16,8 +16,8 @@ from tailrace.ingest.compile import compile_ingest
 from tailrace.ingest.field_rules import Failures, FieldRule
 from tailrace.runtime.columns import Array, Columns, DType
 from tailrace.runtime.errors import TailraceError
-from tailrace.runtime.pipeline.load import nearest
 from tailrace.runtime.pipeline.plan import Pipeline
+from tailrace.runtime.pipeline.problem import nearest
 from tailrace.runtime.steps.step_table import StepTable
 
 MAX_EXACT_DOUBLE = 2.0**53
@@ -136,7 +136,7 @@ def _present_values(rule: FieldRule, values: Array) -> Array:
         raise _wrong_type(rule, "bool")
     typed: Array = values.astype(rule.dtype.numpy)
     if is_whole_double:
-        large = np.flatnonzero(np.abs(typed) > MAX_EXACT_DOUBLE)
+        large = np.flatnonzero(np.abs(typed) >= MAX_EXACT_DOUBLE)
         if [int(value) for value in typed[large].tolist()] != values[large].tolist():
             raise _wrong_type(rule, "an integer that no double equals")
     return typed

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tailrace.ingest.field_rules import Failures, FieldRule, listed
 from tailrace.ingest.value_readers import ValueReader, value_reader
 from tailrace.runtime.errors import InvalidField
-from tailrace.runtime.pipeline.load import nearest
+from tailrace.runtime.pipeline.problem import nearest
 from tailrace.runtime.steps.step_table import StepTable
 from tailrace.v1 import tensor_pb2
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tailrace.ingest.field_rules import Failures, FieldRule, NumberRule, TextRule
-from tailrace.runtime.pipeline.load import Problem
+from tailrace.runtime.pipeline.problem import Problem
 from tailrace.runtime.pipeline.request_schema import (
     BytesField,
     DoubleField,

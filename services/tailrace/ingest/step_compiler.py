@@ -15,8 +15,8 @@ from tailrace.ingest.steps.zone_offsets import zone_offsets
 from tailrace.runtime.columns import DType
 from tailrace.runtime.errors import InvalidField
 from tailrace.runtime.pipeline import ingest_steps as spec
-from tailrace.runtime.pipeline.load import Problem
 from tailrace.runtime.pipeline.plan import Pipeline
+from tailrace.runtime.pipeline.problem import Problem
 from tailrace.runtime.steps.column_types import ColumnTypes, StepRefused
 from tailrace.runtime.steps.conversion import INTEGERS, NUMBERS, NUMBERS_AND_BOOL, can_convert
 from tailrace.runtime.steps.elementwise import clip_step

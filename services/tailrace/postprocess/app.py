@@ -11,9 +11,9 @@ from tailrace.runtime.config import PostprocessSettings
 from tailrace.runtime.hop_call import HopRunner
 from tailrace.runtime.pipeline.registry import PipelineRegistry
 from tailrace.runtime.service_process import run_service
-from tailrace.v1 import postprocess_service_pb2_grpc
+from tailrace.v1 import postprocess_service_pb2, postprocess_service_pb2_grpc
 
-SERVICE_NAME = "tailrace.v1.PostprocessService"
+SERVICE_NAME = postprocess_service_pb2.DESCRIPTOR.services_by_name["PostprocessService"].full_name
 
 
 async def run(settings: PostprocessSettings) -> None:
@@ -25,4 +25,4 @@ async def run(settings: PostprocessSettings) -> None:
     def add(server: grpc.aio.Server) -> None:
         postprocess_service_pb2_grpc.add_PostprocessServiceServicer_to_server(servicer, server)
 
-    await run_service(settings, "postprocess", SERVICE_NAME, registry, add)
+    await run_service(settings, "postprocess", (SERVICE_NAME,), registry, add)

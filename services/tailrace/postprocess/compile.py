@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from tailrace.postprocess.step_compiler import StepCompiler
 from tailrace.runtime.columns import Array, Columns, DType
 from tailrace.runtime.errors import InvalidBatch
-from tailrace.runtime.pipeline.load import Problem, SpecError
 from tailrace.runtime.pipeline.plan import BlockLayout, Pipeline
+from tailrace.runtime.pipeline.problem import Problem, SpecError
 from tailrace.runtime.steps.chain import run_steps
 from tailrace.runtime.steps.column_types import ColumnTypes, Shape
 from tailrace.runtime.steps.emission import emit
-from tailrace.runtime.steps.offload import Abandoned, never
+from tailrace.runtime.steps.offload import Abandoned, Pace, never
 from tailrace.runtime.steps.step_table import Step, StepColumn, StepTable
 
 
@@ -63,6 +63,7 @@ class CompiledPostprocess:
         outputs: for each field of the prediction, the column that it is read from.
         layout: the blocks of the prediction.
         width: number of values per row that are worked on, for a guess at the work.
+        pace: how fast its batches were lately.
     """
 
     sources: tuple[SourceColumn, ...]
@@ -70,6 +71,7 @@ class CompiledPostprocess:
     outputs: Mapping[str, str]
     layout: tuple[BlockLayout, ...]
     width: int
+    pace: Pace = field(default_factory=Pace)
 
     def read(self, columns: Columns, live: NDArray[np.intp]) -> StepTable:
         """Returns the live rows as a table. Raises InvalidBatch."""

@@ -7,7 +7,7 @@ from tailrace.runtime.batch import Batch
 from tailrace.runtime.columns import Columns
 from tailrace.runtime.config import PostprocessSettings
 from tailrace.runtime.errors import TailraceError
-from tailrace.runtime.steps.offload import Abandoned, in_thread, never
+from tailrace.runtime.steps.offload import Abandoned, Offloader
 
 Worked = tuple[Columns, dict[int, TailraceError]]
 
@@ -17,13 +17,13 @@ class PostprocessHandler:
 
     def __init__(self, settings: PostprocessSettings) -> None:
         """Keeps the limits."""
-        self._offload_cells = settings.offload_cells
+        self._offloader = Offloader(settings.offload_cells)
 
     async def handle(self, batch: Batch, compiled: CompiledPostprocess) -> Columns:
         """Returns the prediction columns for all rows; marks bad rows in `batch.rows`.
 
-        Failed rows hold zeros; if no row is left, there are no columns. Large batches are
-        worked on in a thread.
+        Failed rows hold zeros; if no row is left, there are no columns. Large batches, and all
+        of a pipeline that is slow, are worked on in a thread.
 
         Args:
             batch: the rows, with the model's outputs and carried columns.
@@ -32,10 +32,11 @@ class PostprocessHandler:
         Raises:
             InvalidBatch: a column is missing, or of the wrong type or shape.
         """
-        if len(batch.rows) * compiled.width < self._offload_cells:
-            columns, failures = _work(batch, compiled, never)
-        else:
-            columns, failures = await in_thread(lambda gone: _work(batch, compiled, gone))
+        columns, failures = await self._offloader.run(
+            len(batch.rows) * compiled.width,
+            compiled.pace,
+            lambda abandoned: _work(batch, compiled, abandoned),
+        )
         for row, error in failures.items():
             batch.rows.fail(row, error)
         return columns

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tailrace.runtime.pipeline.load import Problem
+from tailrace.runtime.pipeline.problem import Problem
 from tailrace.runtime.steps.column_types import StepRefused
 
 MAX_LABEL_FILE_BYTES = 16 * 1024 * 1024

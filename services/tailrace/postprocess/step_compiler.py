@@ -14,8 +14,8 @@ from tailrace.postprocess.steps.labelling import Threshold, TopK
 from tailrace.runtime.errors import ModelOutputInvalid
 from tailrace.runtime.pipeline import postprocess_steps as spec
 from tailrace.runtime.pipeline.ingest_steps import FunctionStep, StepBase
-from tailrace.runtime.pipeline.load import Problem
 from tailrace.runtime.pipeline.plan import Pipeline
+from tailrace.runtime.pipeline.problem import Problem
 from tailrace.runtime.steps.column_types import ColumnTypes, StepRefused
 from tailrace.runtime.steps.conversion import NUMBERS_AND_BOOL
 from tailrace.runtime.steps.elementwise import clip_step

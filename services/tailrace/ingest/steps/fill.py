@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from tailrace.runtime.columns import DType
 from tailrace.runtime.steps.conversion import put_converted
 from tailrace.runtime.steps.step_table import Blame, StepColumn, StepTable
@@ -31,6 +29,6 @@ class Fill:
         missing = column.missing()
         values = column.values
         if missing is not None:
-            where = missing.reshape(missing.shape + (1,) * (values.ndim - missing.ndim))
-            values = np.where(where, self.value, values).astype(self.dtype.numpy, copy=False)
+            values = values.copy()
+            values[missing] = self.value
         table.columns[self.output] = StepColumn(self.dtype, values)

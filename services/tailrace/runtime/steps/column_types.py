@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Set
 
 from tailrace.runtime.columns import DType
-from tailrace.runtime.pipeline.load import Problem
+from tailrace.runtime.pipeline.problem import Problem
 from tailrace.runtime.steps.conversion import NUMBERS, NUMBERS_AND_BOOL
 
 Shape = tuple[int, ...]

@@ -90,7 +90,7 @@ class FunctionCallStep:
     ) -> tuple[list[_Made], UserFunctionFailed | None]:
         groups = deque([np.arange(rows)] if rows else [])
         made: list[_Made] = []
-        first_error: Exception | None = None
+        first_error: BaseException | None = None
         failed_rows = calls = 0
         while groups:
             group = groups.popleft()
@@ -99,7 +99,7 @@ class FunctionCallStep:
             calls += 1
             try:
                 result = self._function(**inputs)
-            except Exception as error:  # user code may raise anything
+            except (Exception, SystemExit) as error:  # user code may raise anything
                 first_error = first_error or error
                 half = len(group) // 2
                 if half and calls + len(groups) + 2 <= MAX_ISOLATING_CALLS:
@@ -112,7 +112,7 @@ class FunctionCallStep:
             return made, None
         return made, self._report(first_error, failed_rows, rows)
 
-    def _report(self, error: Exception, failed_rows: int, rows: int) -> UserFunctionFailed:
+    def _report(self, error: BaseException, failed_rows: int, rows: int) -> UserFunctionFailed:
         error_id = uuid.uuid4().hex
         _log.error(
             "user function failed",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tailrace.runtime.pipeline.functions import UserFunction, resolve_function
 from tailrace.runtime.pipeline.ingest_steps import FunctionStep
-from tailrace.runtime.pipeline.load import SpecError
+from tailrace.runtime.pipeline.problem import SpecError
 from tailrace.runtime.steps.column_types import ColumnTypes, StepRefused
 from tailrace.runtime.steps.function_call import FunctionCallStep
 

@@ -1,15 +1,19 @@
-"""Work of a large batch off the event loop."""
+"""Where the work of a batch is done: on the event loop, or in a thread beside it."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
 Result = TypeVar("Result")
-
 Abandoned = Callable[[], bool]
+
+# Longest that one batch may hold up the others of its process before its pipeline's work moves.
+MAX_ON_LOOP_S = 0.01
+SLOW_FOR_S = 60.0
 
 
 def never() -> bool:
@@ -17,12 +21,50 @@ def never() -> bool:
     return False
 
 
-async def in_thread(work: Callable[[Abandoned], Result]) -> Result:
-    """Returns what `work` returns, run in a thread.
+class Pace:
+    """Remembers whether a pipeline has lately been slow, as one with a blocking function is."""
 
-    A thread cannot be stopped. `work` is handed a function that says whether the call has been
-    cancelled, to be asked between steps.
-    """
+    def __init__(self) -> None:
+        """Starts as fast."""
+        self._slow_until_s = float("-inf")
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether a small batch took long within the last minute."""
+        return time.monotonic() < self._slow_until_s
+
+    def note(self, duration_s: float) -> None:
+        """Notes how long a small batch took."""
+        if duration_s > MAX_ON_LOOP_S:
+            self._slow_until_s = time.monotonic() + SLOW_FOR_S
+
+
+class Offloader:
+    """Runs small batches on the event loop, as a thread costs more than they do."""
+
+    def __init__(self, offload_cells: int) -> None:
+        """Keeps the number of values from which on a batch is large."""
+        self._offload_cells = offload_cells
+
+    async def run(self, cells: int, pace: Pace, work: Callable[[Abandoned], Result]) -> Result:
+        """Returns what `work` returns.
+
+        Args:
+            cells: number of values in the batch.
+            pace: of the batch's pipeline; where it is slow, small batches go to a thread, too.
+            work: is handed a function that says whether the call has been cancelled, to be
+                asked between steps: a thread cannot be stopped.
+        """
+        if cells >= self._offload_cells:
+            return await _in_thread(work)
+        started_s = time.monotonic()
+        try:
+            return await _in_thread(work) if pace.is_slow else work(never)
+        finally:
+            pace.note(time.monotonic() - started_s)
+
+
+async def _in_thread(work: Callable[[Abandoned], Result]) -> Result:
     gone = threading.Event()
     try:
         return await asyncio.to_thread(work, gone.is_set)
