@@ -34,7 +34,7 @@ def resolve_function(reference: str, file: Path, path: str) -> UserFunction:
     module_name, _, name = reference.partition(":")
     try:
         module = _module(module_name, file.parent)
-    except Exception as error:  # user code may raise anything on import
+    except (Exception, SystemExit) as error:  # user code may raise anything on import
         found = f"{module_name!r}, which fails to import: {type(error).__name__}: {error}"
         raise SpecError(file, [Problem(path, found, "an importable module")]) from error
     function = getattr(module, name, None)

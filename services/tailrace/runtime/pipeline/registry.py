@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -21,6 +22,19 @@ KEPT_VERSIONS = 8
 MIN_RESCAN_INTERVAL_S = 0.05
 
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Served(Generic[Compiled]):
+    """What is served under one name; replaced as a whole, as `load` runs beside requests.
+
+    Attributes:
+        current: the version that new requests get.
+        versions: what was compiled of the last few versions, oldest first, `current` among them.
+    """
+
+    current: Pipeline
+    versions: Mapping[str, Compiled]
 
 
 class PipelineRegistry(Generic[Compiled]):
@@ -42,8 +56,7 @@ class PipelineRegistry(Generic[Compiled]):
         self._directory = directory
         self._compile = compile_for_service
         self._signature: Signature | None = None
-        self._versions: dict[str, dict[str, Compiled]] = {}
-        self._current: dict[str, Pipeline] = {}
+        self._served: dict[str, _Served[Compiled]] = {}
         self._errors: dict[Path, SpecError] = {}
         self._scan_lock = asyncio.Lock()
         self._last_scan = float("-inf")
@@ -55,11 +68,12 @@ class PipelineRegistry(Generic[Compiled]):
 
     def __contains__(self, name: object) -> bool:
         """Returns whether there is a pipeline of that name."""
-        return name in self._current
+        return name in self._served
 
     def pipelines(self) -> list[Pipeline]:
         """Returns the current version of every pipeline, by name."""
-        return [self._current[name] for name in sorted(self._current)]
+        served = dict(self._served)
+        return [served[name].current for name in sorted(served)]
 
     def load(self) -> None:
         """Reads the directory now, if anything in it has changed."""
@@ -71,12 +85,12 @@ class PipelineRegistry(Generic[Compiled]):
         content = load_directory(self._directory)
         errors = dict(content.errors)
         for name, pipeline in content.pipelines.items():
-            versions = self._versions.get(name, {})
-            if pipeline.version in versions:
-                self._admit(pipeline, versions.pop(pipeline.version))
-                continue
+            served = self._served.get(name)
             try:
-                compiled = self._compile(pipeline)
+                if served is not None and pipeline.version in served.versions:
+                    compiled = served.versions[pipeline.version]
+                else:
+                    compiled = self._compile(pipeline)
             except SpecError as error:
                 errors[error.file] = error
                 continue
@@ -109,16 +123,16 @@ class PipelineRegistry(Generic[Compiled]):
         Raises:
             NotFound: no such pipeline or version.
         """
-        current = self._current.get(name)
-        if current is None:
-            suggestion = nearest(name, self._current)
+        served = self._served.get(name)
+        if served is None:
+            suggestion = nearest(name, list(self._served))
             hint = f"; did you mean {suggestion!r}?" if suggestion else ""
             raise NotFound(
                 f"no pipeline {name[:64]!r}{hint}",
                 field="pipeline",
                 reason=Reason.PIPELINE_NOT_FOUND,
             )
-        versions = self._versions[name]
+        current, versions = served.current, served.versions
         if version in ("", current.version, current.spec.version):
             return versions[current.version]
         if version in versions:
@@ -154,16 +168,19 @@ class PipelineRegistry(Generic[Compiled]):
             raise
 
     def _admit(self, pipeline: Pipeline, compiled: Compiled) -> None:
-        versions = self._versions.setdefault(pipeline.name, {})
+        before = self._served.get(pipeline.name)
+        versions = dict(before.versions) if before is not None else {}
+        versions.pop(pipeline.version, None)
         versions[pipeline.version] = compiled
         while len(versions) > KEPT_VERSIONS:
             del versions[next(iter(versions))]
-        self._current[pipeline.name] = pipeline
-        _log.info("pipeline version admitted", pipeline=pipeline.name, version=pipeline.version)
+        self._served[pipeline.name] = _Served(pipeline, versions)
+        if before is None or before.current.version != pipeline.version:
+            _log.info("pipeline version admitted", pipeline=pipeline.name, version=pipeline.version)
 
     def _forget_removed(self, loaded: dict[str, Pipeline], errors: dict[Path, SpecError]) -> None:
         # A pipeline goes when its file is gone or names another; a broken file keeps it.
-        for name, pipeline in list(self._current.items()):
-            if name not in loaded and pipeline.file not in errors:
-                del self._current[name], self._versions[name]
+        for name, served in list(self._served.items()):
+            if name not in loaded and served.current.file not in errors:
+                del self._served[name]
                 _log.info("pipeline removed", pipeline=name)
