@@ -169,7 +169,7 @@ def test_meshes_run_side_by_side_and_end_on_ctrl_c(start_mesh_command: Any, tmp_
     assert first.wait_end() == 0, first.output
     assert_nothing_is_left(first, children)
     assert not first.folder.exists()
-    assert not Path(state.redis.url.removeprefix("unix://").partition("?")[0]).parent.exists()
+    assert state.redis.url == f"unix://{first.folder}/redis.sock?db=0"
     assert run_status(first.name).returncode == 1
 
 
@@ -193,5 +193,6 @@ def test_killed_launcher_takes_all_processes_along(start_mesh_command: Any) -> N
     launcher.process.kill()
     launcher.process.wait()
     assert_nothing_is_left(launcher, children)
+    assert not (launcher.folder / "redis.sock").exists()
     assert launcher.state().stale
     assert run_status(launcher.name).returncode == 1

@@ -32,6 +32,22 @@ def test_default_server_listens_on_a_private_socket_alone(start_redis: StartRedi
     assert listening_ports(server.process.pid) == frozenset()
 
 
+def test_socket_lies_where_it_is_asked_for_unless_the_path_is_too_long(tmp_path: Path) -> None:
+    too_long = tmp_path / ("x" * 100)
+    for folder in (too_long, tmp_path):
+        folder.mkdir(exist_ok=True)
+        server = LocalRedis(log_path=tmp_path / "redis.log", socket_dir=folder)
+        try:
+            server.start()
+            assert server.socket_path is not None
+            assert server.socket_path.is_socket()
+            assert (server.socket_path.parent == folder) == (folder == tmp_path)
+        finally:
+            server.stop()
+        assert not server.socket_path.exists()
+        assert folder.exists()
+
+
 def test_version_is_the_servers_own(start_redis: StartRedis) -> None:
     server = start_redis()
     with connect(server) as client:

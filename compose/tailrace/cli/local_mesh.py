@@ -182,6 +182,7 @@ class LocalMesh:
                 log_path=self._folder.path / "redis.log",
                 server_path=self._options.redis_server_path,
                 port=self._options.ports.get("redis", 0),
+                socket_dir=self._folder.path,
             )
             self._servers["redis"] = self.redis
             self.redis.launch()

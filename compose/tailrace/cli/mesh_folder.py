@@ -92,7 +92,8 @@ class MeshFolder:
     def _lock(self) -> Iterator[IO[str]]:
         lock_path = self.path / _LOCK_FILE
         while True:
-            self.path.mkdir(parents=True, exist_ok=True)
+            # For this user alone, as Redis lets in whoever reaches its socket.
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             with contextlib.ExitStack() as stack:
                 lock = stack.enter_context(lock_path.open("w"))
                 try:

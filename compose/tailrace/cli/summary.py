@@ -11,7 +11,8 @@ from typing import Any
 from rich.console import Console
 
 from tailrace.cli.columns import print_columns
-from tailrace.cli.local.state import MeshState
+from tailrace.cli.local.ports import LOOPBACK
+from tailrace.cli.local.state import MeshState, ProcessState
 from tailrace.cli.preparation import PreparedExample
 from tailrace.cli.trial import Outcome, Trial, tell_failures
 from tailrace.cli.waterfall import render_waterfall
@@ -55,7 +56,7 @@ def run_summary(
         "ready_s": ready_s,
         "trial_s": trial.seconds,
         "endpoints": {
-            process.name: {"grpc_port": process.grpc_port, "metrics_port": process.metrics_port}
+            process.name: {"address": _address(process, state), "metrics": _metrics_url(process)}
             for process in state.processes
         },
     }
@@ -103,17 +104,22 @@ def print_trial(console: Console, trial: Trial) -> None:
 
 def print_endpoints(console: Console, state: MeshState) -> None:
     """Prints where everything of the mesh is reached."""
-    rows = [("process", "gRPC", "metrics", "pid", "log")]
+    rows = [("process", "address", "metrics", "pid", "log")]
     for process in state.processes:
-        target = f"127.0.0.1:{process.grpc_port}" if process.grpc_port else ""
-        if process.name == "redis":
-            target = state.redis.url
-        port = process.metrics_port
-        metrics = f"http://127.0.0.1:{port}/metrics" if port else ""
-        rows.append((process.name, target, metrics, str(process.pid), str(process.log_path)))
+        address, metrics = _address(process, state), _metrics_url(process) or ""
+        rows.append((process.name, address, metrics, str(process.pid), str(process.log_path)))
     console.print()
     print_columns(console, rows)
 
 
 def _readable(value: PythonValue) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _address(process: ProcessState, state: MeshState) -> str:
+    return f"{LOOPBACK}:{process.grpc_port}" if process.grpc_port else state.redis.url
+
+
+def _metrics_url(process: ProcessState) -> str | None:
+    port = process.metrics_port
+    return f"http://{LOOPBACK}:{port}/metrics" if port else None

