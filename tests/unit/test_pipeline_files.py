@@ -382,6 +382,20 @@ def test_missing_discriminator_lists_the_choices(tmp_path: Path) -> None:
         ("postprocess.outputs", [], "postprocess.outputs", "no entries", "at least 1 entry"),
         ("deadline.default_ms", -1, "deadline.default_ms", "-1", "a number above 0"),
         (
+            "deadline.maximum_ms",
+            float("inf"),
+            "deadline.maximum_ms",
+            "inf",
+            "a number of at most 86400000",
+        ),
+        (
+            "budgets.inference.cap_ms",
+            float("nan"),
+            "budgets.inference.cap_ms",
+            "nan",
+            "a number of at most 86400000",
+        ),
+        (
             "deadline.default_ms",
             5000,
             "deadline.default_ms",
@@ -597,6 +611,13 @@ def test_no_text_at_all_breaks_the_reader(tmp_path: Path, text: bytes | str) -> 
             "max_age",
             "'soon'",
             "a duration such as 250ms, 30s, 5m, 24h or 30d",
+        ),
+        (
+            "max_age",
+            "9" * 50 + "d",
+            "max_age",
+            repr("9" * 50 + "d"),
+            "a duration below a million years",
         ),
         ("max_age", 30, "max_age", "30", "a duration such as 250ms, 30s, 5m, 24h or 30d"),
         (

@@ -14,18 +14,21 @@ from tailrace.runtime.pipeline.base import ColumnName, Misfit, Name, SpecModel, 
 _UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
-def parse_duration(value: object) -> object:
+def parse_duration(value: object) -> timedelta:
     """Returns a timedelta for text such as `250ms`, `30s`, `5m`, `24h`, `30d`.
 
     Raises:
-        ValueError: the text is not of that form.
+        Misfit: the text is not of that form, or longer than a timedelta can be.
     """
     if isinstance(value, timedelta):
         return value
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", str(value))
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)", str(value))
     if match is None:
         raise Misfit(shown(value), "a duration such as 250ms, 30s, 5m, 24h or 30d")
-    return timedelta(seconds=float(match[1]) * _UNITS_S[match[2]])
+    try:
+        return timedelta(seconds=float(match[1]) * _UNITS_S[match[2]])
+    except OverflowError as error:
+        raise Misfit(shown(value), "a duration below a million years") from error
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]

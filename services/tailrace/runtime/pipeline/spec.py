@@ -20,6 +20,9 @@ from tailrace.runtime.pipeline.postprocess_steps import PostprocessSection
 from tailrace.runtime.pipeline.problem import nearest
 from tailrace.runtime.pipeline.request_schema import RequestSchema
 
+MAX_TIME_MS = 86_400_000
+"""Longest deadline or budget, in milliseconds: a day."""
+
 KEY_ORIGINS = ("request", "ingest")
 
 
@@ -59,8 +62,8 @@ class FeaturesSection(SpecModel):
 class DeadlineSection(SpecModel):
     """How long a request may take."""
 
-    default_ms: float = Field(default=1000, gt=0)
-    maximum_ms: float = Field(default=10_000, gt=0)
+    default_ms: float = Field(default=1000, gt=0, le=MAX_TIME_MS)
+    maximum_ms: float = Field(default=10_000, gt=0, le=MAX_TIME_MS)
 
     @model_validator(mode="after")
     def _in_order(self) -> DeadlineSection:
@@ -73,8 +76,8 @@ class DeadlineSection(SpecModel):
 class HopBudget(SpecModel):
     """Bounds on the budget of one hop. Less than the floor left: the hop is not called."""
 
-    cap_ms: float = Field(default=60_000, gt=0)
-    floor_ms: float = Field(default=1, ge=0)
+    cap_ms: float = Field(default=60_000, gt=0, le=MAX_TIME_MS)
+    floor_ms: float = Field(default=1, ge=0, le=MAX_TIME_MS)
 
     @model_validator(mode="after")
     def _in_order(self) -> HopBudget:
