@@ -163,6 +163,7 @@ def test_meshes_run_side_by_side_and_end_on_ctrl_c(start_mesh_command: Any, tmp_
     taken = state.tritons[0].target.rpartition(":")[2]
     same_port = start_mesh_command("third", "--once", "--port", f"triton={taken}")
     assert same_port.wait_end() == 1
+    assert "Starting" not in same_port.output
     assert f"triton cannot listen on 127.0.0.1:{taken}: the port is in use" in same_port.output
 
     first.process.send_signal(signal.SIGINT)

@@ -15,6 +15,7 @@ from tailrace.cli.local.errors import LaunchError
 from tailrace.cli.local.local_redis import LocalRedis
 from tailrace.cli.local.local_triton import LocalTriton
 from tailrace.cli.local.mesh_process import MeshProcess
+from tailrace.cli.local.ports import check_port_is_free
 from tailrace.cli.local.process import ChildProcess
 from tailrace.cli.local.state import MeshState, ProcessState, RedisState, TritonState
 from tailrace.cli.mesh_folder import MeshFolder
@@ -94,6 +95,10 @@ class LocalMesh:
         Raises:
             LaunchError: if one cannot be started, ends, or does not become able to serve.
         """
+        # Each would find out by itself, some of them only after others have been started.
+        for ports in (self._options.ports, self._options.metrics_ports):
+            for name, port in ports.items():
+                check_port_is_free(name, port)
         try:
             async with asyncio.TaskGroup() as group:
                 await self._start_in(group)

@@ -189,6 +189,8 @@ def main() -> None:
     except (LaunchError, SettingsError) as error:
         print(f"tailrace: error: {error}", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def _given(**options: Any) -> dict[str, Any]:

@@ -100,6 +100,7 @@ async def _make(example: Example, out: Path, step: Step) -> None:
     manifest = example.manifest
     log_path = out.with_suffix(".log")
     log_path.unlink(missing_ok=True)
+    _clear_partial(out)
     values = {"python": sys.executable, "out": str(out)}
     command = [part.format_map(values) for part in manifest.prepare.command]
     process = ChildProcess("preparation", command, log_path=log_path, cwd=example.folder)
@@ -119,10 +120,13 @@ async def _make(example: Example, out: Path, step: Step) -> None:
     finally:
         process.stop()
         step.tell("".join(process.last_log_lines(1)))
-        if process.exit_status != 0:
-            # A preparation that was killed could not take its own leavings away.
-            for partial in out.parent.glob(f".{out.name}-*"):
-                shutil.rmtree(partial, ignore_errors=True)
+        _clear_partial(out)
+
+
+def _clear_partial(out: Path) -> None:
+    # A preparation that was killed could not take its own leavings away.
+    for partial in out.parent.glob(f".{out.name}-*"):
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 @contextlib.asynccontextmanager

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from tailrace.cli.local.ports import LOOPBACK
+from tailrace.cli.local.errors import ProcessExited
+from tailrace.cli.local.ports import LOOPBACK, check_port_is_free
 from tailrace.cli.local.process import ChildProcess
 
 
@@ -75,13 +76,19 @@ class MeshProcess:
         """Returns once it listens and its ports are known; blocks, on any thread.
 
         Raises:
-            ProcessExited: if it ends instead; its last words, such as bad settings or a
-                port in use, are part of the error.
+            PortInUse: if another process has one of its ports.
+            ProcessExited: if it ends for another reason; its last words, such as those about
+                bad settings, are part of the error.
             NotReady: if it does not listen within `timeout_s` seconds.
         """
-        self.port, self.metrics_port = self.process.wait_until(
-            self._read_ready_file, timeout_s=timeout_s, waiting_for=str(self._ready_file)
-        )
+        try:
+            self.port, self.metrics_port = self.process.wait_until(
+                self._read_ready_file, timeout_s=timeout_s, waiting_for=str(self._ready_file)
+            )
+        except ProcessExited:
+            for port in (self.port, self.metrics_port):
+                check_port_is_free(self._name, port)
+            raise
 
     def stop(self, grace_s: float = 15.0) -> None:
         """Lets it drain, and ends it after `grace_s` seconds at the latest."""

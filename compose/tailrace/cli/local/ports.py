@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import psutil
 
+from tailrace.cli.local.errors import PortInUse
+
 LOOPBACK = "127.0.0.1"
 
 
@@ -33,3 +35,16 @@ def port_holder(port: int) -> str:
         except psutil.Error:
             return ""
     return ""
+
+
+def check_port_is_free(server: str, port: int) -> None:
+    """Returns if nobody is known to listen on `port`, or if it is 0.
+
+    It may still be taken before `server` gets it, and then binding it fails.
+
+    Raises:
+        PortInUse: if somebody does.
+    """
+    holder = port_holder(port) if port else ""
+    if holder:
+        raise PortInUse(server, host=LOOPBACK, port=port, holder=holder)
