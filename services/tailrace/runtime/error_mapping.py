@@ -17,7 +17,14 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from tailrace.runtime import telemetry_names as names
-from tailrace.runtime.errors import Code, Internal, Reason, RemoteFailure, TailraceError
+from tailrace.runtime.errors import (
+    Code,
+    Internal,
+    InvalidField,
+    Reason,
+    RemoteFailure,
+    TailraceError,
+)
 from tailrace.runtime.metrics import CALL_SECONDS, CALLS, CALLS_IN_FLIGHT
 
 DOMAIN = "tailrace"
@@ -117,20 +124,23 @@ class ErrorMappingInterceptor(grpc.aio.ServerInterceptor):
         if handler is None or handler.unary_unary is None:
             return handler
         method = handler_call_details.method.lstrip("/")
+        call = cast(Handler, handler.unary_unary)
+        # Parsed in `_mapped`: left to gRPC, bytes that are no message end in UNKNOWN, with a
+        # traceback on standard error for each.
         return grpc.unary_unary_rpc_method_handler(
-            _mapped(method, cast(Handler, handler.unary_unary)),
-            handler.request_deserializer,
+            _mapped(method, call, handler.request_deserializer),
+            None,
             handler.response_serializer,
         )
 
 
-def _mapped(method: str, call: Handler) -> Handler:
-    async def mapped(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+def _mapped(method: str, call: Handler, parse: Callable[[bytes], Any] | None) -> Handler:
+    async def mapped(data: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         started = time.monotonic()
         code = Code.OK
         CALLS_IN_FLIGHT.inc()
         try:
-            return await call(request, context)
+            return await call(_parsed(data, parse), context)
         except asyncio.CancelledError:
             code = Code.CANCELLED
             raise
@@ -150,6 +160,15 @@ def _mapped(method: str, call: Handler) -> Handler:
         await _abort(context, failure)
 
     return mapped
+
+
+def _parsed(data: bytes, parse: Callable[[bytes], Any] | None) -> Any:
+    if parse is None:
+        return data
+    try:
+        return parse(data)
+    except DecodeError as error:
+        raise InvalidField("the request cannot be read as its message type") from error
 
 
 def _code_number(code: Any) -> int:
