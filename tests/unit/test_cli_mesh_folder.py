@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import subprocess
 from pathlib import Path
 
@@ -18,6 +19,19 @@ from tailrace.cli.local.state import (
 )
 from tailrace.cli.mesh_folder import MeshAlreadyUp, MeshFolder, MeshNameInvalid, find_mesh
 from tests.support.waiting import is_gone, wait_for
+
+
+def state_of(
+    launcher: ProcessState, *processes: ProcessState, redis_url: str = "redis://127.0.0.1:1/0"
+) -> MeshState:
+    """Returns the state of a mesh."""
+    return MeshState(
+        mesh="default",
+        started_at=datetime.datetime.now(datetime.UTC),
+        launcher=launcher,
+        processes=processes,
+        redis=RedisState(url=redis_url, version="6.2.14"),
+    )
 
 
 def test_second_mesh_of_the_same_name_is_refused(tmp_path: Path) -> None:
@@ -63,14 +77,9 @@ def test_leftovers_of_a_killed_launcher_are_cleared_away(tmp_path: Path) -> None
     socket_dir.mkdir()
     with subprocess.Popen(["sleep", "300"]) as survivor:
         process = ProcessState.of_running("redis", survivor.pid, log_path=Path("redis.log"))
-        state = MeshState(
-            mesh="default",
-            started_at=datetime.datetime.now(datetime.UTC),
-            launcher=process.model_copy(update={"started_at": 0.0}),
-            processes=(process,),
-            redis=RedisState(url=f"unix://{socket_dir}/redis.sock?db=0", version="6.2.14"),
-        )
-        write_state(folder.state_path, state)
+        launcher = process.model_copy(update={"started_at": 0.0})
+        url = f"unix://{socket_dir}/redis.sock?db=0"
+        write_state(folder.state_path, state_of(launcher, process, redis_url=url))
         (folder.path / "old.log").touch()
         with folder.claimed():
             wait_for(lambda: is_gone(survivor.pid))
@@ -85,15 +94,16 @@ def test_unusable_name_is_refused(tmp_path: Path, name: str) -> None:
         MeshFolder(tmp_path, name)
 
 
-def test_only_mesh_is_found_without_a_name(tmp_path: Path) -> None:
+def test_only_mesh_that_is_up_is_found_without_a_name(tmp_path: Path) -> None:
     with pytest.raises(StateMissing):
         find_mesh(tmp_path, None)
-    for name in ("one", "other"):
-        state_path = MeshFolder(tmp_path, name).state_path
-        state_path.parent.mkdir(parents=True)
-        state_path.touch()
-        if name == "one":
-            assert find_mesh(tmp_path, None).name == "one"
+    launcher = ProcessState.of_running("launcher", os.getpid(), log_path=Path("log"))
+    gone = launcher.model_copy(update={"started_at": 0.0})
+    write_state(MeshFolder(tmp_path, "killed").state_path, state_of(gone))
+    assert find_mesh(tmp_path, None).name == "killed"
+    write_state(MeshFolder(tmp_path, "one").state_path, state_of(launcher))
+    assert find_mesh(tmp_path, None).name == "one"
+    write_state(MeshFolder(tmp_path, "other").state_path, state_of(launcher))
     with pytest.raises(LaunchError, match="one, other"):
         find_mesh(tmp_path, None)
     assert find_mesh(tmp_path, "other").name == "other"

@@ -115,7 +115,7 @@ class MeshFolder:
 
 
 def find_mesh(state_dir: Path, name: str | None) -> MeshFolder:
-    """Returns the folder of the mesh called `name`; without a name, of the only one there is.
+    """Returns the folder of the mesh called `name`; without a name, of the only one that is up.
 
     Raises:
         MeshNameInvalid: if no mesh can be called `name`.
@@ -123,12 +123,23 @@ def find_mesh(state_dir: Path, name: str | None) -> MeshFolder:
     """
     if name:
         return MeshFolder(state_dir, name)
-    up = sorted(path.parent.name for path in state_dir.glob(f"meshes/*/{_STATE_FILE}"))
-    if not up:
+    paths = sorted(state_dir.glob(f"meshes/*/{_STATE_FILE}"))
+    # Where none is up, one whose launcher was killed is still worth asking about.
+    found = [path.parent.name for path in paths if not _is_stale(path)] or [
+        path.parent.name for path in paths
+    ]
+    if not found:
         raise StateMissing(state_dir.absolute() / "meshes" / "*" / _STATE_FILE)
-    if len(up) > 1:
-        raise LaunchError(f"several meshes are up; choose one with --name: {', '.join(up)}")
-    return MeshFolder(state_dir, up[0])
+    if len(found) > 1:
+        raise LaunchError(f"several meshes are up; choose one with --name: {', '.join(found)}")
+    return MeshFolder(state_dir, found[0])
+
+
+def _is_stale(state_path: Path) -> bool:
+    try:
+        return read_state(state_path).stale
+    except (StateMissing, StateInvalid):
+        return True
 
 
 def _end_survivors(state: MeshState) -> None:
