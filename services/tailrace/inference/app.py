@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import grpc.aio
 
 from tailrace.inference.backend import ModelBackend
+from tailrace.inference.call_gate import CallLimits
 from tailrace.inference.compile import InferencePlan, compile_for_inference
 from tailrace.inference.handler import InferenceHandler
 from tailrace.inference.model_watch import ModelWatch
@@ -48,7 +49,8 @@ def build(settings: InferenceSettings) -> InferenceParts:
 
     backend = open_backend(settings)
     watch = ModelWatch(backend, plans, settings.model_poll_ms / 1000)
-    return InferenceParts(registry, backend, watch, InferenceHandler(backend, watch))
+    limits = CallLimits(settings.model_max_in_flight, settings.model_max_queue)
+    return InferenceParts(registry, backend, watch, InferenceHandler(backend, watch, limits))
 
 
 def open_backend(settings: InferenceSettings) -> ModelBackend:

@@ -32,7 +32,7 @@ class TensorInfo:
     optional: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class ModelMetadata:
     """One version of a model, as the backend describes it. Compared by identity.
 
@@ -43,6 +43,8 @@ class ModelMetadata:
         outputs: its outputs by name.
         max_rows: most rows of one call; 0 means any number.
         priority_levels: number of priority levels, 1 being served first; 0 means none.
+        calls_at_once: most calls that should be in flight; 0 means any number.
+        max_queue: most calls that the model lets wait; 0 means any number.
     """
 
     model: str
@@ -51,6 +53,8 @@ class ModelMetadata:
     outputs: Mapping[str, TensorInfo]
     max_rows: int = 0
     priority_levels: int = 0
+    calls_at_once: int = 0
+    max_queue: int = 0
 
 
 @dataclass(frozen=True, slots=True)

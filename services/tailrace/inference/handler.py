@@ -6,12 +6,14 @@ import asyncio
 import time
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tailrace.inference.assembly import Assembled
 from tailrace.inference.backend import ModelAnswer, ModelBackend, ModelCall, ModelMetadata
+from tailrace.inference.call_gate import CallGate, CallLimits
 from tailrace.inference.compile import InferencePlan
 from tailrace.inference.model_metrics import MODEL_CALL_SECONDS
 from tailrace.inference.model_watch import ModelWatch
@@ -39,15 +41,18 @@ CALLS_AT_ONCE = 4
 class InferenceHandler:
     """Runs the model of a pipeline on batches."""
 
-    def __init__(self, backend: ModelBackend, watch: ModelWatch) -> None:
+    def __init__(self, backend: ModelBackend, watch: ModelWatch, limits: CallLimits) -> None:
         """Keeps the parts.
 
         Args:
             backend: runs the models.
             watch: knows which of them are ready.
+            limits: how many calls may be at a model at once, and how many may wait.
         """
         self._backend = backend
         self._watch = watch
+        self._limits = limits
+        self._gates: WeakKeyDictionary[ModelMetadata, CallGate] = WeakKeyDictionary()
 
     async def handle(self, batch: Batch, plan: InferencePlan) -> Inference:
         """Returns the model's answers to the live rows of the batch.
@@ -115,7 +120,7 @@ class InferenceHandler:
             priority=_priority(rows, assembled.rows),
         )
         try:
-            answer = await self._timed(call)
+            answer = await self._call_in_turn(call)
             outputs, bad = checked_outputs(answer, plan.outputs, len(assembled.rows))
         except TailraceError as error:
             if isinstance(error, Unavailable | FailedPrecondition | ModelOutputInvalid):
@@ -123,7 +128,11 @@ class InferenceHandler:
             return Outcome(assembled.rows, error=error)
         return Outcome(assembled.rows, answer.version, outputs, bad)
 
-    async def _timed(self, call: ModelCall) -> ModelAnswer:
+    async def _call_in_turn(self, call: ModelCall) -> ModelAnswer:
+        gate = self._gates.get(call.metadata)
+        if gate is None:
+            gate = self._gates[call.metadata] = self._limits.gate(call.metadata)
+        await gate.enter(call.deadline, call.priority)
         started = time.monotonic()
         code = Code.CANCELLED
         try:
@@ -134,6 +143,7 @@ class InferenceHandler:
             code = error.code
             raise
         finally:
+            gate.leave()
             seconds = time.monotonic() - started
             MODEL_CALL_SECONDS.labels(call.metadata.model, code.name).observe(seconds)
 

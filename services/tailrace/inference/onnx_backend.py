@@ -7,11 +7,11 @@ it is: a changed model is a new version.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
@@ -27,12 +27,9 @@ from tailrace.runtime.errors import (
     DeadlineExceeded,
     FailedPrecondition,
     NotFound,
-    Overloaded,
     Reason,
     Unavailable,
 )
-
-QUEUE_PUSHBACK_MS = 50
 
 
 class _Loaded:
@@ -53,11 +50,10 @@ class OnnxBackend:
             raise ValueError("the onnxruntime backend needs model_repository")
         self._repository = settings.model_repository
         self._threads_per_run = settings.onnx_intra_op_threads
-        self._max_waiting = settings.onnx_max_queue
         self._loaded: dict[tuple[str, str], _Loaded] = {}
+        self._broken: dict[Path, int] = {}
         self._workers = max(1, (os.cpu_count() or 1) // self._threads_per_run)
         self._executor = ThreadPoolExecutor(self._workers, thread_name_prefix="onnx")
-        self._in_threads = 0
 
     async def check_server(self, deadline: Deadline) -> None:
         """Returns if the repository is there. Raises Unavailable."""
@@ -84,14 +80,7 @@ class OnnxBackend:
         """Returns what a version takes and gives, once it is loaded. Raises Unavailable."""
         loaded = self._loaded.get((model, version))
         if loaded is None:
-            try:
-                loaded = await asyncio.to_thread(self._load, model, version)
-            except Exception as error:  # onnxruntime has no common type for a file it refuses
-                unexpected(error)
-                raise Unavailable(
-                    f"model {model!r} version {version} cannot be loaded",
-                    reason=Reason.MODEL_UNAVAILABLE,
-                ) from error
+            loaded = await asyncio.to_thread(self._load, model, version)
             self._loaded[model, version] = loaded
         return loaded.metadata
 
@@ -124,22 +113,7 @@ class OnnxBackend:
     async def _in_thread(
         self, run: Callable[[], list[Array]], call: ModelCall, options: ort.RunOptions
     ) -> list[Array]:
-        if self._in_threads >= self._workers + self._max_waiting:
-            raise Overloaded(
-                f"the queue of model {call.metadata.model!r} is full",
-                reason=Reason.MODEL_QUEUE_FULL,
-                retry_after_ms=QUEUE_PUSHBACK_MS,
-            )
-        loop = asyncio.get_running_loop()
         future = self._executor.submit(run)
-        self._in_threads += 1
-
-        def one_done(_: Future[list[Array]]) -> None:
-            # The loop may be closed by the time that a run which nobody awaits has ended.
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(self._forget_one)
-
-        future.add_done_callback(one_done)
         try:
             async with asyncio.timeout(max(0.0, call.deadline.remaining_s())):
                 return await asyncio.wrap_future(future)
@@ -149,28 +123,41 @@ class OnnxBackend:
             # A queued run has been cancelled by now; a running one ends at its next operator.
             options.terminate = True
 
-    def _forget_one(self) -> None:
-        self._in_threads -= 1
-
     def _load(self, model: str, version: str) -> _Loaded:
+        file = self._repository / model / version / MODEL_FILE
+        try:
+            changed_ns = file.stat().st_mtime_ns
+        except FileNotFoundError as error:
+            raise _unavailable(model) from error
+        if self._broken.get(file) == changed_ns:
+            raise _unavailable(model)
+        try:
+            session = ort.InferenceSession(
+                str(file), self._session_options(), providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime has no common type for a file it refuses
+            # Told once, and not read again until it changes.
+            self._broken[file] = changed_ns
+            unexpected(error)
+            raise _unavailable(model) from error
+        metadata = ModelMetadata(
+            model=model,
+            version=version,
+            inputs={item.name: tensor_info(item) for item in session.get_inputs()},
+            outputs={item.name: tensor_info(item) for item in session.get_outputs()},
+            # More would wait for a thread, where they are not in order of importance.
+            calls_at_once=self._workers,
+        )
+        return _Loaded(session, metadata)
+
+    def _session_options(self) -> ort.SessionOptions:
         options = ort.SessionOptions()
         options.intra_op_num_threads = self._threads_per_run
         options.inter_op_num_threads = 1
         # Idle threads would burn the CPU that the event loop needs.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
-        session = ort.InferenceSession(
-            str(self._repository / model / version / MODEL_FILE),
-            options,
-            providers=["CPUExecutionProvider"],
-        )
-        metadata = ModelMetadata(
-            model=model,
-            version=version,
-            inputs={item.name: tensor_info(item) for item in session.get_inputs()},
-            outputs={item.name: tensor_info(item) for item in session.get_outputs()},
-        )
-        return _Loaded(session, metadata)
+        return options
 
 
 class _Run:

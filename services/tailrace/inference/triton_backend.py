@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import grpc
 import grpc.aio
+import structlog
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 from tailrace.inference.backend import ModelAnswer, ModelCall, ModelMetadata, TensorInfo
 from tailrace.inference.triton_errors import infer_error, model_unavailable
+from tailrace.inference.triton_scheduling import calls_at_once, may_stall
 from tailrace.inference.triton_tensors import from_raw, from_triton_type, to_raw
+from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.columns import Array
 from tailrace.runtime.config import InferenceSettings
 from tailrace.runtime.credentials import open_channel
@@ -31,6 +34,8 @@ from tailrace.runtime.errors import (
 from tailrace.v1.batch_pb2 import PRIORITY_CRITICAL, PRIORITY_SHEDDABLE
 
 MAX_TEMPLATES = 256
+
+_log = structlog.get_logger(__name__)
 
 
 class TritonBackend:
@@ -87,6 +92,11 @@ class TritonBackend:
             config = await self._config(model, version, deadline)
         except grpc.aio.AioRpcError as failure:
             raise model_unavailable(model) from failure
+        if may_stall(config):
+            _log.warning(
+                "model may hold calls up: it has a queue policy and no instance to spare",
+                **{names.MODEL: model, names.MODEL_VERSION: version},
+            )
         optional = {item.name for item in config.input if item.optional}
         return ModelMetadata(
             model=model,
@@ -95,6 +105,8 @@ class TritonBackend:
             outputs={item.name: _tensor_info(item, optional) for item in reply.outputs},
             max_rows=config.max_batch_size,
             priority_levels=config.dynamic_batching.priority_levels,
+            calls_at_once=calls_at_once(config),
+            max_queue=config.dynamic_batching.default_queue_policy.max_queue_size,
         )
 
     async def infer(self, call: ModelCall) -> ModelAnswer:

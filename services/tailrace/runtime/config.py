@@ -134,8 +134,10 @@ class InferenceSettings(ServerSettings):
     """Triton model repository; the onnxruntime backend reads `<model>/<version>/model.onnx`."""
     onnx_intra_op_threads: int = Field(default=1, ge=1)
     """Threads of one ONNX Runtime session."""
-    onnx_max_queue: int = Field(default=64, ge=0)
-    """Most calls that wait for ONNX Runtime; more are refused with RESOURCE_EXHAUSTED."""
+    model_max_in_flight: int = Field(default=32, ge=1)
+    """Most calls at once to one version of a model."""
+    model_max_queue: int = Field(default=256, ge=0)
+    """Most calls that wait for one version of a model; more are refused."""
     model_poll_ms: int = Field(default=500, ge=10)
     """How often to check that the models are ready, in milliseconds."""
 
