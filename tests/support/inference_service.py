@@ -21,6 +21,7 @@ from tailrace.runtime.batch import Batch, Rows
 from tailrace.runtime.columns import Block, Columns, DType
 from tailrace.runtime.config import InferenceSettings
 from tailrace.runtime.deadline import NS_PER_MS
+from tailrace.runtime.error_mapping import error_of
 from tailrace.runtime.hop_call import HopRunner
 from tailrace.runtime.server import GrpcServer
 from tailrace.runtime.wire import batch_from_proto, batch_to_proto
@@ -118,7 +119,7 @@ class RunningInference:
 
     async def is_serving(self) -> bool:
         """Returns what the health service says of the inference service."""
-        stub = health_pb2_grpc.HealthStub(self.channel)
+        stub: Any = health_pb2_grpc.HealthStub(self.channel)
         request = health_pb2.HealthCheckRequest(service=SERVICE_NAME)
         reply = await stub.Check(request, timeout=5)
         return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
@@ -127,9 +128,10 @@ class RunningInference:
         """Returns, in seconds, how long it took until health says so; fails if it never does."""
         started = time.monotonic()
         async with asyncio.timeout(timeout_s):
-            while await self.is_serving() is not serving:
+            while True:
+                if await self.is_serving() is serving:
+                    return time.monotonic() - started
                 await asyncio.sleep(0.02)
-        return time.monotonic() - started
 
 
 @contextlib.asynccontextmanager
@@ -143,7 +145,7 @@ async def serve_inference(settings: InferenceSettings) -> AsyncIterator[RunningI
         servicer = InferenceServicer(runner, parts.handler)
         inference_service_pb2_grpc.add_InferenceServiceServicer_to_server(servicer, server)
 
-    server = GrpcServer(settings, SERVICE, [SERVICE_NAME], add_servicers)
+    server = GrpcServer(settings, SERVICE, (SERVICE_NAME,), add_servicers)
     await server.start()
     watching = asyncio.create_task(parts.watch.run(server.set_serving))
     try:
@@ -165,6 +167,4 @@ def inference_settings(pipelines_dir: Path, **overrides: Any) -> InferenceSettin
 
 def reason_of(error: grpc.aio.AioRpcError) -> str:
     """Returns code and reason of a failed call."""
-    from tailrace.runtime.error_mapping import error_of
-
     return f"{error.code().name} {error_of(error).reason.name}"
