@@ -253,6 +253,13 @@ async def test_an_unknown_field_unlike_any_is_refused_with_the_names_there_are(
     assert "one of: text, whole" in error.message
 
 
+async def test_only_so_many_rows_of_a_batch_get_a_suggestion(compiled: Any) -> None:
+    requests = [{**GOOD, f"numbr{n}": 1.0} for n in range(300)]
+    _, rows = await ingest(compiled, requests)
+    suggested = ["did you mean" in rows.failures[row].message for row in range(300)]
+    assert suggested == [True] * 125 + [False] * 175
+
+
 async def test_every_row_has_its_own_error(compiled: Any) -> None:
     requests = [
         {**GOOD, "whole": 100},

@@ -17,9 +17,9 @@ from tailrace.v1 import tensor_pb2
 
 Request = Mapping[str, tensor_pb2.Value]
 
-# Finding the nearest name takes a while: not for every row of a hostile batch, and only the
-# start of a name, which no real one exceeds.
-MAX_SUGGESTIONS = 8
+# Comparing two names takes up to 16 µs: this many comparisons per batch, so that a hostile one
+# cannot hold up the others; and only the start of a name, which no real one exceeds.
+MAX_COMPARISONS = 1000
 MAX_NAME = 128
 
 
@@ -32,6 +32,8 @@ class RequestReader:
             (rule, value_reader(rule)) for rule in rules
         ]
         self._names = [rule.name for rule in rules]
+        self._known = frozenset(self._names)
+        self._max_suggestions = max(1, MAX_COMPARISONS // len(self._names))
         self._nearest = functools.lru_cache(256)(self._find_nearest)
 
     def read(
@@ -58,16 +60,17 @@ class RequestReader:
         return table
 
     def _unknown_fields(self, requests: Sequence[Request], absent: list[int]) -> Failures:
-        known = len(self._names)
+        known = len(self._known)
         failures: Failures = {}
         for row, fields in enumerate(requests):
             if len(fields) + absent[row] != known:
-                failures[row] = self._unknown_field(fields, suggest=len(failures) < MAX_SUGGESTIONS)
+                suggest = len(failures) < self._max_suggestions
+                failures[row] = self._unknown_field(fields, suggest)
         return failures
 
     def _unknown_field(self, fields: Request, suggest: bool) -> InvalidField:
         # At most as many names are looked at as the schema has, and one more.
-        name = next(name for name in fields if name not in self._names)[:MAX_NAME]
+        name = next(name for name in fields if name not in self._known)[:MAX_NAME]
         suggestion = self._nearest(name) if suggest else ""
         expected = f"did you mean {suggestion!r}?" if suggestion else listed(self._names)
         return InvalidField(f"unknown field {name!r}, {expected}", field=f"fields.{name}")
