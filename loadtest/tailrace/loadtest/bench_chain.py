@@ -18,14 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc.aio
 import numpy as np
 import redis
 import uvloop
 from rich.console import Console
 from rich.table import Table
+from tritonclient.utils import InferenceServerException
 
 from tailrace.cli.example import load_example
-from tailrace.cli.held_out import read_held_out, spread
+from tailrace.cli.held_out import read_held_out
 from tailrace.cli.local_mesh import LocalMesh, MeshOptions
 from tailrace.cli.mesh_folder import MeshFolder
 from tailrace.cli.preparation import PreparedExample, prepare
@@ -45,7 +47,7 @@ from tailrace.loadtest.plain_mesh import PlainMesh
 from tailrace.runtime.config import TransportSettings, load_settings
 from tailrace.v1 import prediction_service_pb2
 
-STATE_DIR = Path(".tailrace")
+STATE_DIR = Path(".tailrace").absolute()
 CHECKED_ROWS = 200
 
 
@@ -57,11 +59,13 @@ class Slice:
         p50_ms: median latency.
         p99_ms: 99th percentile of latency.
         rate: answers per second.
+        failed: calls without an answer; they are in none of the other figures.
     """
 
     p50_ms: float
     p99_ms: float
     rate: float
+    failed: int
 
 
 async def measure(
@@ -74,14 +78,19 @@ async def measure(
         for _ in range(count):
             flight = next(flights)
             begun_ns = time.perf_counter_ns()
-            await contender.call(flight)
+            try:
+                await contender.call(flight)
+            except (grpc.aio.AioRpcError, InferenceServerException):
+                continue
             latencies_ns.append(time.perf_counter_ns() - begun_ns)
 
     begun = time.perf_counter()
     await asyncio.gather(*(caller(calls // concurrency) for _ in range(concurrency)))
     elapsed_s = time.perf_counter() - begun
     p50, p99 = np.percentile(latencies_ns, [50, 99]) / 1e6
-    return Slice(float(p50), float(p99), len(latencies_ns) / elapsed_s)
+    answered = len(latencies_ns)
+    failed = calls // concurrency * concurrency - answered
+    return Slice(float(p50), float(p99), answered / elapsed_s, failed)
 
 
 async def compare(
@@ -109,7 +118,7 @@ def read_flights(prepared: PreparedExample, model: FlightModel, client: Any) -> 
         "carrier", "flight_number", "tailnum", "origin", "dest", "scheduled_departure",
         "scheduled_arrival", "distance",
     }  # fmt: skip
-    rows = spread(read_held_out(prepared.held_out_file, section, names), 2000)
+    rows = read_held_out(prepared.held_out_file, section, names, 2000)
     flights = []
     for row in rows:
         fields = {name: to_value(value, name) for name, value in row.fields.items()}
@@ -130,7 +139,15 @@ def report(
 ) -> dict[str, object]:
     """Prints the table and returns the figures by name."""
     table = Table(title="medians (min–max) over interleaved repeats")
-    for column in ("concurrency", "contender", "p50 ms", "p99 ms", "per second", "p50 / plain"):
+    for column in (
+        "concurrency",
+        "contender",
+        "p50 ms",
+        "p99 ms",
+        "per second",
+        "p50 / plain",
+        "failed",
+    ):
         table.add_column(column, justify="right")
     figures: dict[str, object] = {"largest_difference": difference}
     for concurrency, slices in results.items():
@@ -146,12 +163,14 @@ def report(
                 _spread([item.p99_ms for item in measured]),
                 _spread([item.rate for item in measured], 0),
                 _spread(ratios),
+                str(sum(item.failed for item in measured)),
             )
             key = f"{name.replace(' ', '_').lower()}_c{concurrency}"
             figures[f"{key}_p50_ms"] = statistics.median(item.p50_ms for item in measured)
             figures[f"{key}_p99_ms"] = statistics.median(item.p99_ms for item in measured)
             figures[f"{key}_rate"] = statistics.median(item.rate for item in measured)
             figures[f"{key}_p50_over_chain"] = statistics.median(ratios)
+            figures[f"{key}_failed"] = sum(item.failed for item in measured)
     figures["unattributed_median"] = statistics.median(mesh.unattributed)
     console.print(table)
     console.print(
