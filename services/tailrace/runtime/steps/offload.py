@@ -11,8 +11,11 @@ from typing import TypeVar
 Result = TypeVar("Result")
 Abandoned = Callable[[], bool]
 
-# Longest that one batch may hold up the others of its process before its pipeline's work moves.
+# Longest that one batch may hold up the others of its process. A pipeline whose small batches
+# take longer, several in a row, moves to threads: one slow batch is a busy machine, not a slow
+# pipeline, and a thread costs every batch a millisecond under load.
 MAX_ON_LOOP_S = 0.01
+SLOW_IN_A_ROW = 3
 SLOW_FOR_S = 60.0
 
 
@@ -27,15 +30,20 @@ class Pace:
     def __init__(self) -> None:
         """Starts as fast."""
         self._slow_until_s = float("-inf")
+        self._slow_in_a_row = 0
 
     @property
     def is_slow(self) -> bool:
-        """Whether a small batch took long within the last minute."""
+        """Whether several small batches in a row took long within the last minute."""
         return time.monotonic() < self._slow_until_s
 
     def note(self, duration_s: float) -> None:
-        """Notes how long a small batch took."""
-        if duration_s > MAX_ON_LOOP_S:
+        """Notes how long a small batch took, without any wait for a thread."""
+        if duration_s <= MAX_ON_LOOP_S:
+            self._slow_in_a_row = 0
+            return
+        self._slow_in_a_row += 1
+        if self._slow_in_a_row >= SLOW_IN_A_ROW:
             self._slow_until_s = time.monotonic() + SLOW_FOR_S
 
 
@@ -57,11 +65,15 @@ class Offloader:
         """
         if cells >= self._offload_cells:
             return await _in_thread(work)
-        started_s = time.monotonic()
-        try:
-            return await _in_thread(work) if pace.is_slow else work(never)
-        finally:
-            pace.note(time.monotonic() - started_s)
+
+        def timed(abandoned: Abandoned) -> Result:
+            started_s = time.monotonic()
+            try:
+                return work(abandoned)
+            finally:
+                pace.note(time.monotonic() - started_s)
+
+        return await _in_thread(timed) if pace.is_slow else timed(never)
 
 
 async def _in_thread(work: Callable[[Abandoned], Result]) -> Result:
