@@ -1,5 +1,6 @@
 """Fixtures that every test may use: real servers, started when first asked for."""
 
+from tests.support.feature_world import make_world
 from tests.support.flights_fixtures import prepared_flights
 from tests.support.mesh_fixtures import mesh, predictions, start_mesh
 from tests.support.redis_fixtures import fresh_redis, redis_server, start_redis
@@ -7,6 +8,7 @@ from tests.support.triton_fixtures import start_triton, triton_server
 
 __all__ = [
     "fresh_redis",
+    "make_world",
     "mesh",
     "predictions",
     "prepared_flights",

@@ -15,17 +15,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import socket
 import time
-import uuid
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 
-from tailrace.features.load_errors import LoadLocked
+from tailrace.features.load_lock import LoadLock
 from tailrace.features.load_options import LOCK_TTL_MS
 from tailrace.features.pointer import KeyNames, Pointer
-from tailrace.features.redis_link import RedisLink
+from tailrace.features.redis_link import RedisLink, RedisRefused
 from tailrace.runtime.errors import FeaturesCorrupt, Unavailable
 
 CLEAN_UP_TIMEOUT_S = 10.0
@@ -33,7 +30,6 @@ _ROWS_PER_COMMAND = 512
 _BYTES_PER_COMMAND = 1024 * 1024
 _SCAN_COUNT = 1000
 
-_RENEW = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('PEXPIRE', KEYS[1], ARGV[2])"
 _PUBLISH = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[2], ARGV[2])
@@ -51,6 +47,11 @@ class GenerationWriter:
 
     An asynchronous context: entering takes the lock, leaving gives it back. What was written
     and not published is removed on leaving.
+
+    Attributes:
+        current: what readers see; None if the view was never loaded.
+        generation: number of the new generation.
+        has_leftovers: whether a load that died has left rows behind.
     """
 
     def __init__(
@@ -70,11 +71,9 @@ class GenerationWriter:
         self._link = link
         self._names = names
         self._view = view
-        self._lock_ttl_ms = lock_ttl_ms
-        self._token = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex}"
-        self._renewing: asyncio.Task[None] | None = None
-        self._lock_lost = False
+        self._lock = LoadLock(link, names.lock(view), view, lock_ttl_ms)
         self._must_sweep = False
+        self._publishing = False
 
     async def __aenter__(self) -> GenerationWriter:
         """Takes the lock and finds out what is there.
@@ -83,14 +82,11 @@ class GenerationWriter:
             LoadLocked: another load of the view is running.
             Unavailable: the store cannot be reached or cannot serve.
         """
-        lock = self._names.lock(self._view)
-        taken = await self._link.call("SET", lock, self._token, "NX", "PX", self._lock_ttl_ms)
-        if taken is None:
-            raise await self._locked_by_other()
-        self._renewing = asyncio.create_task(self._keep_lock())
         try:
+            await self._lock.take()
             await self._look_around()
         except BaseException:
+            # Also where it is unknown whether the lock was taken: only our own is given back.
             await self._leave()
             raise
         return self
@@ -118,7 +114,7 @@ class GenerationWriter:
             LoadLocked: the lock was lost.
             Unavailable: the store cannot be reached or cannot serve, or is full.
         """
-        self._check_lock()
+        self._lock.check()
         prefix = self._names.generation(self._view, self.generation)
         calls = [self._link.call(*command) for command in _commands(prefix, keys, rows)]
         await asyncio.gather(*calls)
@@ -130,13 +126,20 @@ class GenerationWriter:
             LoadLocked: the lock was lost; readers see what they saw before.
             Unavailable: the store cannot be reached or cannot serve, or is full.
         """
-        self._check_lock()
-        lock, target = self._names.lock(self._view), self._names.pointer(self._view)
-        done = await self._link.call(
-            "EVAL", _PUBLISH, 2, lock, target, self._token, pointer.to_json()
-        )
+        self._lock.check()
+        keys = (self._lock.key, self._names.pointer(self._view))
+        self._publishing = True
+        try:
+            done = await self._link.call(
+                "EVAL", _PUBLISH, 2, *keys, self._lock.token, pointer.to_json()
+            )
+        except RedisRefused:
+            self._publishing = False
+            raise
+        self._publishing = False
         if not done:
-            raise self._lost()
+            self._lock.lost = True
+            self._lock.check()
         # The first generation ever has no others to remove.
         self._must_sweep = self.current is not None or self.has_leftovers
         self.current = pointer
@@ -166,58 +169,29 @@ class GenerationWriter:
         self.generation = max(numbers) + 1
 
     async def _leave(self) -> None:
-        if self._renewing is not None:
-            self._renewing.cancel()
-            await asyncio.wait([self._renewing])
+        cleaning = asyncio.create_task(self._clean_up())
+        try:
+            await asyncio.shield(cleaning)
+        except asyncio.CancelledError:
+            # Short, and better finished than left to the next load.
+            await asyncio.wait([cleaning])
+            raise
+
+    async def _clean_up(self) -> None:
+        await self._lock.stop_keeping()
         # A store that is gone or stuck keeps the leftovers, and the next load finds them.
         with contextlib.suppress(Unavailable, TimeoutError):
             async with asyncio.timeout(CLEAN_UP_TIMEOUT_S):
-                if not self._lock_lost:
-                    if self._must_sweep or self.has_leftovers:
-                        await self._remove_others()
-                    await self._give_back()
-
-    async def _give_back(self) -> None:
-        names, view = self._names, self._view
-        await self._link.call(
-            "EVAL", _RELEASE, 2, names.lock(view), names.loading(view), self._token
-        )
-
-    async def _keep_lock(self) -> None:
-        lock = self._names.lock(self._view)
-        while True:
-            await asyncio.sleep(self._lock_ttl_ms / 3000)
-            try:
-                kept = await self._link.call(
-                    "EVAL", _RENEW, 1, lock, self._token, self._lock_ttl_ms
-                )
-            except Unavailable:
-                continue  # the load itself will find out
-            if not kept:
-                self._lock_lost = True
-                return
-
-    def _check_lock(self) -> None:
-        if self._lock_lost:
-            raise self._lost()
-
-    def _lost(self) -> LoadLocked:
-        self._lock_lost = True
-        return LoadLocked(
-            f"view {self._view!r}: the lock was lost, as this process stood still for longer "
-            f"than {self._lock_ttl_ms / 1000:g} s; run the load again"
-        )
-
-    async def _locked_by_other(self) -> LoadLocked:
-        lock = self._names.lock(self._view)
-        holder = await self._link.call("GET", lock)
-        remaining_ms = int(await self._link.call("PTTL", lock))
-        host, pid, _ = (holder or b"?:?:").decode(errors="replace").split(":", 2)
-        return LoadLocked(
-            f"view {self._view!r}: another load of it is running (process {pid} on {host}), or "
-            f"died less than {self._lock_ttl_ms / 1000:g} s ago; its lock ends in "
-            f"{max(remaining_ms, 0) / 1000:.1f} s unless it is renewed"
-        )
+                if self._publishing:
+                    # The answer never came: the pointer may have moved, or be about to.
+                    await self._lock.change_token()
+                    await self._look_around()
+                if self._lock.lost:
+                    return
+                if self._must_sweep or self.has_leftovers:
+                    await self._remove_others()
+                keys = (self._lock.key, self._names.loading(self._view))
+                await self._link.call("EVAL", _RELEASE, 2, *keys, self._lock.token)
 
     async def _scan(self, pattern: str) -> AsyncIterator[list[bytes]]:
         cursor = b"0"
