@@ -80,7 +80,7 @@ class RedisLink:
         self._session: _Session | None = None
         self._connecting = asyncio.Lock()
         self._attempts = 0
-        self._last_failure = RedisUnreachable("not connected yet")
+        self._last_cause = ""
 
     @property
     def waiting(self) -> int:
@@ -123,14 +123,16 @@ class RedisLink:
                 return self._session
             if self._attempts != attempts_seen:
                 # Others tried while this call waited for its turn; their failure is its own.
-                raise self._last_failure
+                raise RedisUnreachable(self._last_cause)
             connection = self._new_connection()
             try:
                 await connection.connect()  # type: ignore[no-untyped-call]
             except RedisError as error:
                 self._attempts += 1
-                self._last_failure = RedisUnreachable(type(error).__name__)
-                raise self._last_failure from error
+                # redis-py wraps what happened, such as ConnectionRefusedError.
+                cause = error.__cause__ or error.__context__ or error
+                self._last_cause = type(cause).__name__
+                raise RedisUnreachable(self._last_cause) from error
             except BaseException:
                 await connection.disconnect(nowait=True)
                 raise
