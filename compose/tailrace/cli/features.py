@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -16,25 +16,30 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from tailrace.cli.local.errors import LaunchError
 from tailrace.features.load_errors import LoadFailed
 from tailrace.features.load_options import BadRowLimit, LoadOptions
 from tailrace.features.load_report import LoadReport
+from tailrace.features.loader import load_view
 from tailrace.features.pointer import KeyNames, Pointer
+from tailrace.features.redis_link import RedisLink
 from tailrace.features.row_schema import row_schema
-from tailrace.runtime.config import FeaturesSettings, SettingsError, load_settings
+from tailrace.runtime.config import FeaturesSettings, load_settings
 from tailrace.runtime.errors import TailraceError
 from tailrace.runtime.pipeline.directory import features_directory, load_views
 from tailrace.runtime.pipeline.feature_view import FeatureView
 from tailrace.runtime.pipeline.problem import nearest
-
-if TYPE_CHECKING:
-    from tailrace.features.redis_link import RedisLink
 
 app = typer.Typer(help="Loads feature views and lists them.", no_args_is_help=True)
 
 _errors = Console(stderr=True)
 # How often a plain line tells how far a load has come, in seconds.
 _PLAIN_PROGRESS_S = 5.0
+
+
+class FeaturesFailed(LaunchError):
+    """A command could not do what it was asked to."""
+
 
 RedisUrl = Annotated[
     str | None,
@@ -68,7 +73,10 @@ def load(
         typer.Option(help="Text that means null in CSV, unquoted; by default the empty text."),
     ] = None,
     if_changed: Annotated[
-        bool, typer.Option(help="Do nothing if the same file was loaded in the same way before.")
+        bool,
+        typer.Option(
+            "--if-changed", help="Do nothing if the same file was loaded in the same way before."
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -90,7 +98,7 @@ def load(
         report = asyncio.run(_load(found, file, settings, options))
     except LoadFailed as failure:
         _print_bad_rows(failure.bad_rows)
-        raise _failed(str(failure)) from failure
+        raise FeaturesFailed(str(failure)) from failure
     if as_json:
         print(json.dumps(report.to_dict()))
     else:
@@ -108,7 +116,7 @@ def views(redis_url: RedisUrl = None, views_dir: ViewsDir = None, as_json: AsJso
     try:
         pointers = asyncio.run(_pointers(list(known), settings))
     except TailraceError as error:
-        raise _failed(error.message) from error
+        raise FeaturesFailed(error.message) from error
     if as_json:
         print(json.dumps([_view_summary(known[name], pointers[name]) for name in sorted(known)]))
     else:
@@ -120,9 +128,6 @@ def views(redis_url: RedisUrl = None, views_dir: ViewsDir = None, as_json: AsJso
 async def _load(
     view: FeatureView, file: Path, settings: FeaturesSettings, options: LoadOptions
 ) -> LoadReport:
-    # Brings Apache Arrow along, which no other command needs.
-    from tailrace.features.loader import load_view
-
     link = _link(settings)
     try:
         with _progress(view.view) as on_progress:
@@ -176,21 +181,15 @@ async def _pointers(names: list[str], settings: FeaturesSettings) -> dict[str, P
 
 
 def _link(settings: FeaturesSettings) -> RedisLink:
-    # Brings redis-py along, which the processes that this program starts need not all have.
-    from tailrace.features.redis_link import RedisLink
-
     try:
         return RedisLink(settings.feature_redis_url, client_name="tailrace-features-cli")
     except ValueError as error:
-        raise _failed(f"the Redis URL cannot be used: {error}") from error
+        raise FeaturesFailed(f"the Redis URL cannot be used: {error}") from error
 
 
 def _settings(redis_url: str | None) -> FeaturesSettings:
     overrides = {} if redis_url is None else {"feature_redis_url": redis_url}
-    try:
-        return load_settings(FeaturesSettings, **overrides)
-    except SettingsError as error:
-        raise _failed(str(error)) from error
+    return load_settings(FeaturesSettings, **overrides)
 
 
 def _views_dir(settings: FeaturesSettings, chosen: Path | None) -> Path:
@@ -205,7 +204,7 @@ def _find_view(name: str, folder: Path) -> FeatureView:
         _errors.print(escape(str(problem)), style="red", highlight=False, soft_wrap=True)
     hint = nearest(name, known)
     suggestion = f"; did you mean {hint!r}?" if hint else ""
-    raise _failed(f"no view {name!r} in {folder}{suggestion}")
+    raise FeaturesFailed(f"no view {name!r} in {folder}{suggestion}")
 
 
 def _bad_row_limit(text: str) -> BadRowLimit:
@@ -271,10 +270,3 @@ def _view_summary(view: FeatureView, pointer: Pointer | None) -> dict[str, objec
             "schema_matches": pointer.schema_id == row_schema(view).schema_id,
         }
     return summary
-
-
-def _failed(message: str) -> typer.Exit:
-    _errors.print(
-        f"tailrace features: {escape(message)}", style="red", highlight=False, soft_wrap=True
-    )
-    return typer.Exit(1)
