@@ -1,6 +1,7 @@
 """Input that cannot be used, and models that answer nonsense."""
 
 import gzip
+from typing import Any
 
 import grpc
 import numpy as np
@@ -12,30 +13,35 @@ from tailrace.v1 import prediction_service_pb2, prediction_service_pb2_grpc, ten
 from tests.support.requests import error_info, predict_request
 
 CODE = grpc.StatusCode
+UNKNOWN: Any = 77
 FLOAT32 = tensor_pb2.DATA_TYPE_FLOAT32
 
 
-async def _fails(call):
+async def _fails(call: Any) -> Any:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     return caught.value
 
 
 @pytest.mark.parametrize("mode", [1.0, 2.0, 3.0])
-async def test_nan_infinity_or_a_wrong_shape_from_the_model_is_internal(predictions, mode):
+async def test_nan_infinity_or_a_wrong_shape_from_the_model_is_internal(
+    predictions: Any, mode: Any
+) -> None:
     error = await _fails(predictions.Predict(predict_request("nan", {"mode": mode}), timeout=5))
     assert error.code() is CODE.INTERNAL
     assert error_info(error).reason == "MODEL_OUTPUT_INVALID"
 
 
-async def test_a_model_that_raises_is_internal_and_its_text_stays_in_the_log(predictions):
+async def test_a_model_that_raises_is_internal_and_its_text_stays_in_the_log(
+    predictions: Any,
+) -> None:
     error = await _fails(predictions.Predict(predict_request("nan", {"mode": 4.0}), timeout=5))
     assert error.code() is CODE.INTERNAL
     assert "told to fail" not in error.details()
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-async def test_nan_and_infinity_in_a_request_name_the_field(predictions, value):
+async def test_nan_and_infinity_in_a_request_name_the_field(predictions: Any, value: Any) -> None:
     request = predict_request("echo", {"x0": value})
     error = await _fails(predictions.Predict(request, timeout=5))
     assert error.code() is CODE.INVALID_ARGUMENT
@@ -55,14 +61,14 @@ async def test_nan_and_infinity_in_a_request_name_the_field(predictions, value):
         tensor_pb2.Tensor(dtype=FLOAT32, shape=[-4], data=b"\0" * 16),
         tensor_pb2.Tensor(dtype=FLOAT32, shape=[2**62, 4], data=b"\0" * 16),
         tensor_pb2.Tensor(dtype=FLOAT32, shape=[4], data=b"\0" * 15),
-        tensor_pb2.Tensor(dtype=77, shape=[4], data=b"\0" * 16),
+        tensor_pb2.Tensor(dtype=UNKNOWN, shape=[4], data=b"\0" * 16),
         tensor_pb2.Tensor(dtype=tensor_pb2.DATA_TYPE_INT32, shape=[4], data=b"\0" * 16),
         tensor_pb2.Tensor(
             dtype=FLOAT32, shape=[4], data=np.array([0, 1, np.nan, 2], "<f4").tobytes()
         ),
     ],
 )
-async def test_a_bad_tensor_names_the_field(predictions, tensor):
+async def test_a_bad_tensor_names_the_field(predictions: Any, tensor: Any) -> None:
     request = predict_request("sequential", {"number": 1})
     request.fields["vector"].tensor_value.CopyFrom(tensor)
     error = await _fails(predictions.Predict(request, timeout=5))
@@ -70,14 +76,16 @@ async def test_a_bad_tensor_names_the_field(predictions, tensor):
     assert error_info(error).metadata["field"].startswith("fields.vector")
 
 
-async def test_an_unknown_field_is_refused_with_the_nearest_name(predictions):
+async def test_an_unknown_field_is_refused_with_the_nearest_name(predictions: Any) -> None:
     request = predict_request("echo", {"x0": 1.0, "acount": "a"})
     error = await _fails(predictions.Predict(request, timeout=5))
     assert error.code() is CODE.INVALID_ARGUMENT
     assert "account" in error.details()
 
 
-async def test_an_unknown_model_is_not_found(start_mesh, redis_server, triton_server):
+async def test_an_unknown_model_is_not_found(
+    start_mesh: Any, redis_server: Any, triton_server: Any
+) -> None:
     mesh = start_mesh(redis_server, triton_server)
     mesh.change_pipeline("nan", "name: nan\n", "name: no_such_model\n")
     async with grpc.aio.insecure_channel(mesh.target) as channel:
@@ -87,14 +95,14 @@ async def test_an_unknown_model_is_not_found(start_mesh, redis_server, triton_se
     assert error_info(error).reason == "MODEL_NOT_FOUND"
 
 
-async def test_a_missing_entity_under_fail_is_not_found(predictions):
+async def test_a_missing_entity_under_fail_is_not_found(predictions: Any) -> None:
     request = predict_request("strict", {"x0": 1.0, "account": "nobody"})
     error = await _fails(predictions.Predict(request, timeout=5))
     assert error.code() is CODE.NOT_FOUND
     assert error_info(error).reason == "ENTITY_NOT_FOUND"
 
 
-async def test_too_many_fields_or_requests_are_refused(predictions):
+async def test_too_many_fields_or_requests_are_refused(predictions: Any) -> None:
     fields = {f"f{number}": 1.0 for number in range(10_000)}
     error = await _fails(predictions.Predict(predict_request("echo", fields), timeout=5))
     assert error.code() is CODE.INVALID_ARGUMENT
@@ -106,12 +114,14 @@ async def test_too_many_fields_or_requests_are_refused(predictions):
     assert error.code() is CODE.INVALID_ARGUMENT
 
 
-async def test_an_empty_batch_is_answered_empty(predictions):
+async def test_an_empty_batch_is_answered_empty(predictions: Any) -> None:
     answer = await predictions.PredictBatch(prediction_service_pb2.PredictBatchRequest(), timeout=5)
     assert not answer.results
 
 
-async def test_oversized_messages_and_metadata_are_refused_without_memory(mesh, predictions):
+async def test_oversized_messages_and_metadata_are_refused_without_memory(
+    mesh: Any, predictions: Any
+) -> None:
     gateway = psutil.Process(mesh.processes["gateway"].process.pid)
     await predictions.Predict(predict_request("echo", {"x0": 1.0}), timeout=5)
     before_bytes = gateway.memory_info().rss

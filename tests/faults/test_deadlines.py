@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 import grpc
 import pytest
@@ -15,11 +16,11 @@ from tests.support.waiting import wait_for
 CODE = grpc.StatusCode
 
 
-def _echo(**fields):
+def _echo(**fields: Any) -> Any:
     return predict_request("echo", {"x0": 1.0, "account": "account-1", **fields})
 
 
-async def _fails(call):
+async def _fails(call: Any) -> Any:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     return caught.value
@@ -27,8 +28,8 @@ async def _fails(call):
 
 @pytest.mark.parametrize("seconds", [0, -5])
 async def test_a_deadline_spent_on_arrival_reaches_no_hop(
-    start_mesh, redis_server, triton_server, seconds
-):
+    start_mesh: Any, redis_server: Any, triton_server: Any, seconds: Any
+) -> None:
     mesh = start_mesh(redis_server, triton_server, {"all": {"TAILRACE_LOG_SAMPLE_RATE": "1"}})
     before = request_count(triton_server, "echo_sum")
     async with grpc.aio.insecure_channel(mesh.target) as channel:
@@ -46,7 +47,9 @@ async def test_a_deadline_spent_on_arrival_reaches_no_hop(
         assert ("spent" in mesh.log(name)) == (name == "gateway")
 
 
-async def test_too_little_left_before_inference_never_reaches_triton(predictions, triton_server):
+async def test_too_little_left_before_inference_never_reaches_triton(
+    predictions: Any, triton_server: Any
+) -> None:
     before = request_count(triton_server, "echo_sum")
     # Ingest takes 100 ms, which leaves less than inference's floor of 5 ms.
     request = _echo(delay_ms=100.0)
@@ -57,7 +60,7 @@ async def test_too_little_left_before_inference_never_reaches_triton(predictions
     assert request_count(triton_server, "echo_sum") == before
 
 
-async def test_a_budget_below_the_floor_says_so(predictions, triton_server):
+async def test_a_budget_below_the_floor_says_so(predictions: Any, triton_server: Any) -> None:
     before = request_count(triton_server, "echo_sum")
     request = predict_request("tight", {"x0": 1.0})
     error = await _fails(predictions.Predict(request, timeout=0.5))
@@ -67,21 +70,23 @@ async def test_a_budget_below_the_floor_says_so(predictions, triton_server):
     assert request_count(triton_server, "echo_sum") == before
 
 
-async def test_without_a_deadline_the_pipelines_default_holds(predictions):
+async def test_without_a_deadline_the_pipelines_default_holds(predictions: Any) -> None:
     answer = await predictions.Predict(_echo())
     assert answer.ledger.deadline_ns == 5_000_000_000
     for entry in answer.ledger.entries:
         assert 0 < entry.budget_ns <= 5_000_000_000
 
 
-async def test_a_one_day_deadline_is_clamped_to_the_maximum(predictions):
+async def test_a_one_day_deadline_is_clamped_to_the_maximum(predictions: Any) -> None:
     answer = await predictions.Predict(_echo(), timeout=86_400)
     assert answer.ledger.deadline_ns == 10_000_000_000
     for entry in answer.ledger.entries:
         assert 0 < entry.budget_ns <= 10_000_000_000
 
 
-async def test_the_caller_is_answered_when_the_model_outlasts_the_deadline(predictions):
+async def test_the_caller_is_answered_when_the_model_outlasts_the_deadline(
+    predictions: Any,
+) -> None:
     begun = time.monotonic()
     error = await _fails(
         predictions.Predict(predict_request("slow", {"model_ms": 1500.0}), timeout=0.3)
@@ -91,8 +96,8 @@ async def test_the_caller_is_answered_when_the_model_outlasts_the_deadline(predi
 
 
 async def test_a_slow_features_hop_degrades_where_the_pipeline_says_so(
-    start_mesh, start_redis, triton_server
-):
+    start_mesh: Any, start_redis: Any, triton_server: Any
+) -> None:
     redis = start_redis()
     mesh = start_mesh(redis, triton_server)
     mesh.change_pipeline("echo", "budgets:\n", "budgets:\n  features: {cap_ms: 50}\n")
@@ -116,7 +121,9 @@ async def test_a_slow_features_hop_degrades_where_the_pipeline_says_so(
         assert features.critical
 
 
-async def test_a_cancelled_call_frees_every_hop(predictions, mesh, triton_server):
+async def test_a_cancelled_call_frees_every_hop(
+    predictions: Any, mesh: Any, triton_server: Any
+) -> None:
     call = predictions.Predict(predict_request("slow", {"model_ms": 400.0}), timeout=10)
     task = asyncio.ensure_future(_fails_or_cancelled(call))
     await asyncio.to_thread(wait_for, lambda: _in_flight(mesh, "inference") == 1)
@@ -132,10 +139,10 @@ async def test_a_cancelled_call_frees_every_hop(predictions, mesh, triton_server
     await asyncio.to_thread(wait_for, lambda: pending_count(triton_server, "slow") == 0)
 
 
-async def _fails_or_cancelled(call):
+async def _fails_or_cancelled(call: Any) -> None:
     with pytest.raises((grpc.aio.AioRpcError, asyncio.CancelledError)):
         await call
 
 
-def _in_flight(mesh, name):
+def _in_flight(mesh: Any, name: Any) -> Any:
     return mesh.metric(name, "tailrace_rpc_server_calls_in_flight")

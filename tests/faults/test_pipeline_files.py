@@ -1,5 +1,7 @@
 """Pipeline files that change, break and come back while a mesh is serving."""
 
+from typing import Any
+
 import grpc
 import pytest
 
@@ -9,22 +11,22 @@ from tests.support.waiting import wait_for
 
 
 @pytest.fixture
-def own_mesh(start_mesh, redis_server, triton_server):
+def own_mesh(start_mesh: Any, redis_server: Any, triton_server: Any) -> Any:
     return start_mesh(redis_server, triton_server)
 
 
 @pytest.fixture
-def stub(own_mesh):
+def stub(own_mesh: Any) -> Any:
     with grpc.insecure_channel(own_mesh.target) as channel:
         yield prediction_service_pb2_grpc.PredictionServiceStub(channel)
 
 
-def _errors(stub):
+def _errors(stub: Any) -> Any:
     listed = stub.ListPipelines(prediction_service_pb2.ListPipelinesRequest(), timeout=5)
     return {item.name: item.load_error for item in listed.pipelines}
 
 
-def test_a_changed_file_is_served_without_a_restart(own_mesh, stub):
+def test_a_changed_file_is_served_without_a_restart(own_mesh: Any, stub: Any) -> None:
     request = predict_request("echo", {"x0": 1.0, "account": "account-1"})
     before = stub.Predict(request, timeout=5)
     own_mesh.change_pipeline("echo", "[x0, x1, account.a, account.b]", "[account.b, x1, x0, x1]")
@@ -38,7 +40,7 @@ def test_a_changed_file_is_served_without_a_restart(own_mesh, stub):
     assert again.prediction["score"].double_value == 4301.0
 
 
-def test_a_changed_user_function_is_served_without_a_restart(own_mesh, stub):
+def test_a_changed_user_function_is_served_without_a_restart(own_mesh: Any, stub: Any) -> None:
     file = own_mesh.files / "pipelines" / "steps.py"
     before = own_mesh.version("echo")
     file.write_text(file.read_text().replace("delay_ms.astype(np.float32)", "delay_ms + 1"))
@@ -47,7 +49,7 @@ def test_a_changed_user_function_is_served_without_a_restart(own_mesh, stub):
     assert answer.prediction["waited"].double_value == 1.0
 
 
-def test_a_broken_file_is_told_and_the_running_version_goes_on(own_mesh, stub):
+def test_a_broken_file_is_told_and_the_running_version_goes_on(own_mesh: Any, stub: Any) -> None:
     request = predict_request("echo", {"x0": 1.0, "account": "account-1"})
     version = stub.Predict(request, timeout=5).pipeline_version
     file = own_mesh.files / "pipelines" / "echo.yaml"
@@ -64,7 +66,7 @@ def test_a_broken_file_is_told_and_the_running_version_goes_on(own_mesh, stub):
     wait_for(lambda: _errors(stub)["echo"] == "", 10)
 
 
-def test_a_removed_file_is_no_longer_served(own_mesh, stub):
+def test_a_removed_file_is_no_longer_served(own_mesh: Any, stub: Any) -> None:
     (own_mesh.files / "pipelines" / "tight.yaml").unlink()
     wait_for(lambda: "tight" not in _errors(stub), 10)
     with pytest.raises(grpc.RpcError) as caught:

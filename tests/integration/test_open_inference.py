@@ -1,5 +1,7 @@
 """An unmodified tritonclient calls pipelines as if they were models."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
@@ -7,12 +9,12 @@ from tritonclient.utils import InferenceServerException
 
 
 @pytest.fixture
-def client(mesh):
+def client(mesh: Any) -> Any:
     with InferenceServerClient(mesh.target) as client:
         yield client
 
 
-def _echo_inputs(rows, account="account-1"):
+def _echo_inputs(rows: Any, account: Any = "account-1") -> Any:
     x0 = InferInput("x0", [rows], "FP64")
     x0.set_data_from_numpy(np.arange(rows, dtype=np.float64))
     accounts = InferInput("account", [rows, 1], "BYTES")
@@ -20,14 +22,14 @@ def _echo_inputs(rows, account="account-1"):
     return [x0, accounts]
 
 
-def test_the_server_says_what_it_is(client):
+def test_the_server_says_what_it_is(client: Any) -> None:
     assert client.is_server_live()
     assert client.is_server_ready()
     metadata = client.get_server_metadata()
     assert metadata.name == "tailrace"
 
 
-def test_pipelines_are_listed_as_models(client):
+def test_pipelines_are_listed_as_models(client: Any) -> None:
     index = client.get_model_repository_index()
     models = {model.name: model for model in index.models}
     assert {"echo", "nan", "sequential", "slow", "strict"} <= set(models)
@@ -38,7 +40,7 @@ def test_pipelines_are_listed_as_models(client):
     assert not client.is_model_ready("ecko")
 
 
-def test_metadata_and_config_describe_fields_and_outputs(client):
+def test_metadata_and_config_describe_fields_and_outputs(client: Any) -> None:
     metadata = client.get_model_metadata("sequential")
     inputs = {tensor.name: (tensor.datatype, list(tensor.shape)) for tensor in metadata.inputs}
     assert inputs == {
@@ -56,7 +58,7 @@ def test_metadata_and_config_describe_fields_and_outputs(client):
     assert [tensor.name for tensor in config.output] == [tensor.name for tensor in metadata.outputs]
 
 
-def test_infer_answers_every_row(client):
+def test_infer_answers_every_row(client: Any) -> None:
     result = client.infer("echo", _echo_inputs(5), request_id="oip")
     assert result.as_numpy("score").tolist() == [4300.0 + row for row in range(5)]
     response = result.get_response()
@@ -64,13 +66,13 @@ def test_infer_answers_every_row(client):
     assert response.parameters["quality"].string_param == "QUALITY_LIVE"
 
 
-def test_infer_returns_only_the_outputs_asked_for(client):
+def test_infer_returns_only_the_outputs_asked_for(client: Any) -> None:
     result = client.infer("echo", _echo_inputs(1), outputs=[InferRequestedOutput("waited")])
     assert result.as_numpy("waited").tolist() == [0.0]
     assert result.as_numpy("score") is None
 
 
-def test_every_type_of_field_goes_in_and_comes_out(client):
+def test_every_type_of_field_goes_in_and_comes_out(client: Any) -> None:
     number = InferInput("number", [2], "INT64")
     number.set_data_from_numpy(np.array([1, 2], np.int64))
     vector = InferInput("vector", [2, 4], "FP32")
@@ -97,7 +99,9 @@ def test_every_type_of_field_goes_in_and_comes_out(client):
         ("x0", [1, 3], "FP64", np.zeros((1, 3)), "expected"),
     ],
 )
-def test_a_wrong_input_is_named(client, name, shape, datatype, array, message):
+def test_a_wrong_input_is_named(
+    client: Any, name: Any, shape: Any, datatype: Any, array: Any, message: Any
+) -> None:
     tensor = InferInput(name, shape, datatype)
     tensor.set_data_from_numpy(array)
     with pytest.raises(InferenceServerException, match=message) as caught:
@@ -105,14 +109,14 @@ def test_a_wrong_input_is_named(client, name, shape, datatype, array, message):
     assert "INVALID_ARGUMENT" in caught.value.status()
 
 
-def test_a_bad_row_is_named(client):
+def test_a_bad_row_is_named(client: Any) -> None:
     x1 = InferInput("x1", [3], "FP64")
     x1.set_data_from_numpy(np.array([0.0, 5000.0, 0.0]))
     with pytest.raises(InferenceServerException, match="row 1: "):
         client.infer("echo", [*_echo_inputs(3), x1])
 
 
-def test_an_unknown_model_is_not_found(client):
+def test_an_unknown_model_is_not_found(client: Any) -> None:
     with pytest.raises(InferenceServerException) as caught:
         client.infer("ecko", _echo_inputs(1))
     assert "NOT_FOUND" in caught.value.status()

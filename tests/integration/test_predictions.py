@@ -2,6 +2,7 @@ import asyncio
 import math
 import statistics
 from datetime import UTC, datetime
+from typing import Any
 
 import grpc
 import numpy as np
@@ -22,11 +23,11 @@ DEFAULTS = prediction_service_pb2.QUALITY_DEFAULT_FEATURES
 CODE = grpc.StatusCode
 
 
-def _echo(x0=1.0, x1=2.0, account="account-1", **parts):
+def _echo(x0: Any = 1.0, x1: Any = 2.0, account: Any = "account-1", **parts: Any) -> Any:
     return predict_request("echo", {"x0": x0, "x1": x1, "account": account}, **parts)
 
 
-async def test_a_prediction_comes_through_every_hop(predictions, mesh):
+async def test_a_prediction_comes_through_every_hop(predictions: Any, mesh: Any) -> None:
     answer = await predictions.Predict(_echo(request_id="r-1"), timeout=5)
     # x0 + 10 x1 + 100 a + 1000 b, with a and b from the feature store.
     assert answer.prediction["score"].double_value == 1 + 20 + 300 + 4000
@@ -40,7 +41,7 @@ async def test_a_prediction_comes_through_every_hop(predictions, mesh):
     assert sorted(hops) == [1, 2, 3, 4]
 
 
-async def test_the_ledger_adds_up_exactly(predictions):
+async def test_the_ledger_adds_up_exactly(predictions: Any) -> None:
     shares = []
     for number in range(60):
         answer = await predictions.Predict(_echo(x0=float(number)), timeout=5)
@@ -65,7 +66,7 @@ async def test_the_ledger_adds_up_exactly(predictions):
     assert statistics.median(shares) <= 0.10
 
 
-async def test_the_ledger_shows_which_hop_was_slow(predictions):
+async def test_the_ledger_shows_which_hop_was_slow(predictions: Any) -> None:
     slow = predict_request("echo", {"x0": 1.0, "account": "account-1", "delay_ms": 150.0})
     answer = await predictions.Predict(slow, timeout=5)
     by_hop = {entry.hop: entry for entry in answer.ledger.entries}
@@ -78,7 +79,7 @@ async def test_the_ledger_shows_which_hop_was_slow(predictions):
     assert answer.prediction["waited"].double_value == 150.0
 
 
-async def test_features_run_beside_ingest_when_keys_come_from_the_request(predictions):
+async def test_features_run_beside_ingest_when_keys_come_from_the_request(predictions: Any) -> None:
     slow = predict_request("echo", {"x0": 1.0, "account": "account-1", "delay_ms": 80.0})
     answer = await predictions.Predict(slow, timeout=5)
     by_hop = {entry.hop: entry for entry in answer.ledger.entries}
@@ -87,7 +88,9 @@ async def test_features_run_beside_ingest_when_keys_come_from_the_request(predic
     assert features.start_ns + features.duration_ns < ingest.start_ns + ingest.duration_ns
 
 
-async def test_keys_that_ingest_makes_are_looked_up_after_it_and_fields_survive(predictions):
+async def test_keys_that_ingest_makes_are_looked_up_after_it_and_fields_survive(
+    predictions: Any,
+) -> None:
     at = datetime(2013, 7, 4, 12, 30, 15, 123456, tzinfo=UTC)
     number = 2
     request = predict_request(
@@ -101,7 +104,7 @@ async def test_keys_that_ingest_makes_are_looked_up_after_it_and_fields_survive(
         },
     )
     answer = await predictions.Predict(request, timeout=5)
-    values = {name: from_value(value) for name, value in answer.prediction.items()}
+    values: dict[str, Any] = {name: from_value(value) for name, value in answer.prediction.items()}
     assert values["score"] == 1111.0
     assert values["a"] == 5.0  # of account-2, whose key ingest made
     assert values["number"] == number
@@ -116,7 +119,7 @@ async def test_keys_that_ingest_makes_are_looked_up_after_it_and_fields_survive(
     assert features.critical
 
 
-async def test_a_64_bit_integer_survives_the_whole_chain(predictions):
+async def test_a_64_bit_integer_survives_the_whole_chain(predictions: Any) -> None:
     number = 2**63 - 25
     request = predict_request("sequential", {"number": number, "vector": np.zeros(4, np.float32)})
     answer = await predictions.Predict(request, timeout=5)
@@ -125,7 +128,7 @@ async def test_a_64_bit_integer_survives_the_whole_chain(predictions):
     assert answer.quality == DEFAULTS
 
 
-async def test_a_batch_answers_every_row_for_itself(predictions):
+async def test_a_batch_answers_every_row_for_itself(predictions: Any) -> None:
     requests = [_echo(x0=float(number), request_id=f"r-{number}") for number in range(40)]
     requests[7] = predict_request("echo", {"x1": 2.0}, request_id="r-7")
     requests[9] = _echo(x1=5000.0, request_id="r-9")
@@ -157,7 +160,7 @@ async def test_a_batch_answers_every_row_for_itself(predictions):
         assert details == (["account: missing"] if degraded else [])
 
 
-async def test_rows_of_a_batch_have_their_own_timeouts(predictions):
+async def test_rows_of_a_batch_have_their_own_timeouts(predictions: Any) -> None:
     hurried = _echo(request_id="hurried")
     hurried.timeout.CopyFrom(Duration(nanos=1_000_000))
     patient = predict_request(
@@ -178,7 +181,9 @@ async def test_rows_of_a_batch_have_their_own_timeouts(predictions):
         ("echo", "1-ffffffffffff", "PIPELINE_VERSION_NOT_FOUND"),
     ],
 )
-async def test_an_unknown_pipeline_or_version_is_not_found(predictions, pipeline, version, reason):
+async def test_an_unknown_pipeline_or_version_is_not_found(
+    predictions: Any, pipeline: Any, version: Any, reason: Any
+) -> None:
     request = predict_request(pipeline, {"x0": 1.0}, pipeline_version=version)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await predictions.Predict(request, timeout=5)
@@ -186,7 +191,7 @@ async def test_an_unknown_pipeline_or_version_is_not_found(predictions, pipeline
     assert error_info(caught.value).reason == reason
 
 
-async def test_declared_and_exact_version_both_name_the_pipeline(predictions):
+async def test_declared_and_exact_version_both_name_the_pipeline(predictions: Any) -> None:
     exact = (await predictions.Predict(_echo(), timeout=5)).pipeline_version
     for version in ("1", exact):
         answer = await predictions.Predict(_echo(pipeline_version=version), timeout=5)
@@ -194,8 +199,8 @@ async def test_declared_and_exact_version_both_name_the_pipeline(predictions):
 
 
 async def test_priority_tenant_and_trace_reach_every_hop_log(
-    start_mesh, redis_server, triton_server
-):
+    start_mesh: Any, redis_server: Any, triton_server: Any
+) -> None:
     mesh = start_mesh(redis_server, triton_server, {"all": {"TAILRACE_LOG_SAMPLE_RATE": "1"}})
     async with grpc.aio.insecure_channel(mesh.target) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
@@ -209,8 +214,8 @@ async def test_priority_tenant_and_trace_reach_every_hop_log(
         assert '"echo"' in lines[0]
 
 
-async def test_concurrent_callers_each_get_their_own_answer(predictions):
-    async def ask(number):
+async def test_concurrent_callers_each_get_their_own_answer(predictions: Any) -> None:
+    async def ask(number: Any) -> Any:
         answer = await predictions.Predict(
             _echo(x0=float(number), request_id=f"c-{number}"), timeout=10
         )

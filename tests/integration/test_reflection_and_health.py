@@ -1,5 +1,7 @@
 """What grpcurl and grpc-health-probe need: reflection and health, as they ask for them."""
 
+from typing import Any
+
 import grpc
 import pytest
 from google.protobuf import descriptor_pb2
@@ -14,22 +16,22 @@ SERVICES = {
 }
 
 
-def _reflect(target, **request):
+def _reflect(target: Any, **request: Any) -> Any:
     with grpc.insecure_channel(target) as channel:
-        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
         requests = iter([reflection_pb2.ServerReflectionRequest(**request)])
         return next(iter(stub.ServerReflectionInfo(requests, timeout=5)))
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_every_process_lists_its_services(mesh, name):
+def test_every_process_lists_its_services(mesh: Any, name: Any) -> None:
     answer = _reflect(mesh.processes[name].target, list_services="")
     listed = {service.name for service in answer.list_services_response.service}
     common = {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
     assert listed == SERVICES[name] | common
 
 
-def test_a_method_can_be_described_down_to_its_fields(mesh):
+def test_a_method_can_be_described_down_to_its_fields(mesh: Any) -> None:
     answer = _reflect(mesh.target, file_containing_symbol="tailrace.v1.PredictionService")
     files = [
         descriptor_pb2.FileDescriptorProto.FromString(data)
@@ -41,12 +43,14 @@ def test_a_method_can_be_described_down_to_its_fields(mesh):
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_health_is_told_for_the_process_and_for_each_service(mesh, name):
+def test_health_is_told_for_the_process_and_for_each_service(mesh: Any, name: Any) -> None:
     for service in ("", *SERVICES[name]):
         assert mesh.health(name, service) == "SERVING"
 
 
-def test_reflection_can_be_switched_off(start_mesh, redis_server, triton_server):
+def test_reflection_can_be_switched_off(
+    start_mesh: Any, redis_server: Any, triton_server: Any
+) -> None:
     quiet = start_mesh(redis_server, triton_server, {"all": {"TAILRACE_REFLECTION": "false"}})
     with pytest.raises(grpc.RpcError) as caught:
         _reflect(quiet.target, list_services="")

@@ -28,7 +28,8 @@ def error_info(error: grpc.RpcError | status_pb2.Status) -> error_details_pb2.Er
     if isinstance(error, status_pb2.Status):
         status = error
     else:
-        trailing = dict(error.trailing_metadata() or ())
+        metadata: Any = error.trailing_metadata() or ()
+        trailing = dict(metadata)
         assert "grpc-status-details-bin" in trailing, f"no details: {error.details()}"
         status = status_pb2.Status.FromString(trailing["grpc-status-details-bin"])
     for detail in status.details:

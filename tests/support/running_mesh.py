@@ -6,6 +6,7 @@ import shutil
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -85,7 +86,7 @@ class RunningMesh:
     def health(self, name: str, service: str = "") -> str:
         """Returns what a process's health service says: SERVING, NOT_SERVING, or UNREACHABLE."""
         with grpc.insecure_channel(self.processes[name].target) as channel:
-            stub = health_pb2_grpc.HealthStub(channel)
+            stub: Any = health_pb2_grpc.HealthStub(channel)
             try:
                 response = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=2.0)
             except grpc.RpcError:

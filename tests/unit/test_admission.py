@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
@@ -24,17 +26,17 @@ MS = 1_000_000
         (-1.0, None, -1000),
     ],
 )
-def test_the_least_of_all_bounds_is_granted(call_s, timeout_ms, granted_ms):
+def test_the_least_of_all_bounds_is_granted(call_s: Any, timeout_ms: Any, granted_ms: Any) -> None:
     timeout_ns = None if timeout_ms is None else timeout_ms * MS
     assert request_deadline_ns(SECTION, call_s, timeout_ns) == granted_ms * MS
 
 
-def _admit(call_s=1.0, **parts):
+def _admit(call_s: Any = 1.0, **parts: Any) -> Any:
     request = prediction_service_pb2.PredictRequest(pipeline="p", **parts)
     return admit(request, SECTION, call_s, 1_000, 10, {"traceparent": "00-a-b-01"})
 
 
-def test_a_row_keeps_what_the_request_says():
+def test_a_row_keeps_what_the_request_says() -> None:
     row = _admit(request_id="r", tenant="t", priority=batch_pb2.PRIORITY_CRITICAL)
     assert (row.request_id, row.tenant) == ("r", "t")
     assert row.priority == batch_pb2.PRIORITY_CRITICAL
@@ -42,17 +44,17 @@ def test_a_row_keeps_what_the_request_says():
     assert (row.granted_ns, row.deadline_ns) == (1000 * MS, 1000 * MS + 1_000)
 
 
-def test_requests_without_an_id_get_distinct_ones():
+def test_requests_without_an_id_get_distinct_ones() -> None:
     assert _admit().request_id != _admit().request_id
 
 
 @pytest.mark.parametrize("call_s", [0.0, -5.0])
-def test_a_deadline_spent_on_arrival_is_refused(call_s):
+def test_a_deadline_spent_on_arrival_is_refused(call_s: Any) -> None:
     with pytest.raises(DeadlineExceeded, match="spent on arrival"):
         _admit(call_s=call_s)
 
 
-def test_a_timeout_that_is_not_positive_is_refused():
+def test_a_timeout_that_is_not_positive_is_refused() -> None:
     with pytest.raises(DeadlineExceeded):
         _admit(timeout=Duration(seconds=-1))
 
@@ -66,13 +68,13 @@ def test_a_timeout_that_is_not_positive_is_refused():
         ({"tenant": "é"}, "tenant"),
     ],
 )
-def test_an_id_that_could_forge_a_log_line_is_refused(parts, field):
+def test_an_id_that_could_forge_a_log_line_is_refused(parts: Any, field: Any) -> None:
     with pytest.raises(InvalidField) as caught:
         _admit(**parts)
     assert caught.value.field == field
 
 
-def test_too_many_fields_are_refused():
+def test_too_many_fields_are_refused() -> None:
     fields = {f"f{number}": tensor_pb2.Value() for number in range(11)}
     with pytest.raises(LimitExceeded, match="11 fields, at most 10"):
         _admit(fields=fields)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from tailrace.runtime.pipeline.spec import Budgets, HopBudget
 MS = NS_PER_MS
 
 
-def test_a_hop_gets_what_is_left_after_the_reserve_of_those_behind_it():
+def test_a_hop_gets_what_is_left_after_the_reserve_of_those_behind_it() -> None:
     budgets = HopBudgets(Budgets())
     budgets.observe("inference", 20 * MS)
     budgets.observe("postprocess", 5 * MS)
@@ -18,13 +20,13 @@ def test_a_hop_gets_what_is_left_after_the_reserve_of_those_behind_it():
     assert budgets.grant_ns("postprocess", 100 * MS, ()) == 100 * MS
 
 
-def test_a_hop_never_gets_more_than_its_cap():
+def test_a_hop_never_gets_more_than_its_cap() -> None:
     budgets = HopBudgets(Budgets(ingest=HopBudget(cap_ms=30)))
     assert budgets.grant_ns("ingest", 100 * MS, ()) == 30 * MS
     assert budgets.grant_ns("ingest", 20 * MS, ()) == 20 * MS
 
 
-def test_the_reserve_follows_what_the_hops_take():
+def test_the_reserve_follows_what_the_hops_take() -> None:
     budgets = HopBudgets(Budgets())
     budgets.observe("inference", 10 * MS)
     for _ in range(200):
@@ -33,14 +35,14 @@ def test_the_reserve_follows_what_the_hops_take():
     assert granted == pytest.approx(50 * MS, rel=0.01)
 
 
-def test_the_floor_is_never_zero():
+def test_the_floor_is_never_zero() -> None:
     budgets = HopBudgets(Budgets(features=HopBudget(floor_ms=0)))
     assert budgets.floor_ns("features") == 1_000
     assert budgets.floor_ns("ingest") == 1 * MS
 
 
 @given(calls=st.integers(1, 2000))
-def test_retries_stay_within_a_tenth_of_the_calls_and_the_burst(calls):
+def test_retries_stay_within_a_tenth_of_the_calls_and_the_burst(calls: Any) -> None:
     budget = RetryBudget()
     retries = 0
     for _ in range(calls):

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 
 from tailrace.gateway.passing import HopColumns, join_columns
@@ -5,7 +7,7 @@ from tailrace.runtime.columns import DType, column_block
 from tailrace.runtime.wire import block_to_proto
 
 
-def _hop_columns(rows, **columns):
+def _hop_columns(rows: Any, **columns: Any) -> Any:
     blocks = [
         block_to_proto(column_block(name, DType.INT64, np.array(values)))
         for name, values in columns.items()
@@ -13,19 +15,19 @@ def _hop_columns(rows, **columns):
     return HopColumns(rows, blocks)
 
 
-def test_blocks_pass_unopened_while_no_row_has_left():
+def test_blocks_pass_unopened_while_no_row_has_left() -> None:
     columns = _hop_columns([0, 2, 5], a=[10, 12, 15])
     assert columns.take([0, 2, 5]) is columns.blocks
 
 
-def test_rows_that_left_are_cut_out():
+def test_rows_that_left_are_cut_out() -> None:
     columns = _hop_columns([0, 2, 5], a=[10, 12, 15], b=[20, 22, 25])
     kept = HopColumns([2, 5], columns.take([2, 5])).decode([2, 5])
     assert kept["a"].tolist() == [12, 15]
     assert kept["b"].tolist() == [22, 25]
 
 
-def test_hops_that_lost_different_rows_are_joined_by_row():
+def test_hops_that_lost_different_rows_are_joined_by_row() -> None:
     ingested = _hop_columns([0, 1, 2, 3], a=[0, 1, 2, 3])
     features = _hop_columns([0, 2, 3], b=[100, 102, 103])
     joined = join_columns([0, 3], ingested, features).decode([0, 3])
@@ -33,6 +35,6 @@ def test_hops_that_lost_different_rows_are_joined_by_row():
     assert joined["b"].tolist() == [100, 103]
 
 
-def test_only_the_columns_named_are_selected():
+def test_only_the_columns_named_are_selected() -> None:
     columns = _hop_columns([0, 1], a=[1, 2], b=[3, 4]).select(["b"])
     assert list(columns.decode([0, 1])) == ["b"]

@@ -1,4 +1,5 @@
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ NUMERIC = [dtype for dtype in DType if not dtype.is_ragged]
 
 @pytest.mark.parametrize("dtype", NUMERIC)
 @given(data=st.data())
-def test_numeric_arrays_survive_the_wire_bit_for_bit(dtype, data):
+def test_numeric_arrays_survive_the_wire_bit_for_bit(dtype: Any, data: Any) -> None:
     shape = data.draw(hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4))
     array = data.draw(hnp.arrays(dtype.numpy, shape))
     found_dtype, found = tensor_to_array(array_to_tensor(array, dtype), "t")
@@ -42,20 +43,21 @@ def test_numeric_arrays_survive_the_wire_bit_for_bit(dtype, data):
 
 
 @given(st.lists(st.text(), max_size=6))
-def test_texts_survive_the_wire(texts):
+def test_texts_survive_the_wire(texts: Any) -> None:
     array = np.empty(len(texts), object)
     array[:] = texts
     assert tensor_to_array(array_to_tensor(array, DType.STRING), "t")[1].tolist() == texts
 
 
 @given(st.lists(st.binary(), max_size=6))
-def test_bytes_survive_the_wire(pieces):
+def test_bytes_survive_the_wire(pieces: Any) -> None:
     array = np.empty(len(pieces), object)
     array[:] = pieces
     assert tensor_to_array(array_to_tensor(array, DType.BYTES), "t")[1].tolist() == pieces
 
 
 FLOAT32 = tensor_pb2.DATA_TYPE_FLOAT32
+UNKNOWN: Any = 99
 STRING = tensor_pb2.DATA_TYPE_STRING
 
 
@@ -63,7 +65,7 @@ STRING = tensor_pb2.DATA_TYPE_STRING
     ("tensor", "field", "message"),
     [
         (tensor_pb2.Tensor(shape=[1]), "t.dtype", "unknown dtype number 0"),
-        (tensor_pb2.Tensor(dtype=99, shape=[1]), "t.dtype", "unknown dtype number 99"),
+        (tensor_pb2.Tensor(dtype=UNKNOWN, shape=[1]), "t.dtype", "unknown dtype number 99"),
         (tensor_pb2.Tensor(dtype=FLOAT32, shape=[-1, 4]), "t.shape", "negative dimension"),
         (tensor_pb2.Tensor(dtype=FLOAT32, shape=[2**62, 2**62]), "t.shape", "more than"),
         (tensor_pb2.Tensor(dtype=FLOAT32, shape=[2**31 - 1]), "t.data", "needs 8589934588"),
@@ -93,14 +95,16 @@ STRING = tensor_pb2.DATA_TYPE_STRING
         ),
     ],
 )
-def test_a_tensor_that_contradicts_itself_is_refused_with_its_field(tensor, field, message):
+def test_a_tensor_that_contradicts_itself_is_refused_with_its_field(
+    tensor: Any, field: Any, message: Any
+) -> None:
     with pytest.raises(InvalidTensor, match=message) as caught:
         tensor_to_array(tensor, "t")
     assert caught.value.field == field
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_make_a_batch_or_a_clean_refusal(data):
+def test_any_bytes_make_a_batch_or_a_clean_refusal(data: Any) -> None:
     message = batch_pb2.Batch()
     try:
         message.ParseFromString(data)
@@ -112,7 +116,7 @@ def test_any_bytes_make_a_batch_or_a_clean_refusal(data):
         assert error.code is Code.INVALID_ARGUMENT
 
 
-def test_blocks_keep_names_validity_and_shape():
+def test_blocks_keep_names_validity_and_shape() -> None:
     block = Block(
         ("a", "b"),
         DType.INT64,
@@ -122,23 +126,25 @@ def test_blocks_keep_names_validity_and_shape():
     found = block_from_proto(block_to_proto(block), 3, "b")
     assert found.names == block.names
     assert found.values.tolist() == block.values.tolist()
+    assert found.validity is not None
+    assert block.validity is not None
     assert found.validity.tolist() == block.validity.tolist()
 
 
-def test_a_block_for_another_number_of_rows_is_refused():
+def test_a_block_for_another_number_of_rows_is_refused() -> None:
     message = block_to_proto(column_block("a", DType.INT64, np.arange(3)))
     with pytest.raises(InvalidBatch, match="1 names and 4 rows"):
         block_from_proto(message, 4, "b")
 
 
-def test_validity_of_the_wrong_length_is_refused():
+def test_validity_of_the_wrong_length_is_refused() -> None:
     message = block_to_proto(column_block("a", DType.INT64, np.arange(3)))
     message.validity = b"\1\1"
     with pytest.raises(InvalidBatch, match="2 bytes of validity"):
         block_from_proto(message, 3, "b")
 
 
-def test_a_batch_survives_the_wire_with_contexts_and_failures():
+def test_a_batch_survives_the_wire_with_contexts_and_failures() -> None:
     rows = Rows(
         request_ids=["r0", "r1"],
         deadlines_ns=np.array([1, 2]) * 10**9 + time.monotonic_ns(),
@@ -170,9 +176,7 @@ def test_a_batch_survives_the_wire_with_contexts_and_failures():
         (batch_pb2.RowContexts(count=1, remaining_us=[1]), "batch.rows.request_ids"),
         (batch_pb2.RowContexts(count=1, request_ids=["a"]), "batch.rows.remaining_us"),
         (
-            batch_pb2.RowContexts(
-                count=1, request_ids=["a"], remaining_us=[1], tenants=["x", "y"]
-            ),
+            batch_pb2.RowContexts(count=1, request_ids=["a"], remaining_us=[1], tenants=["x", "y"]),
             "batch.rows.tenants",
         ),
         (
@@ -195,20 +199,22 @@ def test_a_batch_survives_the_wire_with_contexts_and_failures():
         ),
     ],
 )
-def test_contexts_that_contradict_themselves_are_refused_with_their_field(contexts, field):
+def test_contexts_that_contradict_themselves_are_refused_with_their_field(
+    contexts: Any, field: Any
+) -> None:
     with pytest.raises(InvalidBatch) as caught:
         rows_from_proto(contexts, max_rows=10)
     assert caught.value.field == field
 
 
 @given(st.integers(-(2**63), 2**63 - 1))
-def test_any_time_remaining_makes_a_deadline_in_the_right_direction(remaining_us):
+def test_any_time_remaining_makes_a_deadline_in_the_right_direction(remaining_us: Any) -> None:
     contexts = batch_pb2.RowContexts(count=1, request_ids=["a"], remaining_us=[remaining_us])
     before_ns = time.monotonic_ns()
     deadline_ns = int(rows_from_proto(contexts, max_rows=1).deadlines_ns[0])
     assert (deadline_ns >= before_ns) == (remaining_us >= 0) or abs(remaining_us) < 10**6
 
 
-def test_reasons_have_the_numbers_of_the_protocol():
+def test_reasons_have_the_numbers_of_the_protocol() -> None:
     ours = {f"ERROR_REASON_{reason.name}": reason.value for reason in Reason}
     assert ours == dict(error_pb2.ErrorReason.items())

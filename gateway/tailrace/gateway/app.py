@@ -7,11 +7,10 @@ from typing import Any
 
 import grpc.aio
 import structlog
-from tritonclient.grpc import service_pb2_grpc
 
 from tailrace.gateway.chain import Chain, HopPorts
 from tailrace.gateway.hop_caller import HopCaller
-from tailrace.gateway.open_inference import OpenInferenceServicer
+from tailrace.gateway.open_inference import add_open_inference
 from tailrace.gateway.prediction_servicer import PredictionServicer
 from tailrace.gateway.predictor import Predictor
 from tailrace.gateway.remote_hop import RemoteHop
@@ -57,9 +56,7 @@ async def run(settings: GatewaySettings) -> None:
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
             PredictionServicer(predictor), server
         )
-        service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(
-            OpenInferenceServicer(predictor), server
-        )
+        add_open_inference(predictor, server)
 
     async def watch_readiness(server: GrpcServer) -> None:
         await _connect_once(channels)

@@ -155,6 +155,13 @@ class OpenInferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # t
         return self._predictor.registry.find(name, version).pipeline
 
 
+def add_open_inference(predictor: Predictor, server: grpc.aio.Server) -> None:
+    """Registers the protocol with a server."""
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(
+        OpenInferenceServicer(predictor), server
+    )
+
+
 def _metadata(tensor: OipTensor) -> Any:
     return service_pb2.ModelMetadataResponse.TensorMetadata(
         name=tensor.name, datatype=tensor.datatype, shape=[-1, *tensor.row_shape]
