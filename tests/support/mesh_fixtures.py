@@ -32,6 +32,7 @@ class StartMesh(Protocol):
         triton: LocalTriton,
         settings: Mapping[str, Mapping[str, str]] | None = None,
         files: Path | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
     ) -> RunningMesh:
         """Returns a mesh that serves, its features loaded."""
 
@@ -84,10 +85,13 @@ def start_mesh(tmp_path: Path) -> Iterator[StartMesh]:
         triton: LocalTriton,
         settings: Mapping[str, Mapping[str, str]] | None = None,
         files: Path | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
     ) -> RunningMesh:
         run_dir = tmp_path / f"mesh-{len(meshes)}"
         run_dir.mkdir()
-        arguments: dict[str, Any] = {} if files is None else {"files": files}
+        arguments: dict[str, Any] = {"credentials": credentials}
+        if files is not None:
+            arguments["files"] = files
         running = RunningMesh(redis, triton, run_dir, settings, **arguments)
         meshes.append(running)
         load_accounts(redis, running.files / "features", run_dir)

@@ -39,6 +39,7 @@ class RunningMesh:
         run_dir: Path,
         settings: Mapping[str, Mapping[str, str]] | None = None,
         files: Path = FILES_DIR,
+        credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
         """Describes the mesh; `start` starts it.
 
@@ -49,6 +50,7 @@ class RunningMesh:
             settings: more settings by service, as environment variables; those under `all`
                 are for every service.
             files: folder with `pipelines` and `features` to copy.
+            credentials: for talking to the processes; none for plaintext.
         """
         self.redis = redis
         self.triton = triton
@@ -56,6 +58,7 @@ class RunningMesh:
         shutil.copytree(files, self.files)
         self._run_dir = run_dir
         self._settings = settings or {}
+        self._credentials = credentials
         self.processes: dict[str, MeshProcess] = {}
 
     @property
@@ -83,9 +86,16 @@ class RunningMesh:
         process.launch()
         return process
 
+    def channel(self, name: str) -> grpc.Channel:
+        """Returns a channel to a process."""
+        target = self.processes[name].target
+        if self._credentials is None:
+            return grpc.insecure_channel(target)
+        return grpc.secure_channel(target, self._credentials)
+
     def health(self, name: str, service: str = "") -> str:
         """Returns what a process's health service says: SERVING, NOT_SERVING, or UNREACHABLE."""
-        with grpc.insecure_channel(self.processes[name].target) as channel:
+        with self.channel(name) as channel:
             stub: Any = health_pb2_grpc.HealthStub(channel)
             try:
                 response = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=2.0)
@@ -120,7 +130,7 @@ class RunningMesh:
 
     def version(self, name: str) -> str:
         """Returns the exact version of a pipeline that the gateway gives to new requests."""
-        with grpc.insecure_channel(self.target) as channel:
+        with self.channel("gateway") as channel:
             stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
             request = prediction_service_pb2.GetPipelineRequest(pipeline=name)
             return stub.GetPipeline(request, timeout=5).pipeline.version
