@@ -402,6 +402,13 @@ async def test_too_many_keys_are_refused_before_redis_is_asked(make_world: MakeW
         await world.look_up({"one.id": ["x"] * 3, "two.id": ["x"] * 3})
 
 
+async def test_a_pipeline_without_views_has_no_features(make_world: MakeWorld) -> None:
+    world = make_world()
+    batch = world.batch({"x": [1.0]})
+    found = await world.handler.handle(batch, world.plan)
+    assert (found.columns.blocks, found.views) == ([], [])
+
+
 async def test_a_batch_without_its_key_columns_is_refused(make_world: MakeWorld) -> None:
     world = make_world(view("one", {"a": "float32"}), view("two", {"a": "float32"}))
     with pytest.raises(InvalidBatch, match=r"'two\.id' of type string"):

@@ -24,7 +24,7 @@ from tailrace.features.pointer import KeyNames
 from tailrace.features.redis_link import RedisLink
 from tailrace.features.redis_store import RedisFeatureStore
 from tailrace.runtime.batch import Batch, Rows
-from tailrace.runtime.columns import Columns, column_block
+from tailrace.runtime.columns import Columns, DType, column_block
 from tailrace.runtime.deadline import NS_PER_MS
 from tailrace.runtime.pipeline.directory import load_directory
 from tailrace.runtime.pipeline.feature_view import FeatureView
@@ -162,7 +162,7 @@ class FeatureWorld:
         columns = Columns(rows)
         dtypes = dict(pair for plan in self.plan.views for pair in plan.key_columns)
         for name, cells in keys.items():
-            dtype = dtypes[name]
+            dtype = dtypes.get(name, DType.FLOAT64)
             values = np.empty(rows, dtype.numpy)
             empty = "" if dtype.is_ragged else 0
             values[:] = [empty if cell is None else cell for cell in cells]

@@ -74,12 +74,11 @@ class RowCodec:
         self._record = np.dtype(fields)
         self.fixed_bytes = self._record.itemsize
         self._has_strings = schema.groups[-1].dtype is DType.STRING
-        # Version, reserved bytes and schema id are one number to compare.
-        self._head = FORMAT_VERSION | schema.schema_id << 32
-        full = np.zeros(8 * self._bitmap_bytes, np.bool_)
-        full[: schema.features] = True
-        self._all_valid = np.packbits(full, bitorder="little")
-        self._blank = self._head.to_bytes(8, "little") + bytes(self.fixed_bytes - 8)
+        # Version, reserved bytes and schema id.
+        self._head = bytes((FORMAT_VERSION, 0, 0, 0)) + schema.schema_id.to_bytes(4, "little")
+        all_valid = (1 << schema.features) - 1
+        self._all_valid = all_valid.to_bytes(self._bitmap_bytes, "little")
+        self._blank = self._head + bytes(self.fixed_bytes - len(self._head))
 
     def encode(
         self,
@@ -97,7 +96,7 @@ class RowCodec:
         """
         rows = len(as_of_us)
         table = np.zeros(rows, self._record)
-        table["head"] = self._head
+        table["head"] = np.frombuffer(self._head, "<u8")
         table["as_of"] = as_of_us
         valid = np.ones((rows, self.schema.features), np.bool_)
         heaps: list[bytes] = []
@@ -145,15 +144,16 @@ class RowCodec:
         else:
             data = b"".join(rows)
         table = np.frombuffer(data, self._record)
-        if (table["head"] != self._head).any():
+        # Bytes against bytes: numpy takes five times as long to compare and ask `any`.
+        if table["head"].tobytes() != self._head * len(rows):
             return None
         values: list[Array] = []
         for group in self.schema.groups:
             stored = table[group.dtype.value]
             if group.dtype is DType.BOOL:
-                if (stored > 1).any():
+                if stored.tobytes().translate(None, b"\0\1"):
                     return None
-                stored = stored != 0
+                stored = stored.view(np.bool_)
             elif group.dtype is DType.STRING:
                 strings = self._decode_strings(rows, stored)
                 if strings is None:
@@ -162,8 +162,8 @@ class RowCodec:
             values.append(stored.T)
         bitmap = table["validity"]
         validity = None
-        if (bitmap != self._all_valid).any():
-            if (bitmap & ~self._all_valid).any():
+        if bitmap.tobytes() != self._all_valid * len(rows):
+            if (bitmap & ~np.frombuffer(self._all_valid, np.uint8)).any():
                 return None
             bits = np.unpackbits(bitmap, axis=1, count=self.schema.features, bitorder="little")
             validity = bits.T != 0

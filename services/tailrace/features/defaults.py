@@ -30,6 +30,11 @@ class DefaultColumns:
         """Returns the columns for so many rows that nothing was found for."""
         return Block(self.names, self.dtype, np.repeat(self.values, rows, axis=1))
 
+    def empty_block(self, rows: int) -> Block:
+        """Returns the columns for so many rows, to be filled."""
+        values = np.empty((len(self.names), rows), self.dtype.numpy)
+        return Block(self.names, self.dtype, values)
+
 
 def default_columns(plans: Sequence[ViewPlan]) -> tuple[DefaultColumns, ...]:
     """Returns the columns of all views, those of one type together."""

@@ -11,7 +11,7 @@ which the view declares no default fails the row. Corrupt rows fail whatever the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,12 +19,16 @@ from numpy.typing import NDArray
 
 from tailrace.features.plan import LookupPlan, LookupView
 from tailrace.features.state import FeatureState
-from tailrace.features.store import FeatureStore, ViewKeys
+from tailrace.features.store import FeatureStore, ViewKeys, ViewRows
 from tailrace.features.view_columns import ViewColumns
-from tailrace.runtime.batch import Batch
+from tailrace.runtime.batch import Batch, Rows
 from tailrace.runtime.columns import Array, Block, Columns
 from tailrace.runtime.deadline import NS_PER_US, Deadline
 from tailrace.runtime.errors import InvalidBatch, LimitExceeded
+
+# Plain numbers: to look a member up costs a microsecond on Python 3.11.
+_FRESH = int(FeatureState.FRESH)
+_STALE = int(FeatureState.STALE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,54 +101,78 @@ class FeatureHandler:
         """
         rows = batch.rows
         live = rows.live()
+        if not plan.views:
+            return LookupResult(Columns(len(rows)), [])
         if len(live) * len(plan.views) > self._max_keys:
             raise LimitExceeded(
                 f"{len(live)} rows of {len(plan.views)} views are more than {self._max_keys} keys",
                 field="batch.rows.count",
             )
-        wanted = [ViewKeys(view.name, _keys(view, batch.columns, live)) for view in plan.views]
+        places = {
+            name: (block, place)
+            for block in batch.columns.blocks
+            for place, name in enumerate(block.names)
+        }
+        wanted = [ViewKeys(view.name, _keys(view, places, live, len(rows))) for view in plan.views]
         deadline = Deadline(int(rows.deadlines_ns[live].max(initial=0)))
         stored = await self._store.read(wanted, deadline)
+        return self._result(plan, rows, live, stored)
+
+    def _result(
+        self,
+        plan: LookupPlan,
+        rows: Rows,
+        live: NDArray[np.intp],
+        stored: Sequence[ViewRows],
+    ) -> LookupResult:
+        shape = (len(plan.views), len(rows))
+        # For all views at once: with few rows, each call into numpy costs as much as its work.
+        states = np.zeros(shape, np.uint8)
+        as_of_us = np.zeros(shape, np.int64)
         now_us = self._now_us()
-        blocks = [
-            Block(
-                column.names,
-                column.dtype,
-                np.empty((len(column.names), len(rows)), column.dtype.numpy),
-            )
-            for column in plan.defaults
-        ]
-        outcomes = []
-        for view, found in zip(plan.views, stored, strict=True):
-            columns = ViewColumns(view, plan.defaults, blocks, rows, live)
-            states, age_us = columns.fill(found, now_us)
-            outcomes.append(ViewOutcome(view.name, states, age_us))
+        blocks = [columns.empty_block(len(rows)) for columns in plan.defaults]
+        filled = [ViewColumns(view, plan.defaults, blocks, rows, live) for view in plan.views]
+        complete = True
+        for place, (columns, found) in enumerate(zip(filled, stored, strict=True)):
+            complete &= columns.fill(found, states[place], as_of_us[place])
+        age_us = np.maximum(now_us - as_of_us, 0)
+        for place, columns in enumerate(filled):
+            columns.judge_ages(states[place], age_us[place])
         if rows.failures:
-            failed = list(rows.failures)
-            for outcome in outcomes:
-                outcome.states[failed] = FeatureState.UNSPECIFIED
-                outcome.age_us[failed] = -1
+            states[:, list(rows.failures)] = FeatureState.UNSPECIFIED
+        if rows.failures or not complete:
+            age_us[(states != _FRESH) & (states != _STALE)] = -1
+        outcomes = [
+            ViewOutcome(view.name, states[place], age_us[place])
+            for place, view in enumerate(plan.views)
+        ]
         return LookupResult(Columns(len(rows), blocks), outcomes)
 
 
-def _keys(view: LookupView, columns: Columns, live: NDArray[np.intp]) -> Sequence[str | None]:
+def _keys(
+    view: LookupView,
+    places: Mapping[str, tuple[Block, int]],
+    live: NDArray[np.intp],
+    rows: int,
+) -> Sequence[str | None]:
     """Returns the key of every row; None where the row has failed or its key is null."""
     parts: list[Array] = []
     present: NDArray[np.bool_] | None = None
     for name, dtype in view.key_columns:
-        if name not in columns or columns.dtype(name) is not dtype or columns[name].ndim != 1:
+        block, place = places.get(name, (None, 0))
+        if block is None or block.dtype is not dtype or block.values.ndim != 2:
             raise InvalidBatch(
                 f"no key column {name!r} of type {dtype.value}", field="batch.blocks"
             )
-        parts.append(columns[name])
-        validity = columns.validity(name)
-        if validity is not None:
+        parts.append(block.values[place])
+        if block.validity is not None:
+            validity = block.validity[place]
             present = validity if present is None else present & validity
     if present is not None:
         live = live[present[live]]
-    if len(live) == columns.rows:
+    if len(live) == rows:
         return view.encoder.encode(parts)
-    keys: list[str | None] = [None] * columns.rows
+    keys: list[str | None] = [None] * rows
     texts = view.encoder.encode([part[live] for part in parts])
     for row, text in zip(live.tolist(), texts, strict=True):
         keys[row] = text

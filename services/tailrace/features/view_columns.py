@@ -18,8 +18,10 @@ from tailrace.runtime.errors import FailedPrecondition, FeaturesCorrupt, NotFoun
 
 _States = NDArray[np.uint8]
 _Ages = NDArray[np.int64]
+_Instants = NDArray[np.int64]
 
 # Plain numbers: to look a member up costs a microsecond on Python 3.11.
+_FAILED = int(FeatureState.UNSPECIFIED)
 _FRESH = int(FeatureState.FRESH)
 _STALE = int(FeatureState.STALE)
 _MISSING = int(FeatureState.MISSING)
@@ -50,46 +52,70 @@ class ViewColumns:
         self._blocks = blocks
         self._rows = rows
         self._live = live
+        self._sound = 0
 
-    def fill(self, found: ViewRows, now_us: int) -> tuple[_States, _Ages]:
-        """Fills the view's columns and marks the rows that fail.
+    def fill(self, found: ViewRows, states: _States, as_of_us: _Instants) -> bool:
+        """Fills the view's columns, and marks the rows that fail.
 
         Args:
             found: the stored rows, one per row of the batch.
-            now_us: what ages are counted to, microseconds since 1970.
+            states: uint8 [rows], all `UNSPECIFIED`; becomes FRESH or MISSING.
+            as_of_us: int64 [rows]; becomes the instant of each row that was found.
 
         Returns:
-            states: uint8 [rows]; age_us: int64 [rows], -1 where missing.
+            Whether every row was found.
         """
         view, pointer = self._view, found.pointer
         if pointer is None:
-            return self._fill_unloaded()
+            self._fill_unloaded(states)
+            return False
         if pointer.schema_id != view.codec.schema.schema_id:
-            return self._fill_mismatched(pointer.schema_id)
+            self._fill_mismatched(pointer.schema_id)
+            return False
         stored = [data for data in found.rows if data is not None]
-        missing = len(self._live) - len(stored)
-        if missing:
-            view.counts.missing.inc(missing)
-            if view.view.on_missing == "fail":
-                self._fail_missing(found.rows)
+        everywhere = len(stored) == len(found.rows)
         places: slice | list[int] = slice(None)
         numbers: Sequence[int] = range(len(stored))
-        if len(stored) < len(found.rows):
+        if not everywhere:
             numbers = places = [row for row, data in enumerate(found.rows) if data is not None]
-            self._fill_defaults()
-        states = np.empty(len(found.rows), np.uint8)
-        states.fill(_MISSING)
-        age_us = np.empty(len(found.rows), np.int64)
-        age_us.fill(-1)
+            states.fill(_MISSING)
+            self._fill_missing(found.rows, len(stored))
         if stored:
             decoded = view.codec.decode(stored)
             self._fill_values(decoded, places, numbers)
             self._fail_corrupt(decoded, numbers)
-            age_us[places] = np.maximum(now_us - decoded.as_of_us, 0)
+            as_of_us[places] = decoded.as_of_us
             states[places] = _FRESH
-            self._judge_ages(states, age_us, len(stored), decoded.corrupt, numbers)
-        self._fill_missing_flag(states)
-        return states, age_us
+            if decoded.corrupt:
+                states[[numbers[row] for row in decoded.corrupt]] = _FAILED
+        self._fill_missing_flag(None if everywhere else states)
+        self._sound = len(stored) - (len(decoded.corrupt) if stored else 0)
+        return everywhere
+
+    def judge_ages(self, states: _States, age_us: _Ages) -> None:
+        """Tells the stale rows from the fresh ones; call after `fill`.
+
+        Args:
+            states: uint8 [rows]; FRESH becomes STALE where the view says so.
+            age_us: int64 [rows], microseconds.
+        """
+        view = self._view
+        stale_rows: list[int] = []
+        if view.max_age_us is not None:
+            too_old = (states == _FRESH) & (age_us > view.max_age_us)
+            stale_rows = np.flatnonzero(too_old).tolist()
+        if stale_rows:
+            states[stale_rows] = _STALE
+            view.counts.stale.inc(len(stale_rows))
+            if view.view.on_stale == "fail":
+                for row in stale_rows:
+                    self._rows.fail(row, self._stale(int(age_us[row])))
+        fresh = self._sound - len(stale_rows)
+        if fresh:
+            view.counts.fresh.inc(fresh)
+        if view.stale_flag is not None:
+            flag = view.stale_flag
+            self._blocks[flag.block].values[flag.column] = states == _STALE if stale_rows else False
 
     def _fill_values(
         self, decoded: DecodedRows, places: slice | list[int], numbers: Sequence[int]
@@ -127,42 +153,20 @@ class ViewColumns:
             )
             self._rows.fail(numbers[row], error)
 
-    def _judge_ages(
-        self,
-        states: _States,
-        age_us: _Ages,
-        stored: int,
-        corrupt: dict[int, str],
-        numbers: Sequence[int],
-    ) -> None:
+    def _fill_missing(self, stored: Sequence[bytes | None], found: int) -> None:
         view = self._view
-        stale_rows: list[int] = []
-        if view.max_age_us is not None:
-            corrupt_rows = {numbers[row] for row in corrupt}
-            too_old = np.flatnonzero(age_us > view.max_age_us).tolist()
-            stale_rows = [row for row in too_old if row not in corrupt_rows]
-        if stale_rows:
-            states[stale_rows] = _STALE
-            view.counts.stale.inc(len(stale_rows))
-            if view.view.on_stale == "fail":
-                for row in stale_rows:
-                    self._rows.fail(row, self._stale(int(age_us[row])))
-        view.counts.fresh.inc(stored - len(corrupt) - len(stale_rows))
-        if view.stale_flag is not None:
-            flag = view.stale_flag
-            self._blocks[flag.block].values[flag.column] = states == _STALE
-
-    def _fail_missing(self, stored: Sequence[bytes | None]) -> None:
+        self._fill_defaults()
+        view.counts.missing.inc(len(self._live) - found)
+        if view.view.on_missing != "fail":
+            return
         for row in self._live.tolist():
             if stored[row] is None:
-                self._rows.fail(
-                    row,
-                    NotFound(
-                        f"view {self._view.name!r} has no entity of this key",
-                        field=self._view.key_field,
-                        reason=Reason.ENTITY_NOT_FOUND,
-                    ),
+                error = NotFound(
+                    f"view {view.name!r} has no entity of this key",
+                    field=view.key_field,
+                    reason=Reason.ENTITY_NOT_FOUND,
                 )
+                self._rows.fail(row, error)
 
     def _fail_corrupt(self, decoded: DecodedRows, numbers: Sequence[int]) -> None:
         if not decoded.corrupt:
@@ -186,25 +190,26 @@ class ViewColumns:
             reason=Reason.FEATURES_STALE,
         )
 
-    def _fill_unloaded(self) -> tuple[_States, _Ages]:
+    def _fill_unloaded(self, states: _States) -> None:
         view = self._view
         self._fill_defaults()
-        view.counts.not_loaded.inc(len(self._live))
-        if view.view.on_missing == "fail":
-            for row in self._live.tolist():
-                error = FailedPrecondition(
-                    f"view {view.name!r} has not been loaded",
-                    field=f"features.{view.name}",
-                    reason=Reason.VIEW_NOT_LOADED,
-                )
-                self._rows.fail(row, error)
-        states = np.full(len(self._rows), _MISSING, np.uint8)
+        states.fill(_MISSING)
         self._fill_missing_flag(states)
-        return states, np.full(len(self._rows), -1, np.int64)
+        view.counts.not_loaded.inc(len(self._live))
+        if view.view.on_missing != "fail":
+            return
+        for row in self._live.tolist():
+            error = FailedPrecondition(
+                f"view {view.name!r} has not been loaded",
+                field=f"features.{view.name}",
+                reason=Reason.VIEW_NOT_LOADED,
+            )
+            self._rows.fail(row, error)
 
-    def _fill_mismatched(self, schema_id: int) -> tuple[_States, _Ages]:
+    def _fill_mismatched(self, schema_id: int) -> None:
         view = self._view
         self._fill_defaults()
+        self._fill_missing_flag(None)
         view.counts.corrupt.inc(len(self._live))
         for row in self._live.tolist():
             error = FeaturesCorrupt(
@@ -213,18 +218,14 @@ class ViewColumns:
                 field=f"features.{view.name}",
             )
             self._rows.fail(row, error)
-        return np.zeros(len(self._rows), np.uint8), np.full(len(self._rows), -1, np.int64)
 
     def _fill_defaults(self) -> None:
         for place in self._view.places:
             defaults = self._defaults[place.block].values[place.columns]
             self._blocks[place.block].values[place.columns] = defaults
-        flag = self._view.stale_flag
-        if flag is not None:
-            self._blocks[flag.block].values[flag.column] = False
 
-    def _fill_missing_flag(self, states: _States) -> None:
+    def _fill_missing_flag(self, states: _States | None) -> None:
         flag = self._view.missing_flag
         if flag is not None:
-            missing = states == _MISSING
+            missing = False if states is None else states == _MISSING
             self._blocks[flag.block].values[flag.column] = missing
