@@ -51,6 +51,7 @@ class SmallGateway(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     Attributes:
         seen: the calls, in order of arrival.
+        arrivals: the same, to wait for.
         descriptions: the pipelines, by name.
         entered: set once a call to `slow` has arrived.
         cancelled: set once a call to `slow` has been cancelled.
@@ -58,6 +59,7 @@ class SmallGateway(prediction_service_pb2_grpc.PredictionServiceServicer):
     """
 
     seen: list[SeenCall] = field(default_factory=list)
+    arrivals: asyncio.Queue[SeenCall] = field(default_factory=asyncio.Queue)
     descriptions: dict[str, PipelineDescription] = field(default_factory=dict)
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
@@ -117,9 +119,9 @@ class SmallGateway(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     def _see(self, request: Any, context: Context) -> None:
         metadata = {str(key): value for key, value in context.invocation_metadata() or ()}
-        self.seen.append(
-            SeenCall(context.peer(), context.time_remaining() or 0.0, metadata, request)
-        )
+        call = SeenCall(context.peer(), context.time_remaining() or 0.0, metadata, request)
+        self.seen.append(call)
+        self.arrivals.put_nowait(call)
 
     async def _trouble(self, pipeline: str) -> None:
         if pipeline == "slow":

@@ -82,10 +82,6 @@ def test_ledger_is_told_in_milliseconds() -> None:
     assert [entry.hop for entry in ledger.entries] == ["ingest", "features"]
 
 
-def test_ledger_becomes_the_message_that_it_was() -> None:
-    assert Ledger.of_message(LEDGER).to_message() == LEDGER
-
-
 def test_hop_that_was_not_asked_has_no_entry() -> None:
     with pytest.raises(KeyError):
         Ledger.of_message(LEDGER).entry("postprocess")

@@ -18,12 +18,13 @@ import typer.core
 import typer.main
 
 from tailrace.cli.local.errors import LaunchError
+from tailrace.cli.predict import predict
 
 # Where a gateway listens unless it is told otherwise.
 GATEWAY_PORT = 50050
 
 # Commands with commands of their own: each is the `app` of a module.
-GROUPS = {"features": "tailrace.cli.features"}
+GROUPS = {"features": "tailrace.cli.features", "pipelines": "tailrace.cli.pipelines"}
 
 
 class _Commands(typer.core.TyperGroup):
@@ -178,6 +179,9 @@ def status(
         gone = f"the `tailrace up` of this mesh, pid {state.launcher.pid}, is gone; "
         print(f"{gone}the next one of this name clears away what it left", file=sys.stderr)
     raise typer.Exit(0 if all(status.serving for status in statuses) else 1)
+
+
+app.command()(predict)
 
 
 def main() -> None:

@@ -77,15 +77,6 @@ class Ledger:
             deadline_ms=message.deadline_ns / _NS_PER_MS,
         )
 
-    def to_message(self) -> ledger_pb2.Ledger:
-        """Returns the ledger as the message that it came as."""
-        return ledger_pb2.Ledger(
-            entries=[_message(entry) for entry in self.entries],
-            total_ns=_ns(self.total_ms),
-            unattributed_ns=_ns(self.unattributed_ms),
-            deadline_ns=_ns(self.deadline_ms),
-        )
-
     def entry(self, hop: str) -> LedgerEntry:
         """Returns what a hop spent. Raises KeyError if the gateway did not turn to it."""
         for entry in self.entries:
@@ -97,31 +88,6 @@ class Ledger:
 def hop_name(number: int) -> str:
     """Returns the name of a hop; of one that this version does not know, its number."""
     return _HOPS.get(number, f"hop_{number}")
-
-
-def _ns(milliseconds: float) -> int:
-    # Exact for the quotient of any whole number of nanoseconds up to a month.
-    return round(milliseconds * _NS_PER_MS)
-
-
-def _message(entry: LedgerEntry) -> ledger_pb2.LedgerEntry:
-    return ledger_pb2.LedgerEntry(
-        hop=_number(_HOPS, entry.hop),  # type: ignore[arg-type]  # the numbers of the protocol
-        start_ns=_ns(entry.start_ms),
-        duration_ns=_ns(entry.duration_ms),
-        queue_ns=_ns(entry.queue_ms),
-        network_ns=_ns(entry.network_ms),
-        work_ns=_ns(entry.work_ms),
-        attempts=entry.attempts,
-        budget_ns=_ns(entry.budget_ms),
-        placement=_number(_PLACEMENTS, entry.placement),  # type: ignore[arg-type]  # likewise
-        critical=entry.critical,
-        code=entry.code.value[0],
-    )
-
-
-def _number(names: dict[int, str], name: str) -> int:
-    return next((number for number, known in names.items() if known == name), 0)
 
 
 def _entry(message: ledger_pb2.LedgerEntry) -> LedgerEntry:

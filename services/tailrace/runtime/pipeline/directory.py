@@ -31,7 +31,9 @@ class DirectoryContent:
 
 def features_directory(pipelines: Path) -> Path:
     """Returns the directory of the view files: `features`, beside the pipelines directory."""
-    return pipelines.parent / "features"
+    # `.` and `..` have no parent in their own text.
+    named = pipelines if pipelines.name not in ("", "..") else pipelines.resolve()
+    return named.parent / "features"
 
 
 def directory_signature(pipelines: Path) -> Signature:

@@ -1,0 +1,125 @@
+"""Which gateway a command talks to, and how: the options that such commands share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tailrace.cli.local.errors import LaunchError
+
+if TYPE_CHECKING:
+    from tailrace.client import AsyncClient
+
+Target = Annotated[
+    str | None,
+    typer.Option(help="Where the gateway listens, such as 127.0.0.1:50050; or give --name."),
+]
+MeshName = Annotated[
+    str | None,
+    typer.Option(
+        "--name", help="A mesh on this machine; may be left out, with --target, where one is up."
+    ),
+]
+StateDir = Annotated[
+    Path | None, typer.Option(help="Folder with the state files of meshes; .tailrace by default.")
+]
+Timeout = Annotated[
+    str, typer.Option(help="Deadline of a call: a number with its unit, such as 500ms, 2s or 1m.")
+]
+TlsCa = Annotated[
+    Path | None, typer.Option(help="PEM file of who signs the gateway; switches TLS on.")
+]
+TlsCertificate = Annotated[Path | None, typer.Option(help="PEM file of this caller.")]
+TlsKey = Annotated[Path | None, typer.Option(help="PEM file of its private key.")]
+TlsServerName = Annotated[
+    str | None, typer.Option(help="Name in the gateway's certificate, where not its host name.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayOptions:
+    """What the options said.
+
+    Attributes:
+        target: where the gateway listens, or None.
+        name: name of a mesh on this machine, or None.
+        state_dir: folder with the state files, or None for the usual one.
+        timeout: deadline of a call, as text.
+        tls_ca: PEM file, or None.
+        tls_certificate: PEM file, or None.
+        tls_key: PEM file, or None.
+        tls_server_name: name in the gateway's certificate, or None.
+    """
+
+    target: str | None
+    name: str | None
+    state_dir: Path | None
+    timeout: str
+    tls_ca: Path | None = None
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    tls_server_name: str | None = None
+
+    def client(self, connections: int = 1) -> AsyncClient:
+        """Returns a client of the gateway.
+
+        Raises:
+            LaunchError: no such mesh is up, several are, or the one that was is gone.
+            typer.BadParameter: a timeout that is none, or TLS options that do not fit together.
+        """
+        from tailrace.client import AsyncClient, Tls
+
+        if self.target and self.name:
+            raise typer.BadParameter("give --target or --name, not both")
+        tls = None
+        if self.tls_ca or self.tls_certificate or self.tls_key:
+            try:
+                tls = Tls.from_files(
+                    ca=self.tls_ca,
+                    certificate=self.tls_certificate,
+                    key=self.tls_key,
+                    server_name=self.tls_server_name,
+                )
+            except (OSError, ValueError) as error:
+                raise typer.BadParameter(f"unusable TLS options: {error}") from error
+        return AsyncClient(
+            self.target or _mesh_target(self.state_dir, self.name),
+            timeout=timeout_s(self.timeout),
+            tls=tls,
+            connections=connections,
+        )
+
+
+def timeout_s(text: str) -> float:
+    """Returns a timeout in seconds. Raises typer.BadParameter if it is none."""
+    from tailrace.runtime.pipeline.feature_view import parse_duration
+
+    try:
+        seconds = parse_duration(text).total_seconds()
+    except ValueError as error:
+        raise typer.BadParameter(f"--timeout: {error}") from error
+    if seconds <= 0:
+        raise typer.BadParameter("--timeout has to be above zero")
+    return seconds
+
+
+def _mesh_target(state_dir: Path | None, name: str | None) -> str:
+    from tailrace.cli.local.state import read_state
+    from tailrace.cli.mesh_folder import find_mesh
+    from tailrace.runtime.config import LauncherSettings, load_settings
+
+    overrides = {} if state_dir is None else {"state_dir": state_dir}
+    settings = load_settings(LauncherSettings, **overrides)
+    state = read_state(find_mesh(settings.state_dir, name).state_path)
+    if state.stale:
+        raise LaunchError(f"the mesh {state.mesh!r} is gone: its `tailrace up` no longer runs")
+    try:
+        port = state.process("gateway").grpc_port
+    except KeyError:
+        port = None
+    if port is None:
+        raise LaunchError(f"the mesh {state.mesh!r} has no gateway")
+    return f"127.0.0.1:{port}"

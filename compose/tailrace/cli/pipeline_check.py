@@ -1,0 +1,142 @@
+"""Checks pipeline and view files as the services would, without any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tailrace.features.plan import compile_lookup
+from tailrace.inference.compile import compile_for_inference
+from tailrace.ingest.compile import compile_ingest
+from tailrace.postprocess.compile import compile_postprocess
+from tailrace.runtime.pipeline.directory import (
+    DirectoryContent,
+    features_directory,
+    load_directory,
+    load_views,
+)
+from tailrace.runtime.pipeline.load import Problem, SpecError
+from tailrace.runtime.pipeline.plan import Pipeline
+from tailrace.runtime.pipeline.yaml_file import read_yaml
+
+_COMPILERS = (compile_ingest, compile_lookup, compile_for_inference, compile_postprocess)
+_SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(slots=True)
+class CheckReport:
+    """What a check found.
+
+    Attributes:
+        errors: files that cannot be used, in order.
+        pipelines: pipelines that can be served.
+        views: names of the views that can be used, by file.
+    """
+
+    errors: list[SpecError] = field(default_factory=list)
+    pipelines: list[Pipeline] = field(default_factory=list)
+    views: dict[Path, str] = field(default_factory=dict)
+
+
+def check_path(path: Path) -> CheckReport:
+    """Returns what is wrong with a pipeline file, a view file, or a folder of them.
+
+    A folder may be one of pipelines (the views are in `features` beside it), one of views, or
+    one with a folder `pipelines` in it.
+    """
+    if not path.exists():
+        return CheckReport([SpecError(path, [Problem("", "nothing", "a file or a folder")])])
+    if path.is_file():
+        return _check_view(path) if _is_view(path) else _check_pipeline(path)
+    if (path / "pipelines").is_dir():
+        return _check_pipelines(path / "pipelines")
+    if path.name == "features":
+        return _check_views(path)
+    return _check_pipelines(path)
+
+
+def compile_everywhere(pipeline: Pipeline) -> None:
+    """Compiles a pipeline as each service does, user functions included.
+
+    Raises:
+        SpecError: what any of them would refuse; holds every problem.
+    """
+    problems: dict[tuple[str, str], Problem] = {}
+    for compile_for_service in _COMPILERS:
+        try:
+            compile_for_service(pipeline)
+        except SpecError as error:
+            # Two services may refuse the same thing.
+            problems.update({(found.path, found.found): found for found in error.problems})
+    if problems:
+        raise SpecError(pipeline.file, list(problems.values()))
+
+
+def _check_pipelines(directory: Path) -> CheckReport:
+    content = load_directory(directory)
+    report = CheckReport()
+    errors = dict(content.errors)
+    for pipeline in content.pipelines.values():
+        try:
+            compile_everywhere(pipeline)
+        except SpecError as error:
+            errors[pipeline.file] = error
+        else:
+            report.pipelines.append(pipeline)
+    report.views = dict(_view_files(features_directory(directory), content))
+    report.errors = [errors[file] for file in sorted(errors)]
+    if not (report.errors or report.pipelines):
+        problem = Problem("", "no pipeline file", f"one that ends in {' or '.join(_SUFFIXES)}")
+        report.errors.append(SpecError(directory, [problem]))
+    return report
+
+
+def _check_pipeline(file: Path) -> CheckReport:
+    whole = _check_pipelines(file.parent)
+    pipelines = [pipeline for pipeline in whole.pipelines if pipeline.file == file]
+    own = [error for error in whole.errors if error.file == file]
+    if not (pipelines or own):
+        expected = f"the name of a pipeline file, which ends in {' or '.join(_SUFFIXES)}"
+        own = [SpecError(file, [Problem("", repr(file.name), expected)])]
+    # A broken view keeps its pipelines out, so it belongs to the answer.
+    views = [
+        error for error in whole.errors if error.file.parent == features_directory(file.parent)
+    ]
+    return CheckReport([*own, *(views if own else [])], pipelines)
+
+
+def _check_views(directory: Path) -> CheckReport:
+    views, _, errors = load_views(directory)
+    content = DirectoryContent(views=views)
+    report = CheckReport(views=dict(_view_files(directory, content)))
+    report.errors = [errors[file] for file in sorted(errors)]
+    if not (report.errors or report.views):
+        problem = Problem("", "no view file", f"one that ends in {' or '.join(_SUFFIXES)}")
+        report.errors.append(SpecError(directory, [problem]))
+    return report
+
+
+def _check_view(file: Path) -> CheckReport:
+    whole = _check_views(file.parent)
+    errors = [error for error in whole.errors if error.file == file]
+    return CheckReport(errors, views={f: name for f, name in whole.views.items() if f == file})
+
+
+def _is_view(file: Path) -> bool:
+    try:
+        content = read_yaml(file).content
+    except SpecError:
+        return file.parent.name == "features"
+    names = content if isinstance(content, dict) else {}
+    return "pipeline" not in names and ("view" in names or file.parent.name == "features")
+
+
+def _view_files(directory: Path, content: DirectoryContent) -> Iterator[tuple[Path, str]]:
+    for file in sorted(directory.glob("*.y*ml")):
+        try:
+            name = read_yaml(file).content["view"]
+        except (SpecError, KeyError, TypeError):
+            continue
+        if name in content.views and file not in content.errors:
+            yield file, name
