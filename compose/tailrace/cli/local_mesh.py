@@ -221,7 +221,9 @@ class LocalMesh:
             await asyncio.to_thread(self.triton.wait_ready)
             self._ready.append("triton")
             step.tell(self.triton.version)
-            return {**settings, "TAILRACE_TRITON_URL": self.triton.grpc_target}
+            # On loopback, and started without certificates, whatever the services have.
+            plaintext = {"TAILRACE_TRITON_PLAINTEXT": "true"}
+            return {**settings, **plaintext, "TAILRACE_TRITON_URL": self.triton.grpc_target}
 
     async def _start_service(self, name: str, settings: Mapping[str, str] | None = None) -> None:
         with self._steps.step(f"Starting {name}") as step:

@@ -25,7 +25,7 @@ from tailrace.cli.preparation import PreparedExample, prepare
 from tailrace.cli.progress import Steps
 from tailrace.cli.summary import print_endpoints, print_outcomes, print_trial, run_summary
 from tailrace.cli.trial import try_mesh
-from tailrace.client import AsyncClient
+from tailrace.client import AsyncClient, Tls
 from tailrace.runtime.config import LauncherSettings
 from tailrace.runtime.pipeline.directory import load_directory
 
@@ -111,7 +111,7 @@ class _Run:
             state = self._mesh.state()
             write_state(self._folder.state_path, state)
             with self._steps.step(f"Predicting held-out rows of {held_out.pipeline}") as step:
-                async with AsyncClient(self._mesh.gateway_target) as client:
+                async with AsyncClient(self._mesh.gateway_target, tls=self._tls()) as client:
                     trial = await try_mesh(client, held_out.pipeline, rows, held_out.score, step)
         shown = spread(trial.measured, _SHOWN_OUTCOMES)
         print_outcomes(self._console, shown, held_out.label)
@@ -127,6 +127,17 @@ class _Run:
                 f"[bold]{self._mesh.gateway_target}[/]. Ctrl-C stops everything.",
                 highlight=False,
             )
+
+    def _tls(self) -> Tls | None:
+        transport = self._options.mesh.transport
+        if not transport.uses_tls:
+            return None
+        return Tls.from_files(
+            ca=transport.tls_ca_file,
+            certificate=transport.tls_certificate_file,
+            key=transport.tls_key_file,
+            server_name=transport.tls_server_name,
+        )
 
     async def watch(self) -> None:
         """Raises ProcessExited as soon as a process of the mesh has ended."""
