@@ -128,12 +128,17 @@ lint: $(INSTALLED) check-protos lint-protos breaking ## Run every static check
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python docs/generate_settings.py --check
 
 .PHONY: format
 format: $(INSTALLED) $(BUF) $(GOOGLEAPIS)/.copied ## Put code and protos in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BUF) format --write protos
+
+.PHONY: docs
+docs: $(INSTALLED) ## Write the generated pages of the documentation anew
+	$(BIN)/python docs/generate_settings.py
 
 .PHONY: clean
 clean: ## Remove what was built, installed and cached

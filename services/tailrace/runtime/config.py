@@ -23,7 +23,9 @@ class SettingsError(Exception):
 class ProcessSettings(BaseSettings):
     """What every process has. Environment variables: TAILRACE_ and the name in capitals."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="ignore", use_attribute_docstrings=True
+    )
 
     environment: str = "development"
     """ECS `service.environment` of every log line."""
@@ -113,11 +115,11 @@ class FeaturesSettings(ServerSettings):
 
     feature_redis_url: str = "redis://127.0.0.1:6379/0"
     """Redis that holds the features: redis://, rediss:// or unix:// ."""
-    feature_redis_connections: int = Field(default=4, ge=1)
+    feature_redis_connections: int = Field(default=1, ge=1)
     """Connections to keep to Redis."""
     feature_key_prefix: str = Field(default="tailrace", pattern=r"^[A-Za-z0-9_\-.]{1,64}$")
     """Prefix of every key in the feature Redis."""
-    max_keys_per_lookup: int = Field(default=8192, ge=1)
+    max_keys_per_lookup: int = Field(default=32_768, ge=1)
     """Most keys of one lookup: rows times views."""
 
 
