@@ -25,6 +25,7 @@ from tailrace.runtime.errors import (
     Overloaded,
     Unavailable,
 )
+from tailrace.v1.batch_pb2 import PRIORITY_CRITICAL, PRIORITY_NORMAL, PRIORITY_SHEDDABLE
 from tests.support.triton_fixtures import MODELS_DIR, StartTriton
 
 
@@ -56,6 +57,7 @@ async def test_metadata_tells_types_shapes_and_scheduling(backend: TritonBackend
     assert metadata.inputs["features"] == TensorInfo("features", DType.FLOAT32, "FP32", (-1, 4))
     assert metadata.outputs["score"].shape == (-1, 1)
     assert (metadata.max_rows, metadata.max_queue, metadata.calls_at_once) == (4, 8, 1)
+    assert metadata.takes_timeout
     plain = await backend.metadata("echo_sum", "2", soon())
     assert (plain.max_rows, plain.max_queue, plain.calls_at_once) == (64, 0, 0)
 
@@ -123,4 +125,32 @@ async def test_a_dead_model_process_is_unavailable(start_triton: StartTriton) ->
         child.kill()
     with pytest.raises(Unavailable):
         await backend.infer(call(metadata, [[1, 2, 3, 4]]))
+    await backend.close()
+
+
+async def test_priorities_reach_a_model_that_has_levels(
+    tmp_path: Path, start_triton: StartTriton
+) -> None:
+    slow = tmp_path / "models" / "slow"
+    shutil.copytree(MODELS_DIR / "slow", slow)
+    config = (slow / "config.pbtxt").read_text()
+    levels = "dynamic_batching {\n  priority_levels: 3\n  default_priority_level: 2"
+    (slow / "config.pbtxt").write_text(config.replace("dynamic_batching {", levels))
+    server = start_triton(model_repository=slow.parent, models=["slow"])
+    backend = TritonBackend(InferenceSettings(triton_url=server.grpc_target))
+    metadata = await backend.metadata("slow", "1", soon())
+    assert metadata.priority_levels == 3
+    order: list[int] = []
+
+    async def run(priority: int) -> None:
+        await backend.infer(call(metadata, [[50, 0, 0, 0]] * 4, priority=priority))
+        order.append(priority)
+
+    running = [asyncio.create_task(run(PRIORITY_NORMAL))]
+    await asyncio.sleep(0.02)
+    for priority in (PRIORITY_SHEDDABLE, PRIORITY_SHEDDABLE, PRIORITY_CRITICAL):
+        running.append(asyncio.create_task(run(priority)))
+        await asyncio.sleep(0.005)
+    await asyncio.gather(*running)
+    assert order == [PRIORITY_NORMAL, PRIORITY_CRITICAL, PRIORITY_SHEDDABLE, PRIORITY_SHEDDABLE]
     await backend.close()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tailrace.inference.assembly import MAX_PLANS, Assembled, InputAssembler
+from tailrace.inference.assembly import MAX_LAYOUTS, Assembled, InputAssembler
 from tailrace.runtime.batch import Rows
 from tailrace.runtime.columns import Block, Columns, DType, column_block
 from tailrace.runtime.errors import InvalidBatch, InvalidField
@@ -205,7 +205,7 @@ def test_floats_never_feed_integers_or_bools(dtype: DType) -> None:
 
 def test_plans_are_kept_for_few_layouts_only() -> None:
     assembler = InputAssembler([stacked(DType.FLOAT32, ["a"])])
-    for place in range(3 * MAX_PLANS):
+    for place in range(3 * MAX_LAYOUTS):
         blocks = [float_block(["a"], [[1]]), float_block([f"b{place}"], [[1]])]
         assembler.assemble(Columns(1, blocks), np.array([0]), rows_of(1))
-    assert len(assembler._plans) <= MAX_PLANS
+    assert len(assembler._makers) <= MAX_LAYOUTS

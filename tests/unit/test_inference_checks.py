@@ -9,7 +9,7 @@ import pytest
 
 from tailrace.inference.backend import ModelAnswer, ModelMetadata, TensorInfo
 from tailrace.inference.checks import ExpectedTensor, differences
-from tailrace.inference.output_checks import checked_outputs
+from tailrace.inference.output_checks import OutputCheck, checked_outputs
 from tailrace.runtime.columns import DType
 from tailrace.runtime.errors import ModelOutputInvalid
 from tailrace.runtime.pipeline.model_section import ModelOutput
@@ -86,7 +86,7 @@ def test_text_and_instants_are_what_models_call_them(pipeline: DType, model: DTy
 
 def checked(values: Any, rows: int, **output: Any) -> tuple[Any, dict[int, ModelOutputInvalid]]:
     declared = ModelOutput.model_validate({"name": "y", "dtype": "float32", **output})
-    outputs, bad = checked_outputs(ModelAnswer("1", {"y": values}), [declared], rows)
+    outputs, bad = checked_outputs(ModelAnswer("1", {"y": values}), [OutputCheck(declared)], rows)
     return outputs["y"], bad
 
 
@@ -125,7 +125,7 @@ def test_an_answer_of_another_shape_or_type_is_refused_whole(values: Any) -> Non
 def test_a_missing_output_is_refused() -> None:
     output = ModelOutput(name="y", dtype=DType.FLOAT32)
     with pytest.raises(ModelOutputInvalid, match="'y'"):
-        checked_outputs(ModelAnswer("1"), [output], 1)
+        checked_outputs(ModelAnswer("1"), [OutputCheck(output)], 1)
 
 
 def test_rows_that_are_not_finite_are_told_one_by_one() -> None:

@@ -51,6 +51,7 @@ def test_strings_are_serialised_as_tritonclient_does() -> None:
     [
         ("FP32", [2], b"\0" * 7),
         ("FP32", [3], b"\0" * 8),
+        ("FP32", [-1], b""),
         ("BF16", [1], b"\0\0"),
         ("BYTES", [1], b"\5\0\0\0abc"),
         ("BYTES", [2], b"\1\0\0\0a"),

@@ -45,6 +45,7 @@ class ModelMetadata:
         priority_levels: number of priority levels, 1 being served first; 0 means none.
         calls_at_once: most calls that should be in flight; 0 means any number.
         max_queue: most calls that the model lets wait; 0 means any number.
+        takes_timeout: whether a call may say how long it may wait in the model's own queue.
     """
 
     model: str
@@ -55,9 +56,10 @@ class ModelMetadata:
     priority_levels: int = 0
     calls_at_once: int = 0
     max_queue: int = 0
+    takes_timeout: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ModelCall:
     """One execution to ask for.
 
@@ -76,7 +78,7 @@ class ModelCall:
     priority: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ModelAnswer:
     """What one execution gave.
 

@@ -8,6 +8,7 @@ from tailrace.inference.assembly import InputAssembler
 from tailrace.inference.backend import ModelMetadata
 from tailrace.inference.checks import ExpectedTensor, differences
 from tailrace.inference.conversion import Conversion, conversion
+from tailrace.inference.output_checks import OutputCheck
 from tailrace.inference.versions import choose_versions
 from tailrace.runtime.columns import DType
 from tailrace.runtime.errors import FailedPrecondition, Reason
@@ -28,6 +29,7 @@ class InferencePlan:
         assembler: makes the input tensors.
         outputs: the outputs wanted, as the pipeline file declares them.
         output_names: their names, in the same order.
+        output_checks: their checks, in the same order.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
@@ -39,6 +41,7 @@ class InferencePlan:
         self.assembler = InputAssembler(section.inputs)
         self.outputs = tuple(section.outputs)
         self.output_names = tuple(output.name for output in section.outputs)
+        self.output_checks = tuple(OutputCheck(output) for output in section.outputs)
         self._expected_inputs = [
             ExpectedTensor(item.name, item.dtype, _row_shape(item, pipeline))
             for item in section.inputs

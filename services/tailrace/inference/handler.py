@@ -15,7 +15,7 @@ from tailrace.inference.assembly import Assembled
 from tailrace.inference.backend import ModelAnswer, ModelBackend, ModelCall, ModelMetadata
 from tailrace.inference.call_gate import CallGate, CallLimits
 from tailrace.inference.compile import InferencePlan
-from tailrace.inference.model_metrics import MODEL_CALL_SECONDS
+from tailrace.inference.model_metrics import call_timer
 from tailrace.inference.model_watch import ModelWatch
 from tailrace.inference.outcomes import Inference, Outcome, merged
 from tailrace.inference.output_checks import checked_outputs
@@ -116,12 +116,12 @@ class InferenceHandler:
             metadata=metadata,
             inputs=assembled.tensors,
             outputs=plan.output_names,
-            deadline=Deadline(int(rows.deadlines_ns[assembled.rows].max())),
+            deadline=_latest(rows, assembled.rows),
             priority=_priority(rows, assembled.rows),
         )
         try:
             answer = await self._call_in_turn(call)
-            outputs, bad = checked_outputs(answer, plan.outputs, len(assembled.rows))
+            outputs, bad = checked_outputs(answer, plan.output_checks, len(assembled.rows))
         except TailraceError as error:
             if isinstance(error, Unavailable | FailedPrecondition | ModelOutputInvalid):
                 self._watch.suspect(plan.model)
@@ -144,8 +144,13 @@ class InferenceHandler:
             raise
         finally:
             gate.leave()
-            seconds = time.monotonic() - started
-            MODEL_CALL_SECONDS.labels(call.metadata.model, code.name).observe(seconds)
+            call_timer(call.metadata.model, code).observe(time.monotonic() - started)
+
+
+def _latest(rows: Rows, asked: NDArray[np.intp]) -> Deadline:
+    everybody = len(asked) == len(rows)
+    deadlines_ns = rows.deadlines_ns if everybody else rows.deadlines_ns[asked]
+    return Deadline(int(deadlines_ns.max()))
 
 
 def _priority(rows: Rows, asked: NDArray[np.intp]) -> int:

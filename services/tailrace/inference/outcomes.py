@@ -57,26 +57,31 @@ def merged(
     Raises:
         TailraceError: of the first call, if every call failed: then nothing is known of any row.
     """
-    good = [outcome for outcome in outcomes if outcome.error is None]
-    if outcomes and not good:
-        raise _error_of(outcomes[0])
-    for outcome in good[1:]:
-        _refuse_other_shapes(outcome, good[0])
+    if len(outcomes) == 1:
+        only = outcomes[0]
+        if only.error is not None:
+            raise only.error
+        good = [only]
+    else:
+        good = _good(outcomes)
     for outcome in outcomes:
         _mark_failures(outcome, rows)
-    good = [outcome for outcome in good if outcome.error is None]
-    columns = Columns(len(rows))
-    columns.extend(
+    blocks = [
         Block((output.name,), output.dtype, _column(output, good, len(rows))[np.newaxis])
         for output in outputs
-    )
-    return Inference(columns, model, _versions(good, len(rows)))
+    ]
+    return Inference(Columns(len(rows), blocks), model, _versions(good, len(rows)))
 
 
-def _error_of(outcome: Outcome) -> TailraceError:
-    if outcome.error is None:
-        raise ValueError("the outcome is no failure")
-    return outcome.error
+def _good(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Returns the outcomes that can stand together. Raises the first error if there are none."""
+    good = [outcome for outcome in outcomes if outcome.error is None]
+    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    if errors and not good:
+        raise errors[0]
+    for outcome in good[1:]:
+        _refuse_other_shapes(outcome, good[0])
+    return [outcome for outcome in good if outcome.error is None]
 
 
 def _refuse_other_shapes(outcome: Outcome, first: Outcome) -> None:
@@ -113,6 +118,8 @@ def _column(output: ModelOutput, good: Sequence[Outcome], rows: int) -> Array:
 
 
 def _versions(good: Sequence[Outcome], rows: int) -> list[str]:
+    if len(good) == 1:
+        return [good[0].version]
     distinct = {outcome.version for outcome in good}
     if len(distinct) == 1:
         return list(distinct)

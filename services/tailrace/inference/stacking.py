@@ -1,9 +1,10 @@
-"""Copies columns of a batch side by side into one model input, whole blocks at a time."""
+"""Puts columns of a batch side by side into one model input, whole blocks at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,33 +13,92 @@ from tailrace.inference.conversion import Conversion, conversion
 from tailrace.runtime.columns import Array, Block, DType
 from tailrace.runtime.errors import InvalidBatch
 
-MAX_SLICES_PER_BLOCK = 4
+MAX_PIECES = 16
 
-Places = slice | NDArray[np.intp]
+Nulls = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
-    """One copy from a block of columns to columns of the tensor.
+class Piece:
+    """Columns that lie together in one block.
 
     Attributes:
         block: index of the block in the batch.
-        source: the columns' places in the block.
-        target: their places in the tensor's second dimension.
-        conversion: what the change of type may do to values.
+        places: where in the block they lie.
+        conversion: what the change of type may do to their values.
     """
 
     block: int
-    source: Places
-    target: Places
+    places: slice
     conversion: Conversion
 
 
-def plan_copies(names: Sequence[str], dtype: DType, blocks: Sequence[Block]) -> list[Copy]:
-    """Returns the copies that put the columns `names`, in this order, into a tensor of `dtype`.
+@dataclass(frozen=True, slots=True)
+class StackPlan:
+    """How the columns of one model input are gathered from the blocks of one layout.
 
-    Columns that lie in a block in the wanted order are copied together; a block that is
-    shuffled beyond a few pieces is gathered by index, which is still one copy.
+    Attributes:
+        pieces: what to take, to be laid one after the other.
+        order: where each column of the tensor lies among the pieces; None: in that order.
+        overflows: whether a float may be too large for the tensor's type.
+        ranged: whether an integer may be.
+    """
+
+    pieces: tuple[Piece, ...]
+    order: NDArray[np.intp] | None
+    overflows: bool
+    ranged: bool
+
+    def stack(
+        self, blocks: Sequence[Block], rows: NDArray[np.intp] | None, dtype: np.dtype[Any]
+    ) -> Array:
+        """Returns the columns as a tensor, [rows, columns], row-major.
+
+        Args:
+            blocks: of the batch.
+            rows: the rows to take; None for all.
+            dtype: of the tensor.
+        """
+        parts = [blocks[piece.block].values[piece.places] for piece in self.pieces]
+        if self.overflows:
+            with np.errstate(over="ignore"):
+                stacked = np.concatenate(parts, dtype=dtype, casting="unsafe")
+        else:
+            stacked = np.concatenate(parts, dtype=dtype, casting="unsafe")
+        return np.ascontiguousarray(self._arranged(stacked, rows))
+
+    def nulls(self, blocks: Sequence[Block], rows: NDArray[np.intp] | None) -> Nulls | None:
+        """Returns where the tensor's cells are null, [rows, columns]; None if none can be."""
+        if all(blocks[piece.block].validity is None for piece in self.pieces):
+            return None
+        parts = [_validity(blocks[piece.block])[piece.places] for piece in self.pieces]
+        return ~self._arranged(np.concatenate(parts), rows)
+
+    def out_of_range(
+        self, blocks: Sequence[Block], rows: NDArray[np.intp] | None, dtype: DType
+    ) -> Nulls | None:
+        """Returns which integers the tensor's type cannot hold, [rows, columns]; None: none."""
+        bounds = np.iinfo(dtype.numpy)
+        parts = [
+            _beyond(blocks[piece.block].values[piece.places], bounds)
+            if piece.conversion is Conversion.RANGE
+            else np.zeros(blocks[piece.block].values[piece.places].shape, np.bool_)
+            for piece in self.pieces
+        ]
+        beyond = self._arranged(np.concatenate(parts), rows)
+        return beyond if beyond.any() else None
+
+    def _arranged(self, stacked: Array, rows: NDArray[np.intp] | None) -> Array:
+        if self.order is not None:
+            stacked = stacked[self.order]
+        return stacked.T if rows is None else stacked[:, rows].T
+
+
+def plan_stack(names: Sequence[str], dtype: DType, blocks: Sequence[Block]) -> StackPlan:
+    """Returns how to put the columns `names`, in this order, into a tensor of `dtype`.
+
+    Columns that lie in a block in the wanted order are taken together. Where that would make
+    many small pieces, whole blocks are taken and put in order afterwards.
 
     Raises:
         InvalidBatch: a column is missing, holds vectors, or is of a type that does not fit.
@@ -48,17 +108,23 @@ def plan_copies(names: Sequence[str], dtype: DType, blocks: Sequence[Block]) -> 
         for index, block in enumerate(blocks)
         for place, name in enumerate(block.names)
     }
-    wanted: dict[int, list[tuple[int, int]]] = {}
-    for target, name in enumerate(names):
-        if name not in where:
-            raise InvalidBatch(f"the column {name!r} is missing", field="batch.blocks")
-        index, place = where[name]
-        wanted.setdefault(index, []).append((place, target))
-    return [
-        copy
-        for index, pairs in wanted.items()
-        for copy in _plan_block(index, pairs, fit(blocks[index], index, dtype, scalars=True))
-    ]
+    missing = next((name for name in names if name not in where), None)
+    if missing is not None:
+        raise InvalidBatch(f"the column {missing!r} is missing", field="batch.blocks")
+    found = [where[name] for name in names]
+    runs = _runs(found)
+    order = None
+    if len(runs) > MAX_PIECES:
+        used = list(dict.fromkeys(index for index, _ in found))
+        runs = [(index, 0, len(blocks[index].names)) for index in used]
+        starts = dict(zip(used, np.cumsum([0, *(stop for _, _, stop in runs)]), strict=False))
+        order = np.array([starts[index] + place for index, place in found], dtype=np.intp)
+    pieces = tuple(
+        Piece(index, slice(start, stop), fit(blocks[index], index, dtype, scalars=True))
+        for index, start, stop in runs
+    )
+    kinds = {piece.conversion for piece in pieces}
+    return StackPlan(pieces, order, Conversion.OVERFLOW in kinds, Conversion.RANGE in kinds)
 
 
 def fit(block: Block, index: int, dtype: DType, *, scalars: bool) -> Conversion:
@@ -77,42 +143,23 @@ def fit(block: Block, index: int, dtype: DType, *, scalars: bool) -> Conversion:
     return kind
 
 
-def _plan_block(index: int, pairs: list[tuple[int, int]], kind: Conversion) -> list[Copy]:
-    runs: list[list[tuple[int, int]]] = []
-    for place, target in pairs:
-        if runs and (place - 1, target - 1) == runs[-1][-1]:
-            runs[-1].append((place, target))
+def _runs(found: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
+    """Returns block, start and stop of the columns that lie one after the other."""
+    runs: list[tuple[int, int, int]] = []
+    for index, place in found:
+        if runs and runs[-1][0] == index and runs[-1][2] == place:
+            runs[-1] = (index, runs[-1][1], place + 1)
         else:
-            runs.append([(place, target)])
-    if len(runs) > MAX_SLICES_PER_BLOCK:
-        runs = [pairs]
-    return [
-        Copy(index, _places([p for p, _ in run]), _places([t for _, t in run]), kind)
-        for run in runs
-    ]
+            runs.append((index, place, place + 1))
+    return runs
 
 
-def _places(indices: list[int]) -> Places:
-    if indices == list(range(indices[0], indices[0] + len(indices))):
-        return slice(indices[0], indices[0] + len(indices))
-    return np.array(indices, dtype=np.intp)
+def _validity(block: Block) -> Nulls:
+    if block.validity is not None:
+        return block.validity
+    return np.ones(block.values.shape[:2], np.bool_)
 
 
-def copied(
-    block: Block, copy: Copy, rows: NDArray[np.intp] | None
-) -> tuple[Array, NDArray[np.bool_] | None]:
-    """Returns the values of one copy, [rows, columns], and where they are null (None: nowhere).
-
-    Args:
-        block: the block that `copy` names.
-        copy: what to take of it.
-        rows: the rows to take; None for all.
-    """
-    values = block.values[copy.source]
-    nulls = None if block.validity is None else ~block.validity[copy.source]
-    if rows is not None:
-        values = values[:, rows]
-        nulls = None if nulls is None else nulls[:, rows]
-    if nulls is None or not nulls.any():
-        return values.T, None
-    return values.T, nulls.T
+def _beyond(values: Array, bounds: np.iinfo[Any]) -> Nulls:
+    beyond: Nulls = (values < bounds.min) | (values > bounds.max)
+    return beyond

@@ -17,6 +17,9 @@ def calls_at_once(config: Any) -> int:
     scheduler's `SupportPrefetching` and `PayloadSlotAvailable` in triton-inference-server/core,
     `src/scheduler_utils.cc` and `src/rate_limiter.cc`.
 
+    A request's own timeout counts only where it is shorter than the policy's
+    `default_timeout_microseconds`, which therefore must not be 0.
+
     Args:
         config: an `inference.ModelConfig`.
     """

@@ -65,15 +65,14 @@ def from_raw(name: str, type_name: str, shape: Sequence[int], data: bytes) -> Ar
     dtype = _FROM_TRITON.get(type_name)
     if dtype is None:
         raise ModelOutputInvalid(f"the model's output {name!r} is of the unknown type {type_name}")
-    elements = math.prod(shape)
     if dtype is DType.BYTES:
-        return _bytes_from_raw(name, elements, data).reshape(shape)
-    if elements * dtype.numpy.itemsize != len(data):
+        return _bytes_from_raw(name, math.prod(shape), data).reshape(shape)
+    if math.prod(shape) * dtype.numpy.itemsize != len(data) or min(shape, default=0) < 0:
         raise ModelOutputInvalid(
             f"the model's output {name!r} has {len(data)} bytes for {type_name} of shape "
             f"{list(shape)}"
         )
-    return np.frombuffer(data, dtype.numpy).reshape(shape)
+    return np.ndarray(tuple(shape), dtype.numpy, data)
 
 
 def _bytes_from_raw(name: str, elements: int, data: bytes) -> Array:

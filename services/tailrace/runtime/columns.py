@@ -32,6 +32,9 @@ class DType(enum.Enum):
     BYTES = "bytes"
     TIMESTAMP = "timestamp"
 
+    # Members are singletons; Enum's own hash is a Python call, and tables by type are read often.
+    __hash__ = object.__hash__
+
     @property
     def numpy(self) -> np.dtype[Any]:
         """The little-endian numpy type; `object` for strings and bytes, int64 µs for timestamps."""
