@@ -20,7 +20,7 @@ import pytest_asyncio
 from typer.testing import CliRunner
 
 from tailrace.cli.local.errors import LaunchError
-from tailrace.cli.local.state import MeshState, ProcessState, RedisState, write_state
+from tailrace.cli.local.state import MeshState, ProcessState, RedisState, read_state, write_state
 from tailrace.cli.main import app
 from tailrace.v1 import prediction_service_pb2 as messages
 from tailrace.v1 import tensor_pb2
@@ -415,6 +415,20 @@ async def test_only_mesh_on_this_machine_needs_no_name(
     result = await run("pipelines", "list", "--state-dir", tmp_path, at_gateway=False)
 
     assert result.returncode == 0
+
+
+async def test_mesh_that_is_gone_is_a_line_and_an_exit_status(run: Run, tmp_path: Path) -> None:
+    write_mesh(tmp_path, "gone", "127.0.0.1:1")
+    state_file = tmp_path / "meshes" / "gone" / "state.json"
+    state = read_state(state_file)
+    # A launcher that started before this process did, under the same process id.
+    launcher = state.launcher.model_copy(update={"started_at": 0.0})
+    write_state(state_file, state.model_copy(update={"launcher": launcher}))
+
+    result = await run("pipelines", "list", "--state-dir", tmp_path, at_gateway=False)
+
+    assert result.returncode == 1
+    assert "the mesh 'gone' is gone" in result.stderr
 
 
 async def test_no_mesh_is_a_line_and_an_exit_status(start: StartCommand, tmp_path: Path) -> None:
