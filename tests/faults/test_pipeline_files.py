@@ -72,3 +72,15 @@ def test_a_removed_file_is_no_longer_served(own_mesh: Any, stub: Any) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         stub.Predict(predict_request("tight", {"x0": 1.0}), timeout=5)
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_a_version_that_a_hop_would_refuse_does_not_replace_the_running_one(
+    own_mesh: Any, stub: Any
+) -> None:
+    request = predict_request("echo", {"x0": 1.0, "account": "account-1"})
+    version = stub.Predict(request, timeout=5).pipeline_version
+    file = own_mesh.files / "pipelines" / "echo.yaml"
+    file.write_text(file.read_text().replace("steps:wait", "steps:waait"))
+    wait_for(lambda: _errors(stub)["echo"] != "", 10)
+    assert "did you mean 'wait'" in _errors(stub)["echo"]
+    assert stub.Predict(request, timeout=5).pipeline_version == version

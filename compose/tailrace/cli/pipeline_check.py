@@ -6,10 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tailrace.features.plan import compile_lookup
-from tailrace.inference.compile import compile_for_inference
-from tailrace.ingest.compile import compile_ingest
-from tailrace.postprocess.compile import compile_postprocess
+from tailrace.gateway.hop_compile import compile_everywhere
 from tailrace.runtime.pipeline.directory import (
     DirectoryContent,
     features_directory,
@@ -20,7 +17,6 @@ from tailrace.runtime.pipeline.load import Problem, SpecError
 from tailrace.runtime.pipeline.plan import Pipeline
 from tailrace.runtime.pipeline.yaml_file import read_yaml
 
-_COMPILERS = (compile_ingest, compile_lookup, compile_for_inference, compile_postprocess)
 _SUFFIXES = (".yaml", ".yml")
 
 
@@ -54,23 +50,6 @@ def check_path(path: Path) -> CheckReport:
     if path.name == "features":
         return _check_views(path)
     return _check_pipelines(path)
-
-
-def compile_everywhere(pipeline: Pipeline) -> None:
-    """Compiles a pipeline as each service does, user functions included.
-
-    Raises:
-        SpecError: what any of them would refuse; holds every problem.
-    """
-    problems: dict[tuple[str, str], Problem] = {}
-    for compile_for_service in _COMPILERS:
-        try:
-            compile_for_service(pipeline)
-        except SpecError as error:
-            # Two services may refuse the same thing.
-            problems.update({(found.path, found.found): found for found in error.problems})
-    if problems:
-        raise SpecError(pipeline.file, list(problems.values()))
 
 
 def _check_pipelines(directory: Path) -> CheckReport:

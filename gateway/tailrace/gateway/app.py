@@ -10,12 +10,14 @@ import structlog
 
 from tailrace.gateway.chain import Chain, HopPorts
 from tailrace.gateway.hop_caller import HopCaller
+from tailrace.gateway.hop_compile import compile_everywhere
 from tailrace.gateway.open_inference import add_open_inference
 from tailrace.gateway.prediction_servicer import PredictionServicer
 from tailrace.gateway.predictor import Predictor
 from tailrace.gateway.remote_hop import RemoteHop
 from tailrace.runtime.channel import service_channel
 from tailrace.runtime.config import GatewaySettings
+from tailrace.runtime.pipeline.plan import Pipeline
 from tailrace.runtime.pipeline.registry import PipelineRegistry
 from tailrace.runtime.server import GrpcServer
 from tailrace.runtime.service_process import run_service
@@ -47,9 +49,12 @@ async def run(settings: GatewaySettings) -> None:
     }
     callers = {hop: HopCaller(hop, settings.max_attempts) for hop in targets}
     ports = remote_ports(channels)
-    registry = PipelineRegistry(
-        settings.pipelines_dir, lambda pipeline: Chain(pipeline, ports, callers)
-    )
+
+    def compile_chain(pipeline: Pipeline) -> Chain:
+        compile_everywhere(pipeline)
+        return Chain(pipeline, ports, callers)
+
+    registry = PipelineRegistry(settings.pipelines_dir, compile_chain)
     predictor = Predictor(registry, settings)
 
     def add_servicers(server: grpc.aio.Server) -> None:
