@@ -2,7 +2,7 @@
 
 from tests.support.feature_world import make_world
 from tests.support.flights_fixtures import prepared_flights
-from tests.support.mesh_fixtures import mesh, predictions, start_mesh
+from tests.support.mesh_fixtures import mesh, predictions, start_mesh, start_module_mesh
 from tests.support.redis_fixtures import fresh_redis, redis_server, start_redis
 from tests.support.triton_fixtures import start_triton, triton_server
 
@@ -14,6 +14,7 @@ __all__ = [
     "prepared_flights",
     "redis_server",
     "start_mesh",
+    "start_module_mesh",
     "start_redis",
     "start_triton",
     "triton_server",

@@ -1,5 +1,8 @@
 """Pipeline files that change, break and come back while a mesh is serving."""
 
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -10,9 +13,19 @@ from tests.support.requests import predict_request
 from tests.support.waiting import wait_for
 
 
+@pytest.fixture(scope="module")
+def module_mesh(start_module_mesh: Any, redis_server: Any, triton_server: Any) -> Any:
+    return start_module_mesh(redis_server, triton_server)
+
+
 @pytest.fixture
-def own_mesh(start_mesh: Any, redis_server: Any, triton_server: Any) -> Any:
-    return start_mesh(redis_server, triton_server)
+def own_mesh(module_mesh: Any, tmp_path: Path) -> Iterator[Any]:
+    """A mesh whose files a test may change; they are put back after it."""
+    before = module_mesh.version("echo")
+    shutil.copytree(module_mesh.files, tmp_path / "before")
+    yield module_mesh
+    shutil.copytree(tmp_path / "before", module_mesh.files, dirs_exist_ok=True)
+    wait_for(lambda: module_mesh.version("echo") == before, 10)
 
 
 @pytest.fixture

@@ -1,7 +1,10 @@
 """Processes that die, hang, come back, or cannot start."""
 
 import asyncio
+import os
 import signal
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -40,9 +43,10 @@ class Caller:
         return caught.value, time.monotonic() - begun
 
 
-@pytest.fixture
-def own_mesh(start_mesh: Any, redis_server: Any, triton_server: Any) -> Any:
-    return start_mesh(redis_server, triton_server)
+@pytest.fixture(scope="module")
+def own_mesh(start_module_mesh: Any, redis_server: Any, triton_server: Any) -> Any:
+    """A mesh whose processes a test may kill, and starts again."""
+    return start_module_mesh(redis_server, triton_server)
 
 
 @pytest.fixture
@@ -101,7 +105,11 @@ def test_two_replicas_of_a_hop_outlive_the_death_of_one(
         assert all(caller.answers() for _ in range(40))
 
 
-def test_sigterm_lets_calls_in_flight_finish(own_mesh: Any) -> None:
+def test_sigterm_lets_calls_in_flight_finish(
+    start_mesh: Any, redis_server: Any, triton_server: Any
+) -> None:
+    own_mesh = start_mesh(redis_server, triton_server)
+
     async def ask() -> Any:
         async with grpc.aio.insecure_channel(own_mesh.target) as channel:
             stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
@@ -189,20 +197,26 @@ def test_a_mesh_started_before_redis_and_triton_recovers_by_itself(
 @pytest.mark.parametrize("service", ["ingest", "gateway"])
 @pytest.mark.parametrize("which", ["port", "metrics_port"])
 def test_a_port_in_use_stops_the_start_with_a_clear_message(
-    mesh: Any, tmp_path: Any, service: Any, which: Any
+    mesh: Any, service: Any, which: Any
 ) -> None:
     taken = getattr(mesh.processes["ingest"], which)
-    second = MeshProcess(
-        service,
-        run_dir=tmp_path,
-        settings={"TAILRACE_PIPELINES_DIR": str(mesh.files / "pipelines")},
-        **{which: taken},
+    settings = {
+        "TAILRACE_PIPELINES_DIR": str(mesh.files / "pipelines"),
+        f"TAILRACE_{which.upper()}": str(taken),
+    }
+    # Without the launcher, which would not even try.
+    second = subprocess.run(
+        [sys.executable, "-m", "tailrace.cli", "serve", service],
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
     )
-    with pytest.raises(ProcessExited) as caught:
-        second.start()
-    assert str(taken) in str(caught.value)
-    assert "in use" in str(caught.value)
-    assert second.process.exit_status == 1
+    assert second.returncode == 1
+    assert str(taken) in second.stderr
+    assert "in use" in second.stderr
+    assert mesh.health("ingest") == "SERVING"
 
 
 def test_unusable_settings_are_all_listed_at_once(tmp_path: Any) -> None:

@@ -78,6 +78,16 @@ def mesh(
 @pytest.fixture
 def start_mesh(tmp_path: Path) -> Iterator[StartMesh]:
     """Starts meshes to kill and to change as a test likes."""
+    yield from _starter(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def start_module_mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartMesh]:
+    """Starts meshes that the tests of a module share, and leave as they found them."""
+    yield from _starter(tmp_path_factory.mktemp("module"))
+
+
+def _starter(tmp_path: Path) -> Iterator[StartMesh]:
     meshes: list[RunningMesh] = []
 
     def start(
