@@ -23,6 +23,7 @@ from tests.support.inference_service import (
     write_pipeline,
 )
 from tests.support.triton_metrics import inference_count, request_count
+from tests.support.waiting import wait_for
 
 WEIGHTS = np.array([1, 10, 100, 1000], dtype=np.float32)
 
@@ -105,7 +106,8 @@ async def test_rows_that_have_failed_before_are_not_sent(
     answer = await service.infer(batch)
     assert answer.codes == dict.fromkeys((1, 3), "DEADLINE_EXCEEDED DEADLINE_EXCEEDED")
     assert [answer.scores[row] for row in (0, 2)] == (features[[0, 2]] @ WEIGHTS).tolist()
-    assert inference_count(triton_server, "echo_sum") == before + 2
+    # Triton counts a moment after it has answered.
+    wait_for(lambda: inference_count(triton_server, "echo_sum") == before + 2)
 
 
 async def test_triton_is_not_called_if_every_row_is_late(
@@ -206,6 +208,8 @@ async def test_work_still_queued_at_its_deadline_is_never_done(
     assert reason_of(error) == "DEADLINE_EXCEEDED DEADLINE_EXCEEDED"
     await asyncio.gather(*busy)
     assert (await service.infer(feature_batch("slow", [[1, 0, 0, 0]]))).scores == [1]
+    wait_for(lambda: inference_count(triton_server, "slow") >= before + 16 + 1)
+    await asyncio.sleep(0.1)
     assert inference_count(triton_server, "slow") == before + 16 + 1
 
 
