@@ -47,6 +47,18 @@ class PrepareSection(_Section):
     inputs: list[str] = Field(min_length=1)
 
 
+class GpuSection(_Section):
+    """What `tailrace up --gpu` runs instead.
+
+    Attributes:
+        config_name: which of each model's `configs/` to use.
+        substitutes: model to call in place of each model that pipelines name.
+    """
+
+    config_name: str
+    substitutes: dict[str, str] = Field(min_length=1)
+
+
 class TritonSection(_Section):
     """The models; paths are relative to the prepared folder.
 
@@ -54,11 +66,20 @@ class TritonSection(_Section):
         repository: the model repository.
         config_name: which of each model's `configs/` to use.
         models: the models to load.
+        gpu: what to run instead on a GPU, if the example has anything for one.
     """
 
     repository: Path
     config_name: str = ""
     models: list[str] = Field(min_length=1)
+    gpu: GpuSection | None = None
+
+    def on_gpu(self) -> TritonSection:
+        """Returns the section with the models for a GPU. Raises LaunchError if there are none."""
+        if self.gpu is None:
+            raise LaunchError(f"{MANIFEST} has no models for a GPU: triton.gpu is missing")
+        models = [self.gpu.substitutes.get(model, model) for model in self.models]
+        return self.model_copy(update={"config_name": self.gpu.config_name, "models": models})
 
 
 class HeldOutSection(_Section):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NoReturn, Protocol
 
+from tailrace.cli.example import TritonSection
 from tailrace.cli.health import wait_serving
 from tailrace.cli.local.errors import LaunchError
 from tailrace.cli.local.local_redis import LocalRedis
@@ -36,6 +38,7 @@ class MeshOptions:
 
     Attributes:
         inference_backend: what runs the models.
+        gpu: whether Triton sees the GPUs, and runs the models that the example has for them.
         ports: port of each of `PROCESSES`; 0 or none for a free one (Redis: a Unix socket).
         metrics_ports: likewise for metrics; Redis has none.
         redis_server_path: the `redis-server` to run, if not the one that is found.
@@ -45,6 +48,7 @@ class MeshOptions:
     """
 
     inference_backend: Literal["triton", "onnxruntime"]
+    gpu: bool = False
     ports: Mapping[str, int] = field(default_factory=dict)
     metrics_ports: Mapping[str, int] = field(default_factory=dict)
     redis_server_path: Path | None = None
@@ -204,7 +208,9 @@ class LocalMesh:
         }
         if self._options.inference_backend != "triton":
             return settings
-        models = self._prepared.example.manifest.triton
+        models = self._models()
+        if self._options.gpu and models.gpu is not None:
+            settings["TAILRACE_MODEL_SUBSTITUTES"] = json.dumps(models.gpu.substitutes)
         with self._steps.step(f"Starting Triton with {', '.join(models.models)}") as step:
             self.triton = LocalTriton(
                 model_repository=repository,
@@ -213,6 +219,7 @@ class LocalMesh:
                 log_path=self._folder.path / "triton.log",
                 cache_dir=self._options.cache_dir,
                 server_path=self._options.triton_server_path,
+                gpu=self._options.gpu,
                 grpc_port=self._options.ports.get("triton", 0),
                 metrics_port=self._options.metrics_ports.get("triton", 0),
             )
@@ -254,12 +261,16 @@ class LocalMesh:
     def _common_settings(self) -> dict[str, str]:
         return {"TAILRACE_PIPELINES_DIR": str(self._prepared.example.pipelines_dir)}
 
+    def _models(self) -> TritonSection:
+        section = self._prepared.example.manifest.triton
+        return section.on_gpu() if self._options.gpu else section
+
     def _triton_state(self, triton: LocalTriton) -> TritonState:
         return TritonState(
             target=triton.grpc_target,
             metrics_url=triton.metrics_url,
             version=triton.version,
-            models=tuple(self._prepared.example.manifest.triton.models),
+            models=tuple(self._models().models),
         )
 
 

@@ -98,6 +98,10 @@ def up(
     inference_backend: Annotated[
         InferenceBackend | None, typer.Option(help="What runs the models.")
     ] = None,
+    gpu: Annotated[
+        bool | None,
+        typer.Option("--gpu", help="Let Triton see the GPUs, and run the models made for them."),
+    ] = None,
     port: Annotated[
         list[str] | None,
         typer.Option(
@@ -131,6 +135,7 @@ def up(
         LauncherSettings,
         **_given(
             inference_backend=inference_backend,
+            gpu=gpu,
             redis_server_path=redis_server,
             triton_server_path=triton_server,
             state_dir=state_dir,

@@ -194,6 +194,7 @@ def mesh_options(
     """Returns how to run a mesh, from the settings and the ports by process name."""
     return MeshOptions(
         inference_backend=settings.inference_backend,
+        gpu=settings.gpu,
         ports=ports,
         metrics_ports=metrics_ports,
         redis_server_path=settings.redis_server_path,

@@ -42,7 +42,10 @@ class InferenceParts:
 
 def build(settings: InferenceSettings) -> InferenceParts:
     """Returns the parts that the settings ask for. Call it on the event loop that runs them."""
-    registry = PipelineRegistry(settings.pipelines_dir, compile_for_inference)
+    registry = PipelineRegistry(
+        settings.pipelines_dir,
+        lambda pipeline: compile_for_inference(pipeline, settings.model_substitutes),
+    )
 
     def plans() -> list[InferencePlan]:
         return [registry.find(pipeline.name) for pipeline in registry.pipelines()]

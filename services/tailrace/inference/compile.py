@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from tailrace.inference.assembly import InputAssembler
 from tailrace.inference.backend import ModelMetadata
@@ -32,11 +32,11 @@ class InferencePlan:
         output_checks: their checks, in the same order.
     """
 
-    def __init__(self, pipeline: Pipeline) -> None:
-        """Keeps what is needed of the pipeline."""
+    def __init__(self, pipeline: Pipeline, model: str) -> None:
+        """Keeps what is needed of the pipeline, and the name of the model to call."""
         section = pipeline.spec.model
         self.pipeline = pipeline.name
-        self.model = section.name
+        self.model = model
         self.choice = choose_versions(section)
         self.assembler = InputAssembler(section.inputs)
         self.outputs = tuple(section.outputs)
@@ -72,8 +72,14 @@ class InferencePlan:
             )
 
 
-def compile_for_inference(pipeline: Pipeline) -> InferencePlan:
+def compile_for_inference(
+    pipeline: Pipeline, substitutes: Mapping[str, str] | None = None
+) -> InferencePlan:
     """Returns the plan of a pipeline.
+
+    Args:
+        pipeline: the pipeline.
+        substitutes: models to call in place of those that pipelines name.
 
     Raises:
         SpecError: a name occurs twice, or a column cannot be turned into its input's type.
@@ -81,7 +87,8 @@ def compile_for_inference(pipeline: Pipeline) -> InferencePlan:
     problems = [*_names_twice(pipeline), *_refused_columns(pipeline)]
     if problems:
         raise SpecError(pipeline.file, problems)
-    return InferencePlan(pipeline)
+    named = pipeline.spec.model.name
+    return InferencePlan(pipeline, (substitutes or {}).get(named, named))
 
 
 def _names_twice(pipeline: Pipeline) -> Iterator[Problem]:

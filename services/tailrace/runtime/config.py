@@ -134,6 +134,8 @@ class InferenceSettings(ServerSettings):
     """Calls Triton without TLS even where this process has TLS, as for one on the same machine."""
     model_repository: Path | None = None
     """Triton model repository; the onnxruntime backend reads `<model>/<version>/model.onnx`."""
+    model_substitutes: dict[str, str] = Field(default_factory=dict)
+    """Models to call in place of those that pipelines name, as JSON such as {"a": "a_gpu"}."""
     onnx_intra_op_threads: int = Field(default=1, ge=1)
     """Threads of one ONNX Runtime session."""
     model_max_in_flight: int = Field(default=32, ge=1)
@@ -185,6 +187,8 @@ class LauncherSettings(TransportSettings):
     """The `tritonserver` to run; by default the one on PATH, else the one inside a wheel."""
     inference_backend: Literal["triton", "onnxruntime"] = "triton"
     """What runs the models."""
+    gpu: bool = False
+    """Lets Triton see the GPUs, and runs the models that the example has for them."""
     ports: dict[str, int] = Field(default_factory=dict)
     """gRPC port by process name, as JSON; 0 or none lets the system choose."""
     metrics_ports: dict[str, int] = Field(default_factory=dict)
