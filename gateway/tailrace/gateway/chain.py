@@ -12,10 +12,10 @@ from google.protobuf.message import Message
 
 from tailrace.features.defaults import default_blocks
 from tailrace.gateway.budget import HopBudgets
-from tailrace.gateway.convoy import Convoy, Degradation
+from tailrace.gateway.convoy import Convoy, ConvoyRow, Degradation
 from tailrace.gateway.hop_caller import HopCaller
 from tailrace.gateway.hop_port import HopPort, HopResponse
-from tailrace.gateway.lookup_keys import keys_from_columns, keys_from_requests
+from tailrace.gateway.lookup_keys import LookupKeys
 from tailrace.gateway.passing import HopColumns, join_columns
 from tailrace.runtime.deadline import Deadline
 from tailrace.runtime.errors import Code, DeadlineExceeded, Reason, TailraceError
@@ -71,6 +71,7 @@ class Chain:
         self._ports = ports
         self._callers = callers
         self._budgets = HopBudgets(pipeline.spec.budgets)
+        self._keys = LookupKeys(pipeline)
 
     async def run(self, convoy: Convoy) -> None:
         """Fills the convoy with predictions and errors. Every row ends with one or the other."""
@@ -92,17 +93,11 @@ class Chain:
         if not self.pipeline.features_beside_ingest:
             ingested = await self._ingest(convoy, rows, start_ns, ("features", *after_ingest))
             rows = self._affordable(convoy, "features", convoy.live(), after_ingest)
-            members = [convoy.rows[row] for row in rows]
-            keys = keys_from_columns(self.pipeline, members, ingested.decode(rows))
-            features = await self._features(
-                convoy, rows, [block_to_proto(key) for key in keys], time.monotonic_ns(), 1
-            )
+            keys = self._keys.blocks(_members(convoy, rows), ingested.decode(rows))
+            features = await self._features(convoy, rows, keys, time.monotonic_ns(), 1)
             return join_columns(convoy.live(), ingested, features)
-        members = [convoy.rows[row] for row in rows]
-        keys = keys_from_requests(self.pipeline, members)
-        lookup = asyncio.ensure_future(
-            self._features(convoy, rows, [block_to_proto(key) for key in keys], start_ns, 0)
-        )
+        keys = self._keys.blocks(_members(convoy, rows), None)
+        lookup = asyncio.ensure_future(self._features(convoy, rows, keys, start_ns, 0))
         try:
             ingested = await self._ingest(convoy, rows, start_ns, after_ingest)
             if convoy.live():
@@ -272,6 +267,10 @@ class Chain:
         response = await self._callers[hop].call(port, request, budget, floor_ns, spending)
         self._budgets.observe(hop, spending.duration_ns)
         return response
+
+
+def _members(convoy: Convoy, rows: list[int]) -> list[ConvoyRow]:
+    return [convoy.rows[row] for row in rows]
 
 
 def _too_small(hop: str, remaining_ns: int, floor_ns: int) -> DeadlineExceeded:

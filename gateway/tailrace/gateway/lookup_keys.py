@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import accumulate
 from typing import Any
 
-import numpy as np
-
 from tailrace.gateway.convoy import ConvoyRow
-from tailrace.runtime.columns import Block, Columns, DType, column_block
+from tailrace.runtime.columns import Columns, DType, column_block
 from tailrace.runtime.pipeline.plan import KeySource, Pipeline
+from tailrace.runtime.pipeline.request_schema import RequestField
+from tailrace.runtime.wire import block_to_proto, dtype_number
 from tailrace.v1 import tensor_pb2
 
 _KIND = {
@@ -25,58 +27,84 @@ _EMPTY: dict[DType, Any] = {
 _INT64_MAX_S = 2**63 // 1_000_000 - 1
 
 
-def keys_from_requests(pipeline: Pipeline, rows: Sequence[ConvoyRow]) -> list[Block]:
-    """Returns one block per key of each view: `<view>.<key>`, [1, rows].
+class LookupKeys:
+    """Makes the key columns of a pipeline's lookups, `<view>.<key>`.
 
     A field that is missing takes the request schema's default. One of the wrong type is null
     here; ingest tells the caller.
     """
-    schema = pipeline.spec.request.fields
-    return [
-        _request_key(key, rows, getattr(schema[key.name], "default", None))
-        for plan in pipeline.views
-        for key in plan.keys
-    ]
 
+    def __init__(self, pipeline: Pipeline) -> None:
+        """Sorts the keys by where they come from and by type: one block each."""
+        schema = pipeline.spec.request.fields
+        self._from_requests: dict[DType, list[tuple[KeySource, Any]]] = {}
+        self._from_columns: list[KeySource] = []
+        for plan in pipeline.views:
+            for key in plan.keys:
+                if key.origin == "request":
+                    keys = self._from_requests.setdefault(key.key.dtype, [])
+                    keys.append((key, _default(schema[key.name])))
+                else:
+                    self._from_columns.append(key)
 
-def keys_from_columns(
-    pipeline: Pipeline, rows: Sequence[ConvoyRow], columns: Columns
-) -> list[Block]:
-    """Returns the same where some keys are columns that ingest made for these rows."""
-    schema = pipeline.spec.request.fields
-    blocks = []
-    for plan in pipeline.views:
-        for key in plan.keys:
-            if key.origin == "request":
-                default = getattr(schema[key.name], "default", None)
-                blocks.append(_request_key(key, rows, default))
-            else:
-                blocks.append(
+    def blocks(
+        self, rows: Sequence[ConvoyRow], ingested: Columns | None
+    ) -> list[tensor_pb2.ColumnBlock]:
+        """Returns the key columns of some rows.
+
+        Args:
+            rows: the requests.
+            ingested: what ingest made of these rows; needed where a key comes from there.
+        """
+        blocks = [_request_block(dtype, keys, rows) for dtype, keys in self._from_requests.items()]
+        if ingested is not None:
+            blocks += [
+                block_to_proto(
                     column_block(
-                        key.column, key.key.dtype, columns[key.name], columns.validity(key.name)
+                        key.column,
+                        key.key.dtype,
+                        ingested[key.name],
+                        ingested.validity(key.name),
                     )
                 )
-    return blocks
+                for key in self._from_columns
+            ]
+        return blocks
 
 
-def _request_key(key: KeySource, rows: Sequence[ConvoyRow], default: object) -> Block:
-    dtype = key.key.dtype
-    kind = _KIND[dtype]
+def _default(field: RequestField) -> object:
+    default: object = getattr(field, "default", None)
     if isinstance(default, datetime):
-        default = round(default.timestamp() * 1_000_000)
-    values = [_read(row.fields, key.name, kind, default) for row in rows]
-    present = [value is not None for value in values]
-    filled = [_EMPTY[dtype] if value is None else value for value in values]
-    array = np.empty(len(rows), dtype.numpy)
-    array[:] = filled
-    return column_block(
-        key.column, dtype, array, None if all(present) else np.array(present, np.bool_)
+        return round(default.timestamp() * 1_000_000)
+    return default
+
+
+def _request_block(
+    dtype: DType, keys: list[tuple[KeySource, Any]], rows: Sequence[ConvoyRow]
+) -> tensor_pb2.ColumnBlock:
+    # Straight to bytes: with one pass per key and row, arrays in between cost more than they help.
+    kind = _KIND[dtype]
+    values = [_read(row.fields, key.name, kind, default) for key, default in keys for row in rows]
+    validity = b""
+    if None in values:
+        validity = bytes(value is not None for value in values)
+        values = [_EMPTY[dtype] if value is None else value for value in values]
+    tensor = tensor_pb2.Tensor(dtype=dtype_number(dtype), shape=(len(keys), len(rows)))
+    if dtype is DType.STRING:
+        pieces = [value.encode() for value in values]
+        offsets = accumulate(map(len, pieces), initial=0)
+        tensor.data = b"".join(pieces)
+        tensor.offsets = struct.pack(f"<{len(pieces) + 1}I", *offsets)
+    elif dtype is DType.BOOL:
+        tensor.data = bytes(values)
+    else:
+        tensor.data = struct.pack(f"<{len(values)}q", *values)
+    return tensor_pb2.ColumnBlock(
+        names=[key.column for key, _ in keys], values=tensor, validity=validity
     )
 
 
-def _read(
-    fields: Mapping[str, tensor_pb2.Value], name: str, kind: str, default: object
-) -> object | None:
+def _read(fields: Mapping[str, tensor_pb2.Value], name: str, kind: str, default: Any) -> Any:
     value = fields.get(name)
     if value is None:
         return default
@@ -90,5 +118,4 @@ def _read(
         if abs(instant.seconds) > _INT64_MAX_S:
             return None
         return instant.seconds * 1_000_000 + instant.nanos // 1_000
-    result: object = getattr(value, kind)
-    return result
+    return getattr(value, kind)

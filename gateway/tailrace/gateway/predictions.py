@@ -104,9 +104,9 @@ def _quality_reasons(
             add(row, degradation.quality, degradation.detail)
     policies = {plan.view.view: plan.view for plan in convoy.pipeline.views}
     for lookup in convoy.views:
-        states = np.frombuffer(lookup.states, np.uint8)
-        if (states == _FRESH).all():
+        if lookup.states.count(_FRESH) == len(lookup.states):
             continue
+        states = np.frombuffer(lookup.states, np.uint8)
         for state, policy, word, quality in _VIEW_DEGRADATIONS:
             if getattr(policies[lookup.view], policy) != "default":
                 continue
