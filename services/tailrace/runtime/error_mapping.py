@@ -6,7 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, TypeAlias, cast
 
 import grpc
 import grpc.aio
@@ -107,10 +107,15 @@ async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: TailraceErr
 
 
 Handler = Callable[[Any, "grpc.aio.ServicerContext[Any, Any]"], Awaitable[Any]]
+MethodHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
 class ErrorMappingInterceptor(grpc.aio.ServerInterceptor):
     """Turns what unary handlers raise into statuses, and counts and times the calls."""
+
+    def __init__(self) -> None:
+        """Has wrapped nothing yet."""
+        self._wrapped: dict[str, tuple[MethodHandler, MethodHandler]] = {}
 
     async def intercept_service(
         self,
@@ -123,18 +128,28 @@ class ErrorMappingInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None or handler.unary_unary is None:
             return handler
-        method = handler_call_details.method.lstrip("/")
-        call = cast(Handler, handler.unary_unary)
-        # Parsed in `_mapped`: left to gRPC, bytes that are no message end in UNKNOWN, with a
-        # traceback on standard error for each.
-        return grpc.unary_unary_rpc_method_handler(
-            _mapped(method, call, handler.request_deserializer),
-            None,
-            handler.response_serializer,
-        )
+        # gRPC asks for every call; the handler of a method is always the same.
+        method = handler_call_details.method
+        known = self._wrapped.get(method)
+        if known is None or known[0] is not handler:
+            known = self._wrapped[method] = (handler, _wrap(method.lstrip("/"), handler))
+        return known[1]
+
+
+def _wrap(method: str, handler: MethodHandler) -> MethodHandler:
+    call = cast(Handler, handler.unary_unary)
+    # Parsed in `_mapped`: left to gRPC, bytes that are no message end in UNKNOWN, with a
+    # traceback on standard error for each.
+    return grpc.unary_unary_rpc_method_handler(
+        _mapped(method, call, handler.request_deserializer),
+        None,
+        handler.response_serializer,
+    )
 
 
 def _mapped(method: str, call: Handler, parse: Callable[[bytes], Any] | None) -> Handler:
+    answered, seconds = CALLS.labels(method, Code.OK.name), CALL_SECONDS.labels(method)
+
     async def mapped(data: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         started = time.monotonic()
         code = Code.OK
@@ -155,8 +170,8 @@ def _mapped(method: str, call: Handler, parse: Callable[[bytes], Any] | None) ->
             code = failure.code
         finally:
             CALLS_IN_FLIGHT.dec()
-            CALLS.labels(method, code.name).inc()
-            CALL_SECONDS.labels(method).observe(time.monotonic() - started)
+            (answered if code is Code.OK else CALLS.labels(method, code.name)).inc()
+            seconds.observe(time.monotonic() - started)
         await _abort(context, failure)
 
     return mapped
