@@ -139,6 +139,112 @@ def test_broken_view_keeps_the_running_version(directory: Path, tmp_path: Path) 
     assert set(registry.errors) == {view, directory / "tip.yaml"}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "owner: !!bool maybe",
+        'owner: !!int ""',
+        "owner: !!timestamp soon",
+        f"owner: {':'.join(['1'] * 400)}.5",
+        f"owner: 0x{'f' * 5000}",
+    ],
+)
+def test_file_that_its_parser_stumbles_over_keeps_the_running_version(
+    directory: Path, text: str
+) -> None:
+    registry = registry_of(directory)
+    before = registry.find("tip")
+
+    (directory / "tip.yaml").write_text(text)
+    registry.load()
+
+    assert registry.find("tip") == before
+    assert list(registry.errors) == [directory / "tip.yaml"]
+
+
+def test_name_that_no_file_can_have_keeps_the_running_version(directory: Path) -> None:
+    registry = registry_of(directory)
+    before = registry.find("tip")
+    function = {
+        "step": "function",
+        "function": f"{'a' * 300}:f",
+        "inputs": ["distance"],
+        "outputs": [{"name": "far", "dtype": "float32"}],
+    }
+
+    steps = [*PIPELINE["ingest"]["steps"], function]
+    write_yaml(directory / "tip.yaml", changed(PIPELINE, ("ingest.steps", steps)))
+    registry.load()
+
+    assert registry.find("tip") == before
+    assert "too long" in str(registry.errors[directory / "tip.yaml"])
+
+
+def test_service_that_stumbles_over_a_version_keeps_the_running_one(directory: Path) -> None:
+    def compile_for_service(pipeline: Pipeline) -> str:
+        if pipeline.spec.version == "2":
+            raise ValueError("embedded null byte")
+        return pipeline.version
+
+    registry = Registry(directory, compile_for_service)
+    registry.load()
+    before = registry.find("tip")
+
+    write_version(directory, "2")
+    registry.load()
+
+    assert registry.find("tip") == before
+    assert "embedded null byte" in str(registry.errors[directory / "tip.yaml"])
+
+
+def test_link_to_itself_does_not_keep_the_others_out(directory: Path) -> None:
+    (directory / "loop.yaml").symlink_to("loop.yaml")
+
+    registry = registry_of(directory)
+
+    assert registry.find("tip")
+    assert list(registry.errors) == [directory / "loop.yaml"]
+
+
+async def test_folder_that_goes_while_it_is_read_is_read_again(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = registry_of(directory)
+    write_version(directory, "2")
+
+    def gone(_: Path) -> None:
+        raise FileNotFoundError("went away")
+
+    with monkeypatch.context() as while_it_goes:
+        while_it_goes.setattr(registry_module, "load_directory", gone)
+        await registry.refresh()
+    assert registry.find("tip").startswith("1-")
+
+    await registry.refresh()
+    assert registry.find("tip").startswith("2-")
+
+
+async def test_hop_that_has_just_looked_looks_again_for_a_version_that_it_does_not_know(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry_module, "MIN_RESCAN_INTERVAL_S", 0.2)
+    registry = registry_of(directory)
+    write_version(directory, "2")
+    newer = registry_of(directory).find("tip")
+    loads = []
+    load = registry.load
+
+    def counted() -> None:
+        loads.append(1)
+        load()
+
+    monkeypatch.setattr(registry, "load", counted)
+    found = await asyncio.gather(*(registry.find_for_hop("tip", newer) for _ in range(50)))
+
+    assert set(found) == {newer}
+    assert len(loads) == 1
+
+
 def test_repaired_file_clears_its_error(directory: Path) -> None:
     registry = registry_of(directory)
     write_yaml(directory / "tip.yaml", "pipeline: [")

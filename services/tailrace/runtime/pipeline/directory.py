@@ -9,6 +9,7 @@ from pathlib import Path
 from tailrace.runtime.pipeline.feature_view import FeatureView
 from tailrace.runtime.pipeline.load import Problem, SpecError, load_feature_view, load_pipeline_spec
 from tailrace.runtime.pipeline.plan import Pipeline, compile_pipeline
+from tailrace.runtime.pipeline.problem import unforeseen
 from tailrace.runtime.pipeline.spec import PipelineSpec
 
 Signature = tuple[tuple[str, int, int], ...]
@@ -43,7 +44,8 @@ def directory_signature(pipelines: Path) -> Signature:
     for file in files:
         try:
             status = file.stat()
-        except FileNotFoundError:
+        except OSError:
+            # Gone meanwhile, or a link that leads nowhere.
             continue
         if file.is_file() and "__pycache__" not in file.parts:
             signature.append((str(file), status.st_mtime_ns, status.st_size))
@@ -62,6 +64,9 @@ def load_views(
             view, digest = load_feature_view(file)
         except SpecError as error:
             errors[file] = error
+            continue
+        except Exception as error:  # whatever stands in one file must not keep the others out
+            errors[file] = unforeseen(file, error)
             continue
         if view.view in views:
             problem = Problem("view", repr(view.view), "a name that no other view file has")
@@ -84,6 +89,9 @@ def load_directory(pipelines: Path) -> DirectoryContent:
             pipeline = compile_pipeline(spec, file, views, digests, refused_views)
         except SpecError as error:
             errors[file] = error
+            continue
+        except Exception as error:  # whatever stands in one file must not keep the others out
+            errors[file] = unforeseen(file, error)
             continue
         if pipeline.name in content.pipelines:
             problem = Problem("pipeline", repr(pipeline.name), "a name that no other file has")

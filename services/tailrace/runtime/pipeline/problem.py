@@ -63,6 +63,16 @@ class SpecError(Exception):
         return f"{place}: {problem}"
 
 
+def unforeseen(file: Path, error: Exception) -> SpecError:
+    """Returns what an exception that nobody foresaw says of a file."""
+    # Exceptions may be long, and str() of one may fail as it did.
+    try:
+        text = f"{type(error).__name__}: {error}"[:200]
+    except ValueError:
+        text = type(error).__name__
+    return SpecError(file, [Problem("", text, "a file that can be used")])
+
+
 def nearest(name: object, known: Iterable[str]) -> str:
     """Returns the known name most like `name`, or an empty string if none is near."""
     text = str(name)[:_MAX_COMPARED]

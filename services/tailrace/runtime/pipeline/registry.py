@@ -15,6 +15,7 @@ from tailrace.runtime.errors import NotFound, Reason, Unavailable
 from tailrace.runtime.pipeline.directory import Signature, directory_signature, load_directory
 from tailrace.runtime.pipeline.load import SpecError, nearest
 from tailrace.runtime.pipeline.plan import Pipeline
+from tailrace.runtime.pipeline.problem import unforeseen
 
 Compiled = TypeVar("Compiled")
 
@@ -77,8 +78,8 @@ class PipelineRegistry(Generic[Compiled]):
 
     def load(self) -> None:
         """Reads the directory now, if anything in it has changed."""
-        signature = directory_signature(self._directory)
         self._last_scan = time.monotonic()
+        signature = directory_signature(self._directory)
         if signature == self._signature:
             return
         self._signature = signature
@@ -94,6 +95,9 @@ class PipelineRegistry(Generic[Compiled]):
             except SpecError as error:
                 errors[error.file] = error
                 continue
+            except Exception as error:  # user functions are imported here
+                errors[pipeline.file] = unforeseen(pipeline.file, error)
+                continue
             self._admit(pipeline, compiled)
         self._forget_removed(content.pipelines, errors)
         for file, refusal in errors.items():
@@ -102,10 +106,21 @@ class PipelineRegistry(Generic[Compiled]):
         self._errors = errors
 
     async def refresh(self) -> None:
-        """Reads the directory in a thread, at most once per short interval."""
+        """Returns once the directory has been read in a thread, not before this call.
+
+        It is read at most once per short interval, for however many calls.
+        """
+        asked = time.monotonic()
         async with self._scan_lock:
-            if time.monotonic() - self._last_scan >= MIN_RESCAN_INTERVAL_S:
+            if self._last_scan > asked:
+                return
+            await asyncio.sleep(self._last_scan + MIN_RESCAN_INTERVAL_S - time.monotonic())
+            try:
                 await asyncio.to_thread(self.load)
+            except OSError as error:
+                # Such as a folder that went while it was being read: the next look tells.
+                self._signature = None
+                _log.warning("pipelines cannot be read", exc_info=error)
 
     async def watch(self, interval_s: float) -> None:
         """Looks for changed files every `interval_s` seconds, until cancelled."""
