@@ -95,6 +95,30 @@ async def test_the_caller_is_answered_when_the_model_outlasts_the_deadline(
     assert time.monotonic() - begun < 1.0
 
 
+async def test_a_model_that_was_slow_once_is_called_again(
+    start_mesh: Any, redis_server: Any, triton_server: Any
+) -> None:
+    mesh = start_mesh(redis_server, triton_server)
+    async with grpc.aio.insecure_channel(mesh.target) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        await stub.Predict(predict_request("slow", {"model_ms": 3000.0}), timeout=10)
+        quick = predict_request("slow", {"model_ms": 0.0})
+        error = await _fails(stub.Predict(quick, timeout=1))
+        assert error_info(error).reason == "BUDGET_TOO_SMALL"
+
+        # Nothing is called, so that only doubt can tell that the model is quick again.
+        async def is_called() -> None:
+            while True:
+                try:
+                    await stub.Predict(quick, timeout=1)
+                except grpc.aio.AioRpcError:
+                    await asyncio.sleep(0.05)
+                else:
+                    return
+
+        await asyncio.wait_for(is_called(), 10)
+
+
 async def test_a_slow_features_hop_degrades_where_the_pipeline_says_so(
     start_mesh: Any, start_redis: Any, triton_server: Any
 ) -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.gateway.budget import HopBudgets, RetryBudget
-from tailrace.runtime.deadline import NS_PER_MS
+from tailrace.runtime.deadline import NS_PER_MS, NS_PER_S
 from tailrace.runtime.pipeline.spec import Budgets, HopBudget
 
 MS = NS_PER_MS
@@ -33,6 +33,28 @@ def test_the_reserve_follows_what_the_hops_take() -> None:
         budgets.observe("inference", 50 * MS)
     granted = budgets.grant_ns("ingest", 100 * MS, ("inference",))
     assert granted == pytest.approx(50 * MS, rel=0.01)
+
+
+def test_a_reserve_that_keeps_its_hop_from_being_called_fades(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now_ns = 5 * NS_PER_S
+    monkeypatch.setattr("tailrace.gateway.budget.time.monotonic_ns", lambda: now_ns)
+    budgets = HopBudgets(Budgets())
+    budgets.observe("inference", 800 * MS)
+    budgets.doubt(["inference", "postprocess"])
+    assert budgets.grant_ns("ingest", 1000 * MS, ("inference", "postprocess")) == 200 * MS
+
+    now_ns += NS_PER_S
+    for _ in range(100):
+        # At most once in a while, however many are refused.
+        budgets.doubt(["inference", "postprocess"])
+    assert budgets.grant_ns("ingest", 1000 * MS, ("inference", "postprocess")) == 600 * MS
+
+    now_ns += NS_PER_S
+    budgets.observe("inference", 400 * MS)
+    budgets.doubt(["inference", "postprocess"])
+    assert budgets.grant_ns("ingest", 1000 * MS, ("inference", "postprocess")) == 600 * MS
 
 
 def test_the_floor_is_never_zero() -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tailrace.runtime.deadline import NS_PER_MS
+from tailrace.runtime.deadline import NS_PER_MS, NS_PER_S
 from tailrace.runtime.pipeline.spec import Budgets
 
 HOPS = ("ingest", "features", "inference", "postprocess")
 SMOOTHING = 0.1
+DOUBT_AFTER_NS = NS_PER_S
 
 
 @dataclass(slots=True)
@@ -20,14 +22,24 @@ class LiveLatency:
     """
 
     mean_ns: float = 0.0
-    _seen: bool = False
+    _seen_ns: int | None = None
 
     def observe(self, duration_ns: int) -> None:
         """Takes in the duration of a hop that succeeded."""
-        if not self._seen:
-            self.mean_ns, self._seen = float(duration_ns), True
+        if self._seen_ns is None:
+            self.mean_ns = float(duration_ns)
         else:
             self.mean_ns += SMOOTHING * (duration_ns - self.mean_ns)
+        self._seen_ns = time.monotonic_ns()
+
+    def doubt(self) -> None:
+        """Halves the mean if the hop has not been seen for a while, at most once per while.
+
+        For a mean that keeps the hop from being called: left alone, it would do so for good.
+        """
+        now_ns = time.monotonic_ns()
+        if self._seen_ns is not None and now_ns - self._seen_ns >= DOUBT_AFTER_NS:
+            self.mean_ns, self._seen_ns = self.mean_ns / 2, now_ns
 
 
 @dataclass(slots=True)
@@ -59,6 +71,11 @@ class HopBudgets:
         reserve_ns = sum(self.latency[after].mean_ns for after in hops_after)
         cap_ns = int(getattr(self.bounds, hop).cap_ms * NS_PER_MS)
         return min(cap_ns, remaining_ns - int(reserve_ns))
+
+    def doubt(self, hops: Iterable[str]) -> None:
+        """Says that a call was refused for the sake of the reserve for these hops."""
+        for hop in hops:
+            self.latency[hop].doubt()
 
     def floor_ns(self, hop: str) -> int:
         """Returns the least that the hop is called with; at least one microsecond."""

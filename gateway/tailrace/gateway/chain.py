@@ -232,12 +232,16 @@ class Chain:
         now_ns = time.monotonic_ns()
         floor_ns = self._budgets.floor_ns(hop)
         kept = []
+        reserve_refused = False
         for row in rows:
             remaining_ns = convoy.rows[row].deadline_ns - now_ns
             if self._budgets.grant_ns(hop, remaining_ns, hops_after) >= floor_ns:
                 kept.append(row)
             else:
                 convoy.rows[row].error = _too_small(hop, remaining_ns, floor_ns)
+                reserve_refused |= remaining_ns >= floor_ns
+        if reserve_refused:
+            self._budgets.doubt(hops_after)
         if not kept:
             raise _too_small(hop, 0, floor_ns)
         return kept
