@@ -121,3 +121,17 @@ def test_an_unknown_model_is_not_found(client: Any) -> None:
         client.infer("ecko", _echo_inputs(1))
     assert "NOT_FOUND" in caught.value.status()
     assert "did you mean 'echo'" in caught.value.message()
+
+
+def test_a_method_that_is_not_served_is_unimplemented(client: Any) -> None:
+    with pytest.raises(InferenceServerException) as caught:
+        client.get_inference_statistics()
+    assert caught.value.status() == "StatusCode.UNIMPLEMENTED"
+
+
+def test_a_shape_of_many_dimensions_is_refused(client: Any) -> None:
+    (x0, account) = _echo_inputs(1)
+    x0.set_shape([2**62] * 20_000)
+    with pytest.raises(InferenceServerException, match="20000 dimensions") as caught:
+        client.infer("echo", [x0, account])
+    assert caught.value.status() == "StatusCode.INVALID_ARGUMENT"

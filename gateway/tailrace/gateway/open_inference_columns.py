@@ -15,7 +15,7 @@ from tailrace.runtime.errors import InvalidField, InvalidTensor, LimitExceeded
 from tailrace.runtime.pipeline.load import nearest
 from tailrace.runtime.pipeline.plan import Pipeline
 from tailrace.runtime.pipeline.request_schema import TensorField
-from tailrace.runtime.wire import array_to_tensor
+from tailrace.runtime.wire import MAX_DIMENSIONS, array_to_tensor, tensor_to_array
 from tailrace.v1 import prediction_service_pb2, tensor_pb2
 
 # Open Inference datatype, number in Triton's model_config.DataType, field of
@@ -106,6 +106,8 @@ def requests_from_inputs(
             hint = nearest(given.name, known)
             suffix = f"; did you mean {hint!r}?" if hint else ""
             raise InvalidField(f"unknown input{suffix}", field=path)
+        if given.name in columns:
+            raise InvalidField("given twice", field=path)
         given_rows = _check_input(given, tensor, path)
         if rows is None:
             rows = given_rows
@@ -158,6 +160,11 @@ def _check_input(given: Any, tensor: OipTensor, path: str) -> int:
         raise InvalidTensor(
             f"datatype {given.datatype[:16]!r}, expected {tensor.datatype}",
             field=f"{path}.datatype",
+        )
+    # First of all: the product of a long shape takes time that grows with its square.
+    if len(shape) > MAX_DIMENSIONS:
+        raise InvalidTensor(
+            f"{len(shape)} dimensions, at most {MAX_DIMENSIONS}", field=f"{path}.shape"
         )
     if any(size < 0 for size in shape):
         raise InvalidTensor(f"shape {list(shape)} has a negative dimension", field=f"{path}.shape")
@@ -270,14 +277,20 @@ def _to_raw(values: Sequence[tensor_pb2.Value], tensor: OipTensor) -> bytes:
     if tensor.dtype is DType.TIMESTAMP:
         items: list[Any] = [value.timestamp_value.ToMicroseconds() for value in values]
     else:
-        kind = _kind(tensor.dtype)
-        items = [getattr(value, kind) for value in values]
+        items = [_number(value, _kind(tensor.dtype)) for value in values]
     return np.array(items, tensor.dtype.numpy).tobytes()
 
 
 def _ragged_pieces(tensor: tensor_pb2.Tensor) -> list[bytes]:
     offsets = np.frombuffer(tensor.offsets, "<u4").tolist()
     return [tensor.data[start:end] for start, end in zip(offsets, offsets[1:], strict=False)]
+
+
+def _number(value: tensor_pb2.Value, kind: str) -> Any:
+    if value.WhichOneof("kind") == "tensor_value":
+        # What int64 cannot hold, such as uint64 beyond 2**63, comes as a tensor of one element.
+        return tensor_to_array(value.tensor_value, "prediction")[1].item()
+    return getattr(value, kind)
 
 
 def _kind(dtype: DType) -> str:
