@@ -24,13 +24,17 @@ from tailrace.runtime.errors import (
     Reason,
     RemoteFailure,
     TailraceError,
+    Unimplemented,
 )
 from tailrace.runtime.metrics import CALL_SECONDS, CALLS, CALLS_IN_FLIGHT
 
 DOMAIN = "tailrace"
 STATUS_DETAILS_KEY = "grpc-status-details-bin"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
-MAX_MESSAGE = 2_048
+# Bytes as UTF-8. A status travels in headers, message and field twice and escaped, of which most
+# clients refuse more than 8 KiB.
+MAX_MESSAGE = 1_024
+MAX_FIELD = 256
 
 _log = structlog.get_logger(__name__)
 _STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
@@ -38,15 +42,15 @@ _STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 def status_of(error: TailraceError) -> status_pb2.Status:
     """Returns the error as a `google.rpc.Status` with ErrorInfo, and the field if it has one."""
-    message = error.message[:MAX_MESSAGE]
+    message, field = _cut(error.message, MAX_MESSAGE), _cut(error.field, MAX_FIELD)
     status = status_pb2.Status(code=int(error.code), message=message)
     info = error_details_pb2.ErrorInfo(reason=error.reason.name, domain=DOMAIN)
-    if error.field:
-        info.metadata["field"] = error.field[:MAX_MESSAGE]
+    if field:
+        info.metadata["field"] = field
     _pack(status, info)
-    if error.field and error.code is Code.INVALID_ARGUMENT:
+    if field and error.code is Code.INVALID_ARGUMENT:
         bad_request = error_details_pb2.BadRequest()
-        bad_request.field_violations.add(field=error.field[:MAX_MESSAGE], description=message)
+        bad_request.field_violations.add(field=field, description=message)
         _pack(status, bad_request)
     if error.retry_after_ms is not None:
         delay = Duration()
@@ -70,6 +74,11 @@ def unexpected(error: Exception) -> Internal:
     error_id = uuid.uuid4().hex
     _log.error("unexpected error", **{names.ERROR_ID: error_id}, exc_info=error)
     return Internal(f"internal error {error_id}")
+
+
+def _cut(text: str, longest: int) -> str:
+    # A character is a byte at least: what is past `longest` characters need not be encoded.
+    return text[:longest].encode(errors="replace")[:longest].decode(errors="ignore")
 
 
 def _read_info(data: bytes) -> tuple[Reason, str]:
@@ -101,7 +110,7 @@ async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: TailraceErr
     await context.abort(
         _STATUS_CODES[int(error.code)],
         # A status message travels as one header line.
-        " ".join(error.message[:MAX_MESSAGE].split()),
+        " ".join(_cut(error.message, MAX_MESSAGE).split()),
         tuple(metadata),
     )
 
@@ -165,6 +174,14 @@ def _mapped(method: str, call: Handler, parse: Callable[[bytes], Any] | None) ->
         except grpc.aio.AbortError:
             code = Code(_code_number(context.code()))
             raise
+        except NotImplementedError as error:
+            # What a generated servicer says of a method that nobody wrote.
+            failure = (
+                Unimplemented(f"this server has no {method}")
+                if _code_number(context.code()) == Code.UNIMPLEMENTED
+                else unexpected(error)
+            )
+            code = failure.code
         except Exception as error:  # the edge: whatever is left is INTERNAL with an opaque id
             failure = unexpected(error)
             code = failure.code

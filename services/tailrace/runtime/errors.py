@@ -176,6 +176,13 @@ class UserFunctionFailed(TailraceError):
     default_reason = Reason.USER_FUNCTION_FAILED
 
 
+class Unimplemented(TailraceError):
+    """A method that the protocol has and this server has not."""
+
+    code = Code.UNIMPLEMENTED
+    default_reason = Reason.UNSPECIFIED
+
+
 class Internal(TailraceError):
     """Unexpected. The message holds an opaque id; the log has the rest."""
 
