@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import grpc.aio
@@ -13,7 +14,11 @@ from tailrace.runtime.pipeline.description import describe_pipeline
 from tailrace.v1 import prediction_service_pb2, prediction_service_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
-_TRACE_HEADERS = ("traceparent", "tracestate")
+# https://www.w3.org/TR/trace-context: a tracestate of up to 512 characters should be passed on.
+_TRACE_HEADERS = {
+    "traceparent": re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]{1,64})?"),
+    "tracestate": re.compile(r"[\x20-\x7e]{1,512}"),
+}
 
 
 class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -98,9 +103,12 @@ class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
 
 
 def trace_headers(context: Context) -> dict[str, str]:
-    """Returns the W3C trace headers of a call."""
+    """Returns the W3C trace headers of a call, without those that are malformed or too long.
+
+    Every row of a batch carries them on, so that what is long here is long many times there.
+    """
     return {
         key: value
         for key, value in context.invocation_metadata() or ()
-        if key in _TRACE_HEADERS and isinstance(value, str)
+        if key in _TRACE_HEADERS and isinstance(value, str) and _TRACE_HEADERS[key].fullmatch(value)
     }
