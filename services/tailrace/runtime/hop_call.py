@@ -15,7 +15,7 @@ from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.batch import Batch
 from tailrace.runtime.config import ServerSettings
 from tailrace.runtime.deadline import NS_PER_S
-from tailrace.runtime.errors import DeadlineExceeded, TailraceError
+from tailrace.runtime.errors import Cancelled, DeadlineExceeded, TailraceError
 from tailrace.runtime.logs import sampled
 from tailrace.runtime.metrics import ROW_FAILURES
 from tailrace.runtime.pipeline.registry import PipelineRegistry
@@ -77,6 +77,26 @@ class HopRunner(Generic[Compiled]):
         """
         received_ns = time.monotonic_ns()
         batch = batch_from_proto(message, self._settings.max_batch_rows)
+        try:
+            result, timing = await self._work_on(batch, context, work, received_ns)
+        except TailraceError as error:
+            self._log_failed_call(batch, error)
+            raise
+        except asyncio.CancelledError:
+            # By the caller, who may have seen the deadline pass a moment before this process.
+            expired = int(batch.rows.deadlines_ns.max()) <= time.monotonic_ns()
+            self._log_failed_call(batch, self._late() if expired else Cancelled("cancelled"))
+            raise
+        self._log_rows(batch, timing)
+        return HopOutcome(batch, result, timing)
+
+    async def _work_on(
+        self,
+        batch: Batch,
+        context: grpc.aio.ServicerContext[Any, Any],
+        work: Callable[[Batch, Compiled], Awaitable[Result]],
+        received_ns: int,
+    ) -> tuple[Result | None, batch_pb2.HopTiming]:
         rows = batch.rows
         call_remaining_s = context.time_remaining()
         if call_remaining_s is not None:
@@ -93,16 +113,15 @@ class HopRunner(Generic[Compiled]):
                 async with asyncio.timeout(latest_s):
                     result = await work(batch, compiled)
             except TimeoutError as error:
-                raise DeadlineExceeded(f"the deadline passed during {self._hop}") from error
-            except TailraceError as error:
-                self._log_failed_call(batch, error)
-                raise
+                raise self._late() from error
         done_ns = time.monotonic_ns()
         timing = batch_pb2.HopTiming(
             queue_ns=started_ns - received_ns, work_ns=done_ns - started_ns
         )
-        self._log_rows(batch, timing)
-        return HopOutcome(batch, result, timing)
+        return result, timing
+
+    def _late(self) -> DeadlineExceeded:
+        return DeadlineExceeded(f"the deadline passed during {self._hop}")
 
     def _log_failed_call(self, batch: Batch, error: TailraceError) -> None:
         ROW_FAILURES.labels(self._hop, error.reason.name).inc(len(batch.rows))
