@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha import reflection
 from tailrace.runtime.config import ServerSettings
 from tailrace.runtime.credentials import bind
 from tailrace.runtime.error_mapping import ErrorMappingInterceptor
+from tailrace.runtime.health import HealthService
 from tailrace.runtime.metrics import MetricsPort
 
 _log = structlog.get_logger(__name__)
@@ -54,7 +55,7 @@ class GrpcServer:
         self._settings = settings
         self._service = service
         self._names = ("", *service_names)
-        self._health = health.aio.HealthServicer()
+        self._health = HealthService()
         self._server = grpc.aio.server(
             interceptors=[ErrorMappingInterceptor()],
             options=_server_options(settings),
@@ -116,6 +117,7 @@ class GrpcServer:
         """Says NOT_SERVING first, then lets calls in flight finish within the grace."""
         self._draining = True
         await self.set_serving(False)
+        self._health.end()
         _log.info("draining", grace_ms=self._settings.drain_grace_ms)
         await self._server.stop(self._settings.drain_grace_ms / 1000)
         if self._metrics is not None:
