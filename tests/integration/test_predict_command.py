@@ -438,6 +438,7 @@ async def test_no_mesh_is_a_line_and_an_exit_status(start: StartCommand, tmp_pat
 
     assert (process.returncode, output) == (1, b"")
     assert b"tailrace: error: no mesh is up" in errors
+    assert b"--target HOST:PORT" in errors
     assert len(errors.splitlines()) == 1
 
 

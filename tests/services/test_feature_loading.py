@@ -331,7 +331,12 @@ def test_the_command_loads_lists_and_skips(run: Run) -> None:
         (("t.csv", "--view", "vv"), "no view 'vv'"),
         (("none.csv", "--view", "v"), "none.csv cannot be read"),
         (("t.csv", "--view", "v", "--redis-url", "unix:///none.sock"), "cannot be reached"),
+        (
+            ("t.csv", "--view", "v", "--redis-url", "redis://user:secret@127.0.0.1:1"),
+            "ConnectionRefusedError (Redis at 127.0.0.1:1)",
+        ),
         (("t.csv", "--view", "v", "--redis-url", "nothing"), "Redis URL cannot be used"),
+        (("t.csv", "--view", "v", "--views-dir", "none"), "no folder none; name that of the views"),
         (("t.csv", "--view", "v", "--timestamp-column", "at"), "no column 'at'"),
     ],
 )
@@ -342,3 +347,4 @@ def test_the_command_says_what_is_wrong_and_exits_with_1(
     assert result.returncode == 1
     assert problem in " ".join(result.stderr.split())
     assert "Traceback" not in result.stderr
+    assert "secret" not in result.stderr

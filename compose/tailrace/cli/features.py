@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
@@ -30,7 +31,9 @@ from tailrace.runtime.pipeline.directory import features_directory, load_views
 from tailrace.runtime.pipeline.feature_view import FeatureView
 from tailrace.runtime.pipeline.problem import nearest
 
-app = typer.Typer(help="Loads feature views and lists them.", no_args_is_help=True)
+app = typer.Typer(
+    help="Loads feature views and lists them.", no_args_is_help=True, add_completion=False
+)
 
 _errors = Console(stderr=True)
 # How often a plain line tells how far a load has come, in seconds.
@@ -98,7 +101,8 @@ def load(
         report = asyncio.run(_load(found, file, settings, options))
     except LoadFailed as failure:
         _print_bad_rows(failure.bad_rows)
-        raise FeaturesFailed(str(failure)) from failure
+        place = f" (Redis at {_place(settings)})" if _is_of_store(failure) else ""
+        raise FeaturesFailed(f"{failure}{place}") from failure
     if as_json:
         print(json.dumps(report.to_dict()))
     else:
@@ -116,7 +120,7 @@ def views(redis_url: RedisUrl = None, views_dir: ViewsDir = None, as_json: AsJso
     try:
         pointers = asyncio.run(_pointers(list(known), settings))
     except TailraceError as error:
-        raise FeaturesFailed(error.message) from error
+        raise FeaturesFailed(f"{error.message} (Redis at {_place(settings)})") from error
     if as_json:
         print(json.dumps([_view_summary(known[name], pointers[name]) for name in sorted(known)]))
     else:
@@ -187,13 +191,26 @@ def _link(settings: FeaturesSettings) -> RedisLink:
         raise FeaturesFailed(f"the Redis URL cannot be used: {error}") from error
 
 
+def _is_of_store(failure: LoadFailed) -> bool:
+    return isinstance(failure.__cause__, TailraceError)
+
+
+def _place(settings: FeaturesSettings) -> str:
+    """Returns where Redis is, without what the URL may hold of credentials."""
+    url = urlsplit(settings.feature_redis_url)
+    return url.path if url.scheme == "unix" else url.netloc.rpartition("@")[2]
+
+
 def _settings(redis_url: str | None) -> FeaturesSettings:
     overrides = {} if redis_url is None else {"feature_redis_url": redis_url}
     return load_settings(FeaturesSettings, **overrides)
 
 
 def _views_dir(settings: FeaturesSettings, chosen: Path | None) -> Path:
-    return features_directory(settings.pipelines_dir) if chosen is None else chosen
+    folder = features_directory(settings.pipelines_dir) if chosen is None else chosen
+    if not folder.is_dir():
+        raise FeaturesFailed(f"there is no folder {folder}; name that of the views: --views-dir")
+    return folder
 
 
 def _find_view(name: str, folder: Path) -> FeatureView:

@@ -24,7 +24,7 @@ from tailrace.cli.mesh_folder import MeshFolder
 from tailrace.cli.preparation import PreparedExample, prepare
 from tailrace.cli.progress import Steps
 from tailrace.cli.summary import print_endpoints, print_outcomes, print_trial, run_summary
-from tailrace.cli.trial import try_mesh
+from tailrace.cli.trial import TrialFailed, try_mesh
 from tailrace.client import AsyncClient, Tls
 from tailrace.runtime.config import LauncherSettings
 from tailrace.runtime.pipeline.directory import load_directory
@@ -112,7 +112,13 @@ class _Run:
             write_state(self._folder.state_path, state)
             with self._steps.step(f"Predicting held-out rows of {held_out.pipeline}") as step:
                 async with AsyncClient(self._mesh.gateway_target, tls=self._tls()) as client:
-                    trial = await try_mesh(client, held_out.pipeline, rows, held_out.score, step)
+                    try:
+                        trial = await try_mesh(
+                            client, held_out.pipeline, rows, held_out.score, step
+                        )
+                    except TrialFailed as error:
+                        logs = f"{self._folder.path}/*.log"
+                        raise LaunchError(f"{error}\nThe logs say more: {logs}") from error
         shown = spread(trial.measured, _SHOWN_OUTCOMES)
         print_outcomes(self._console, shown, held_out.label)
         print_trial(self._console, trial)

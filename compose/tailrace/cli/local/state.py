@@ -27,7 +27,9 @@ class StateMissing(LaunchError):
     def __init__(self, path: Path) -> None:
         """Keeps the field and builds the message from it."""
         self.path = path
-        super().__init__(f"no mesh is up: there is no state file {path}. Start one: tailrace up")
+        super().__init__(
+            f"no mesh is up: there is no state file {path}. Start one: tailrace up FOLDER"
+        )
 
 
 class StateInvalid(LaunchError):
