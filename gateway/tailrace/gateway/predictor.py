@@ -16,7 +16,7 @@ from tailrace.gateway.predictions import responses_of
 from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.config import GatewaySettings
 from tailrace.runtime.error_mapping import unexpected
-from tailrace.runtime.errors import TailraceError
+from tailrace.runtime.errors import Cancelled, DeadlineExceeded, TailraceError
 from tailrace.runtime.logs import sampled
 from tailrace.runtime.pipeline.registry import PipelineRegistry
 from tailrace.v1 import prediction_service_pb2
@@ -89,11 +89,22 @@ class Predictor:
         try:
             await chain.run(convoy)
             outcomes = responses_of(convoy)
+        except asyncio.CancelledError:
+            self._account_cancelled(chain.pipeline.name, rows)
+            raise
         except Exception as error:  # other convoys of the call are not to blame
             outcomes = [unexpected(error)] * len(rows)
         for row, outcome in zip(rows, outcomes, strict=True):
             self._account(chain.pipeline.name, row.request_id, outcome, row.received_ns)
         return outcomes
+
+    def _account_cancelled(self, pipeline: str, rows: Sequence[ConvoyRow]) -> None:
+        # A caller whose deadline passes cancels, often a moment before this process sees it.
+        now_ns = time.monotonic_ns()
+        for row in rows:
+            expired = row.deadline_ns <= now_ns
+            error = DeadlineExceeded("the deadline passed") if expired else Cancelled("cancelled")
+            self._account(pipeline, row.request_id, row.error or error, row.received_ns)
 
     def _account(self, pipeline: str, request_id: str, outcome: Outcome, received_ns: int) -> None:
         known = pipeline if pipeline in self.registry else "_OTHER"
