@@ -236,3 +236,11 @@ def test_plaintext_off_loopback_needs_an_explicit_setting(tmp_path: Any) -> None
     process = MeshProcess("ingest", run_dir=tmp_path, settings={"TAILRACE_HOST": "0.0.0.0"})
     with pytest.raises(ProcessExited, match="refusing to listen without TLS"):
         process.start()
+
+
+def test_a_missing_folder_of_pipelines_stops_the_start(tmp_path: Any) -> None:
+    settings = {"TAILRACE_PIPELINES_DIR": str(tmp_path / "nowhere")}
+    process = MeshProcess("ingest", run_dir=tmp_path, settings=settings)
+    with pytest.raises(ProcessExited, match="nowhere for pipeline files"):
+        process.start()
+    assert process.process.exit_status == 1

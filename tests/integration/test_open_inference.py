@@ -94,7 +94,7 @@ def test_every_type_of_field_goes_in_and_comes_out(client: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "shape", "datatype", "array", "message"),
     [
-        ("x9", [1], "FP64", np.zeros(1), "unknown input"),
+        ("x9", [1], "FP64", np.zeros(1), "inputs.x9: unknown input"),
         ("x0", [1], "FP32", np.zeros(1, np.float32), "expected FP64"),
         ("x0", [1, 3], "FP64", np.zeros((1, 3)), "expected"),
     ],
@@ -112,7 +112,7 @@ def test_a_wrong_input_is_named(
 def test_a_bad_row_is_named(client: Any) -> None:
     x1 = InferInput("x1", [3], "FP64")
     x1.set_data_from_numpy(np.array([0.0, 5000.0, 0.0]))
-    with pytest.raises(InferenceServerException, match="row 1: "):
+    with pytest.raises(InferenceServerException, match="fields.x1: row 1: "):
         client.infer("echo", [*_echo_inputs(3), x1])
 
 

@@ -408,3 +408,31 @@ def test_requests_beside_a_load_always_find_their_pipeline(directory: Path) -> N
         sys.setswitchinterval(usual_interval_s)
 
     assert failures == []
+
+
+def test_second_file_of_the_same_name_does_not_take_over(directory: Path) -> None:
+    registry = registry_of(directory)
+    running = registry.find("tip")
+
+    # Sorted before the file that is being served.
+    write_yaml(directory / "a.yaml", changed(PIPELINE, ("version", "2")))
+    registry.load()
+
+    assert registry.find("tip") == running
+    first, second = registry.errors[directory / "a.yaml"], registry.errors[directory / "tip.yaml"]
+    assert "tip.yaml has it, too" in str(first)
+    assert "a.yaml has it, too" in str(second)
+
+    (directory / "a.yaml").unlink()
+    registry.load()
+    assert registry.errors == {}
+    assert registry.find("tip") == running
+
+
+def test_two_files_of_one_name_are_both_refused_at_the_start(directory: Path) -> None:
+    write_yaml(directory / "a.yaml", changed(PIPELINE, ("version", "2")))
+
+    registry = registry_of(directory)
+
+    assert registry.pipelines() == []
+    assert set(registry.errors) == {directory / "a.yaml", directory / "tip.yaml"}

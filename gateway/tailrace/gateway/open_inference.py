@@ -118,6 +118,15 @@ class OpenInferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # t
 
     async def ModelInfer(self, request: Any, context: Context) -> Any:
         """Makes one prediction per row. Raises TailraceError, naming the input or row."""
+        try:
+            return await self._infer(request, context)
+        except TailraceError as error:
+            # Clients of this protocol show the message and nothing else.
+            if error.field and error.field not in error.message:
+                error.message = f"{error.field}: {error.message}"
+            raise
+
+    async def _infer(self, request: Any, context: Context) -> Any:
         pipeline = self._pipeline(request.model_name, request.model_version)
         fields = requests_from_inputs(pipeline, request, self._predictor.max_batch_rows)
         base_id = request.id

@@ -53,7 +53,10 @@ class TransportSettings(ProcessSettings):
     def _tls_is_complete(self) -> TransportSettings:
         parts = (self.tls_certificate_file, self.tls_key_file, self.tls_ca_file)
         if any(parts) and not all(parts):
-            raise ValueError("tls_certificate_file, tls_key_file and tls_ca_file go together")
+            raise ValueError(
+                "TAILRACE_TLS_CERTIFICATE_FILE, TAILRACE_TLS_KEY_FILE and TAILRACE_TLS_CA_FILE go "
+                "together"
+            )
         for part in parts:
             if part is not None and not part.is_file():
                 raise ValueError(f"TLS file {part} is not there")
@@ -97,8 +100,9 @@ class ServerSettings(TransportSettings):
     def _plaintext_stays_on_loopback(self) -> ServerSettings:
         if self.host not in LOOPBACK_HOSTS and not (self.uses_tls or self.allow_plaintext):
             raise ValueError(
-                f"refusing to listen without TLS on {self.host}; set the tls_* settings, or "
-                "allow_plaintext=true where the network is trusted"
+                f"refusing to listen without TLS on {self.host}; set TAILRACE_TLS_CERTIFICATE_FILE, "
+                "TAILRACE_TLS_KEY_FILE and TAILRACE_TLS_CA_FILE, or TAILRACE_ALLOW_PLAINTEXT=true "
+                "where the network is trusted"
             )
         return self
 
@@ -148,7 +152,9 @@ class InferenceSettings(ServerSettings):
     @model_validator(mode="after")
     def _onnx_has_repository(self) -> InferenceSettings:
         if self.inference_backend == "onnxruntime" and self.model_repository is None:
-            raise ValueError("inference_backend=onnxruntime needs model_repository")
+            raise ValueError(
+                "TAILRACE_INFERENCE_BACKEND=onnxruntime needs TAILRACE_MODEL_REPOSITORY"
+            )
         return self
 
 

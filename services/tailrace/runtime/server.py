@@ -21,6 +21,8 @@ from tailrace.runtime.error_mapping import ErrorMappingInterceptor
 from tailrace.runtime.health import HealthService
 from tailrace.runtime.metrics import MetricsPort
 
+HANDSHAKE_TIMEOUT_MS = 5_000
+
 _log = structlog.get_logger(__name__)
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -159,6 +161,8 @@ def _server_options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_metadata_size", settings.max_metadata_bytes),
         ("grpc.absolute_max_metadata_size", settings.max_metadata_bytes),
+        # Whoever connects and says nothing is let go, and holds up no drain for its whole grace.
+        ("grpc.server_handshake_timeout_ms", HANDSHAKE_TIMEOUT_MS),
         # Allows the keepalive of our own channels.
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 4_000),
         ("grpc.keepalive_permit_without_calls", 1),

@@ -10,7 +10,7 @@ import grpc.aio
 
 from tailrace.runtime.config import ServerSettings
 from tailrace.runtime.pipeline.registry import PipelineRegistry
-from tailrace.runtime.server import GrpcServer, background
+from tailrace.runtime.server import GrpcServer, StartError, background
 
 Compiled = TypeVar("Compiled")
 
@@ -37,8 +37,13 @@ async def run_service(
         on_start: called once the pipelines are read.
 
     Raises:
-        StartError: a port is in use.
+        StartError: a port is in use, or there is no folder of pipelines.
     """
+    if not settings.pipelines_dir.is_dir():
+        raise StartError(
+            f"there is no folder {settings.pipelines_dir} for pipeline files; name "
+            "one with TAILRACE_PIPELINES_DIR"
+        )
     await asyncio.to_thread(registry.load)
     for call in on_start:
         call()

@@ -59,6 +59,7 @@ def load_views(
     views: dict[str, FeatureView] = {}
     digests: dict[str, str] = {}
     errors: dict[Path, SpecError] = {}
+    files: dict[str, list[Path]] = {}
     for file in _yaml_files(directory):
         try:
             view, digest = load_feature_view(file)
@@ -68,11 +69,10 @@ def load_views(
         except Exception as error:  # whatever stands in one file must not keep the others out
             errors[file] = unforeseen(file, error)
             continue
-        if view.view in views:
-            problem = Problem("view", repr(view.view), "a name that no other view file has")
-            errors[file] = SpecError(file, [problem])
-            continue
+        files.setdefault(view.view, []).append(file)
         views[view.view], digests[view.view] = view, digest
+    for name in _claimed_twice("view", files, errors):
+        del views[name], digests[name]
     return views, digests, errors
 
 
@@ -81,6 +81,7 @@ def load_directory(pipelines: Path) -> DirectoryContent:
     views, view_digests, errors = load_views(features_directory(pipelines))
     refused_views = {file.stem for file in errors}
     content = DirectoryContent(views=views, errors=errors)
+    files: dict[str, list[Path]] = {}
     for file in _yaml_files(pipelines):
         try:
             spec, digest = load_pipeline_spec(file)
@@ -93,12 +94,27 @@ def load_directory(pipelines: Path) -> DirectoryContent:
         except Exception as error:  # whatever stands in one file must not keep the others out
             errors[file] = unforeseen(file, error)
             continue
-        if pipeline.name in content.pipelines:
-            problem = Problem("pipeline", repr(pipeline.name), "a name that no other file has")
-            errors[file] = SpecError(file, [problem])
-            continue
+        files.setdefault(pipeline.name, []).append(file)
         content.pipelines[pipeline.name] = pipeline
+    for name in _claimed_twice("pipeline", files, errors):
+        del content.pipelines[name]
     return content
+
+
+def _claimed_twice(
+    what: str, files: dict[str, list[Path]], errors: dict[Path, SpecError]
+) -> list[str]:
+    """Returns the names that several files claim, and refuses all of those files.
+
+    Which of them is meant cannot be known; what is being served under the name goes on.
+    """
+    names = [name for name, claimants in files.items() if len(claimants) > 1]
+    for name in names:
+        for file in files[name]:
+            others = ", ".join(str(other.name) for other in files[name] if other != file)
+            expected = f"a name of its own: {others} has it, too"
+            errors[file] = SpecError(file, [Problem(what, repr(name), expected)])
+    return names
 
 
 def _companion_digests(spec: PipelineSpec, file: Path) -> list[str]:
