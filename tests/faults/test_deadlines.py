@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
@@ -124,11 +125,12 @@ async def test_a_slow_features_hop_degrades_where_the_pipeline_says_so(
 ) -> None:
     redis = start_redis()
     mesh = start_mesh(redis, triton_server)
-    mesh.change_pipeline("echo", "budgets:\n", "budgets:\n  features: {cap_ms: 50}\n")
     async with grpc.aio.insecure_channel(mesh.target) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         answer = await stub.Predict(_echo(), timeout=5)
         assert answer.prediction["score"].double_value == 4301.0
+        # Only now: the first lookup connects, which may take longer than this.
+        mesh.change_pipeline("echo", "budgets:\n", "budgets:\n  features: {cap_ms: 50}\n")
         redis.process.signal(19)  # SIGSTOP: connected, and silent
         try:
             answer = await stub.Predict(_echo(), timeout=5)
@@ -143,6 +145,28 @@ async def test_a_slow_features_hop_degrades_where_the_pipeline_says_so(
         )
         assert features.code == CODE.DEADLINE_EXCEEDED.value[0]
         assert features.critical
+
+
+async def test_too_little_left_for_features_degrades_where_the_pipeline_says_so(
+    start_mesh: Any, redis_server: Any, triton_server: Any
+) -> None:
+    mesh = start_mesh(redis_server, triton_server)
+    mesh.change_pipeline("sequential", "on_failure: fail", "on_failure: defaults")
+    mesh.change_pipeline(
+        "sequential", "deadline:", "budgets: {features: {floor_ms: 9000}}\ndeadline:"
+    )
+    fields = {"number": 2, "vector": np.ones(4, np.float32)}
+    async with grpc.aio.insecure_channel(mesh.target) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        answer = await stub.Predict(predict_request("sequential", fields), timeout=5)
+    assert answer.prediction["score"].double_value == 1111.0
+    assert answer.prediction["a"].double_value == -1.0
+    (reason,) = answer.quality_reasons
+    assert "BUDGET_TOO_SMALL" in reason.detail
+    features = next(
+        entry for entry in answer.ledger.entries if entry.hop == ledger_pb2.HOP_FEATURES
+    )
+    assert features.attempts == 0
 
 
 async def test_a_cancelled_call_frees_every_hop(

@@ -92,7 +92,7 @@ class Chain:
             return await self._ingest(convoy, rows, start_ns, after_ingest)
         if not self.pipeline.features_beside_ingest:
             ingested = await self._ingest(convoy, rows, start_ns, ("features", *after_ingest))
-            rows = self._affordable(convoy, "features", convoy.live(), after_ingest)
+            rows = self._rows_to_look_up(convoy, after_ingest)
             keys = self._keys.blocks(_members(convoy, rows), ingested.decode(rows))
             features = await self._features(convoy, rows, keys, time.monotonic_ns(), 1)
             return join_columns(convoy.live(), ingested, features)
@@ -110,6 +110,13 @@ class Chain:
             await asyncio.wait([lookup])
             if not lookup.cancelled():
                 lookup.exception()  # told already by the row's own error, or raised above
+
+    def _rows_to_look_up(self, convoy: Convoy, hops_after: Sequence[str]) -> list[int]:
+        rows = convoy.live()
+        if rows and self.pipeline.spec.features.on_failure == "defaults":
+            # Without the time for a lookup there are still the defaults.
+            return rows
+        return self._affordable(convoy, "features", rows, hops_after)
 
     async def _ingest(
         self, convoy: Convoy, rows: list[int], start_ns: int, hops_after: Sequence[str]
