@@ -1,4 +1,4 @@
-"""`tailrace up` on the flight example, as users run it: it works, and leaves nothing behind."""
+"""`tailrace up`, mostly on the flight example, as users run it: it leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from tailrace.cli.local.state import MeshState, read_state
+from tests.support.triton_fixtures import MODELS_DIR
 from tests.support.waiting import is_gone, wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -23,23 +24,51 @@ ROOT = Path(__file__).parents[2]
 # The checkout's own, so that the example is prepared once and not again for every test.
 STATE_DIR = ROOT / ".tailrace"
 
+# All that a folder needs whose models are there already.
+MINIMAL_MANIFEST = """
+example: minimal
+pipelines: pipelines
+static_views: {account: accounts.csv}
+triton: {repository: models, models: [echo_sum]}
+"""
+MINIMAL_PIPELINE = """
+pipeline: NAME
+version: "1"
+request: {fields: {x: {type: double, required: true}, account: {type: string, required: true}}}
+ingest: {steps: [{step: cast, input: x, output: x32}]}
+features: {views: [{view: account, keys: {account_id: request.account}}]}
+model:
+  name: echo_sum
+  inputs: [{name: features, dtype: float32, columns: [x32, x32, account.a, account.a]}]
+  outputs: [{name: score, dtype: float32, shape: [1]}]
+postprocess: {outputs: [{name: score}]}
+"""
+MINIMAL_VIEW = """
+view: account
+entity: account
+keys: [{name: account_id, type: string}]
+features: [{name: a, type: float32, default: -1.0}]
+"""
+
 pytestmark = pytest.mark.timeout(300)
 
 
 class Launcher:
-    """A running `tailrace up examples/flights`.
+    """A running `tailrace up`.
 
     Attributes:
         name: name of the mesh.
         process: the command.
     """
 
-    def __init__(self, name: str, folder: Path, *arguments: str) -> None:
+    def __init__(
+        self, name: str, folder: Path, *arguments: str, example: str | Path = "examples/flights"
+    ) -> None:
         self.name = f"{name}-{os.getpid()}"
         self._output = folder / f"{name}.txt"
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
-                [*tailrace("up", "examples/flights", "--name", self.name), *arguments],
+                [*tailrace("up", str(example), "--name", self.name), *arguments],
                 cwd=ROOT,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -108,8 +137,8 @@ def start_mesh_command(tmp_path: Path) -> Iterator[Any]:
     """Starts `tailrace up` commands that end with the test."""
     launchers: list[Launcher] = []
 
-    def start(name: str, *arguments: str) -> Launcher:
-        launchers.append(Launcher(name, tmp_path, *arguments))
+    def start(name: str, *arguments: str, **options: Any) -> Launcher:
+        launchers.append(Launcher(name, tmp_path, *arguments, **options))
         return launchers[-1]
 
     yield start
@@ -134,6 +163,41 @@ def test_once_reports_and_leaves_nothing(start_mesh_command: Any, tmp_path: Path
     assert not launcher.folder.exists()
     for line in ("unattributed", "AUC", "p50", "in truth", "gateway"):
         assert line in launcher.output
+
+
+@pytest.fixture
+def minimal_example(tmp_path: Path) -> Path:
+    """A folder with two pipelines, a view and a model; nothing to prepare, no rows to try."""
+    folder = tmp_path / "minimal"
+    for name in ("pipelines", "features"):
+        (folder / name).mkdir(parents=True)
+    shutil.copytree(MODELS_DIR / "echo_sum", folder / "models" / "echo_sum")
+    (folder / "example.yaml").write_text(MINIMAL_MANIFEST)
+    for name in ("first", "second"):
+        file = folder / "pipelines" / f"{name}.yaml"
+        file.write_text(MINIMAL_PIPELINE.replace("NAME", name))
+    (folder / "features" / "account.yaml").write_text(MINIMAL_VIEW)
+    (folder / "accounts.csv").write_text("account_id,a\naccount-1,3.0\n")
+    return folder
+
+
+def test_once_runs_a_folder_with_nothing_to_prepare_or_try(
+    start_mesh_command: Any, minimal_example: Path, tmp_path: Path
+) -> None:
+    report = tmp_path / "report.json"
+    launcher = start_mesh_command(
+        "minimal", "--once", "--json", str(report), example=minimal_example
+    )
+    assert launcher.wait_end() == 0, launcher.output
+    summary = json.loads(report.read_text())
+    assert summary["pipelines"] == ["first", "second"]
+    assert summary["predictions"] == 0
+    assert (summary["auc"], summary["p50_ms"], summary["p99_ms"]) == (None, None, None)
+    assert not summary["prepared_now"]
+    assert "Loading the static views account: 1 rows" in launcher.output
+    assert summary["endpoints"]["gateway"]["address"] in launcher.output
+    for line in ("Preparing", "Predicting", "AUC"):
+        assert line not in launcher.output
 
 
 def test_meshes_run_side_by_side_and_end_on_ctrl_c(start_mesh_command: Any, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 
 import pytest
+import yaml
 from rich.console import Console
 
 from tailrace.cli.example import Example, ExampleInvalid, load_example
@@ -108,6 +109,19 @@ async def test_example_is_prepared_once(folder: Path, tmp_path: Path) -> None:
     assert (first.cached, second.cached) == (False, True)
     assert first.folder == second.folder
     assert second.static_views() == {"plane": first.folder / "plane.parquet"}
+
+
+async def test_nothing_to_prepare_is_served_from_the_folder_itself(
+    folder: Path, tmp_path: Path
+) -> None:
+    manifest = yaml.safe_load(MANIFEST)
+    del manifest["prepare"], manifest["held_out"]
+    (folder / "example.yaml").write_text(yaml.safe_dump(manifest))
+    prepared = await prepare_in(folder, tmp_path / "cache")
+    assert (prepared.cached, prepared.seconds) == (True, 0.0)
+    assert prepared.model_repository == folder / "models"
+    assert prepared.static_views() == {"plane": folder / "plane.parquet"}
+    assert not (tmp_path / "cache").exists()
 
 
 async def test_of_two_at_once_one_prepares(folder: Path, tmp_path: Path) -> None:

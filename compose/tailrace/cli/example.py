@@ -60,10 +60,10 @@ class GpuSection(_Section):
 
 
 class TritonSection(_Section):
-    """The models; paths are relative to the prepared folder.
+    """The models.
 
     Attributes:
-        repository: the model repository.
+        repository: the model repository, in the prepared folder.
         config_name: which of each model's `configs/` to use.
         models: the models to load.
         gpu: what to run instead on a GPU, if the example has anything for one.
@@ -86,7 +86,7 @@ class HeldOutSection(_Section):
     """Rows with known outcomes.
 
     Attributes:
-        file: a Parquet file, relative to the prepared folder, with a column per request field.
+        file: a Parquet file in the prepared folder, with a column per request field.
         pipeline: the pipeline to ask.
         label: the boolean column with the outcome.
         score: the output of the pipeline that ranks the rows.
@@ -101,21 +101,23 @@ class HeldOutSection(_Section):
 class Manifest(_Section):
     """The content of `example.yaml`.
 
+    Where nothing has to be prepared, the prepared folder is that of the manifest.
+
     Attributes:
         example: name of the example.
         pipelines: folder of pipeline files, relative to the manifest.
-        prepare: how to make what the pipelines are served from.
-        static_views: file to load into each static view, relative to the prepared folder.
+        prepare: how to make what the pipelines are served from; None if it is there already.
+        static_views: file to load into each static view, in the prepared folder.
         triton: the models.
-        held_out: rows to try the mesh with.
+        held_out: rows to try the mesh with, if there are any.
     """
 
     example: str = Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")
     pipelines: Path
-    prepare: PrepareSection
+    prepare: PrepareSection | None = None
     static_views: dict[str, Path] = Field(default_factory=dict)
     triton: TritonSection
-    held_out: HeldOutSection
+    held_out: HeldOutSection | None = None
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,8 @@ class Example:
         return digest.hexdigest()[:_DIGEST_LENGTH]
 
     def _inputs(self) -> Iterator[Path]:
-        for name in sorted(self.manifest.prepare.inputs):
+        prepare = self.manifest.prepare
+        for name in sorted(prepare.inputs if prepare else ()):
             path = self.folder / name
             if path.is_file():
                 yield path

@@ -6,7 +6,7 @@ import asyncio
 import datetime
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NoReturn, Protocol
@@ -136,8 +136,8 @@ class LocalMesh:
         for server in self._servers.values():
             server.process.kill()
 
-    def state(self) -> MeshState:
-        """Returns what the state file is to say; of a started mesh only."""
+    def state(self, pipelines: Iterable[str]) -> MeshState:
+        """Returns what the state file is to say of a started mesh that serves those pipelines."""
         assert self.redis is not None
         processes = []
         for name, server in self._servers.items():
@@ -161,7 +161,7 @@ class LocalMesh:
             processes=tuple(processes),
             redis=RedisState(url=self.redis.url, version=self.redis.version),
             tritons=(self._triton_state(self.triton),) if self.triton else (),
-            pipelines=(self._prepared.example.manifest.held_out.pipeline,),
+            pipelines=tuple(pipelines),
         )
 
     async def _start_in(self, group: asyncio.TaskGroup) -> None:
@@ -249,6 +249,8 @@ class LocalMesh:
 
     async def _load_views(self, redis_url: str) -> None:
         views = self._prepared.static_views()
+        if not views:
+            return
         with self._steps.step(f"Loading the static views {', '.join(views)}") as step:
             pipelines_dir = self._prepared.example.pipelines_dir
             rows = await asyncio.to_thread(load_static_views, views, pipelines_dir, redis_url)

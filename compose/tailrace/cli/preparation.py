@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tailrace.cli.example import Example
+from tailrace.cli.example import Example, PrepareSection
 from tailrace.cli.local.errors import LaunchError, ProcessExited
 from tailrace.cli.local.process import ChildProcess
 from tailrace.cli.progress import Step, Steps
@@ -39,8 +39,8 @@ class PreparedExample:
 
     Attributes:
         example: the example.
-        folder: what its preparation has made.
-        cached: whether that was made by an earlier run.
+        folder: what its preparation has made; its own folder if it has none.
+        cached: whether nothing had to be made, as by an earlier run.
         seconds: how long it took now.
     """
 
@@ -54,11 +54,6 @@ class PreparedExample:
         """The Triton model repository."""
         return self.folder / self.example.manifest.triton.repository
 
-    @property
-    def held_out_file(self) -> Path:
-        """The rows with known outcomes."""
-        return self.folder / self.example.manifest.held_out.file
-
     def static_views(self) -> dict[str, Path]:
         """Returns the file to load into each static view."""
         views = self.example.manifest.static_views
@@ -69,21 +64,24 @@ async def prepare(example: Example, cache_dir: Path, steps: Steps) -> PreparedEx
     """Returns the prepared example, made now unless it is in `cache_dir` already.
 
     It is found again by a digest of all that it is made from. Of several that want it at
-    once, one makes it and the others wait.
+    once, one makes it and the others wait. An example without a preparation is served from
+    its own folder, as it is.
 
     Raises:
         PreparationFailed: if its command fails, or does not make the folder.
         ExampleInvalid: if something that it is made from is missing.
     """
-    name = example.manifest.example
-    with steps.step(f"Preparing the example {name}") as step:
+    section = example.manifest.prepare
+    if section is None:
+        return PreparedExample(example=example, folder=example.folder, cached=True, seconds=0.0)
+    with steps.step(f"Preparing the example {example.manifest.example}") as step:
         out = await asyncio.to_thread(_place, example, cache_dir)
         async with _exclusive(out.with_suffix(".lock"), step):
             cached = _is_made(out)
             if cached:
                 step.tell("made by an earlier run")
             else:
-                await _make(example, out, step)
+                await _make(example, section, out, step)
         return PreparedExample(example=example, folder=out, cached=cached, seconds=step.elapsed_s)
 
 
@@ -96,13 +94,13 @@ def _is_made(out: Path) -> bool:
     return out.is_dir()
 
 
-async def _make(example: Example, out: Path, step: Step) -> None:
-    manifest = example.manifest
+async def _make(example: Example, section: PrepareSection, out: Path, step: Step) -> None:
+    name = example.manifest.example
     log_path = out.with_suffix(".log")
     log_path.unlink(missing_ok=True)
     _clear_partial(out)
     values = {"python": sys.executable, "out": str(out)}
-    command = [part.format_map(values) for part in manifest.prepare.command]
+    command = [part.format_map(values) for part in section.command]
     process = ChildProcess("preparation", command, log_path=log_path, cwd=example.folder)
     process.start()
     try:
@@ -113,10 +111,10 @@ async def _make(example: Example, out: Path, step: Step) -> None:
             process.check()
         if not _is_made(out):
             cause = f"It ended well and did not make {out}."
-            raise PreparationFailed(manifest.example, log_path=log_path, cause=cause)
+            raise PreparationFailed(name, log_path=log_path, cause=cause)
     except ProcessExited as error:
         cause = str(error)
-        raise PreparationFailed(manifest.example, log_path=log_path, cause=cause) from error
+        raise PreparationFailed(name, log_path=log_path, cause=cause) from error
     finally:
         process.stop()
         step.tell("".join(process.last_log_lines(1)))

@@ -18,34 +18,41 @@ from tailrace.cli.trial import Outcome, Trial, tell_failures
 from tailrace.cli.waterfall import render_waterfall
 from tailrace.client import PythonValue
 
+# What a summary says of a mesh that was not tried: no figure that would need a prediction.
+_UNTRIED: dict[str, Any] = {
+    "pipeline": None,
+    "pipeline_version": None,
+    "model": None,
+    "model_version": None,
+    "predictions": 0,
+    "auc": None,
+    "base_rate": None,
+    "p50_ms": None,
+    "p99_ms": None,
+    "latency_predictions": 0,
+    "failures": {},
+    "hop_p50_ms": {},
+    "unattributed_share_p50": None,
+    "qualities": {},
+    "trial_s": None,
+}
+
 
 def run_summary(
-    state: MeshState, prepared: PreparedExample, trial: Trial, ready_s: float
+    state: MeshState, prepared: PreparedExample, trial: Trial | None, ready_s: float
 ) -> dict[str, Any]:
     """Returns the summary of a run, ready to be written as JSON.
 
     Args:
         state: the mesh.
         prepared: the example.
-        trial: what came of trying it.
+        trial: what came of trying it, if the example has rows to try it with.
         ready_s: seconds from the start of the command until every process could serve.
     """
     return {
         "mesh": state.mesh,
-        "pipeline": prepared.example.manifest.held_out.pipeline,
-        "pipeline_version": trial.outcomes[0].prediction.pipeline_version,
-        "model": trial.outcomes[0].prediction.model_name,
-        "model_version": trial.outcomes[0].prediction.model_version,
-        "predictions": len(trial.outcomes),
-        "auc": None if math.isnan(trial.auc) else trial.auc,
-        "base_rate": trial.base_rate,
-        "p50_ms": trial.latency_ms(50),
-        "p99_ms": trial.latency_ms(99),
-        "latency_predictions": len(trial.measured),
-        "failures": dict(trial.failures),
-        "hop_p50_ms": trial.hop_ms(),
-        "unattributed_share_p50": trial.unattributed_share,
-        "qualities": trial.qualities,
+        "pipelines": list(state.pipelines),
+        **(_trial_summary(trial) if trial else _UNTRIED),
         "redis_version": state.redis.version,
         "triton_version": state.tritons[0].version if state.tritons else None,
         "inference_backend": "triton" if state.tritons else "onnxruntime",
@@ -54,7 +61,6 @@ def run_summary(
         "prepared_now": not prepared.cached,
         "prepare_s": prepared.seconds,
         "ready_s": ready_s,
-        "trial_s": trial.seconds,
         "endpoints": {
             process.name: {"address": _address(process, state), "metrics": _metrics_url(process)}
             for process in state.processes
@@ -110,6 +116,27 @@ def print_endpoints(console: Console, state: MeshState) -> None:
         rows.append((process.name, address, metrics, str(process.pid), str(process.log_path)))
     console.print()
     print_columns(console, rows)
+
+
+def _trial_summary(trial: Trial) -> dict[str, Any]:
+    first = trial.outcomes[0].prediction
+    return {
+        "pipeline": first.pipeline,
+        "pipeline_version": first.pipeline_version,
+        "model": first.model_name,
+        "model_version": first.model_version,
+        "predictions": len(trial.outcomes),
+        "auc": None if math.isnan(trial.auc) else trial.auc,
+        "base_rate": trial.base_rate,
+        "p50_ms": trial.latency_ms(50),
+        "p99_ms": trial.latency_ms(99),
+        "latency_predictions": len(trial.measured),
+        "failures": dict(trial.failures),
+        "hop_p50_ms": trial.hop_ms(),
+        "unattributed_share_p50": trial.unattributed_share,
+        "qualities": trial.qualities,
+        "trial_s": trial.seconds,
+    }
 
 
 def _readable(value: PythonValue) -> str:

@@ -1,4 +1,4 @@
-"""`tailrace up`: a whole mesh on this machine, tried with real rows."""
+"""`tailrace up`: a whole mesh on this machine, tried with real rows if there are any."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tailrace.cli.example import Example, ExampleInvalid, load_example
+from tailrace.cli.example import (
+    MANIFEST,
+    Example,
+    ExampleInvalid,
+    HeldOutSection,
+    load_example,
+)
 from tailrace.cli.first_done import first_done
 from tailrace.cli.held_out import HeldOutRow, read_held_out, spread
 from tailrace.cli.local.errors import LaunchError
@@ -24,10 +30,11 @@ from tailrace.cli.mesh_folder import MeshFolder
 from tailrace.cli.preparation import PreparedExample, prepare
 from tailrace.cli.progress import Steps
 from tailrace.cli.summary import print_endpoints, print_outcomes, print_trial, run_summary
-from tailrace.cli.trial import TrialFailed, try_mesh
+from tailrace.cli.trial import Trial, TrialFailed, try_mesh
 from tailrace.client import AsyncClient, Tls
 from tailrace.runtime.config import LauncherSettings
 from tailrace.runtime.pipeline.directory import load_directory
+from tailrace.runtime.pipeline.plan import Pipeline
 
 INTERRUPTED = 130
 _SHOWN_OUTCOMES = 3
@@ -41,9 +48,9 @@ class UpOptions:
         example_dir: folder with the example's manifest.
         name: name of the mesh.
         state_dir: where state files, logs and caches go.
-        once: end after the trial.
+        once: end after the trial, or once the mesh is up where there is none.
         json_file: where to write the summary.
-        predictions: how many rows to try.
+        predictions: how many held-out rows to try.
         mesh: how to run the mesh.
     """
 
@@ -96,32 +103,28 @@ class _Run:
         self._has_mesh = asyncio.Event()
 
     async def bring_up(self) -> None:
-        """Returns once the mesh is up and tried."""
+        """Returns once the mesh is up, and tried if there are rows to try it with."""
         began = time.monotonic()
         held_out = self._example.manifest.held_out
-        fields = _request_fields(self._example)
+        pipelines = _pipelines(self._example)
         async with self._steps.shown():
             cache_dir = self._options.state_dir.absolute() / "prepared"
             prepared = await prepare(self._example, cache_dir, self._steps)
-            rows = await asyncio.to_thread(self._read_rows, prepared, fields)
+            rows: Sequence[HeldOutRow] = ()
+            if held_out:
+                fields = set(pipelines[held_out.pipeline].spec.request.fields)
+                rows = await asyncio.to_thread(self._read_rows, prepared, held_out, fields)
             self._mesh = LocalMesh(self._folder, prepared, self._options.mesh, self._steps)
             self._has_mesh.set()
             await self._mesh.start()
             ready_s = time.monotonic() - began
-            state = self._mesh.state()
+            state = self._mesh.state(pipelines)
             write_state(self._folder.state_path, state)
-            with self._steps.step(f"Predicting held-out rows of {held_out.pipeline}") as step:
-                async with AsyncClient(self._mesh.gateway_target, tls=self._tls()) as client:
-                    try:
-                        trial = await try_mesh(
-                            client, held_out.pipeline, rows, held_out.score, step
-                        )
-                    except TrialFailed as error:
-                        logs = f"{self._folder.path}/*.log"
-                        raise LaunchError(f"{error}\nThe logs say more: {logs}") from error
-        shown = spread(trial.measured, _SHOWN_OUTCOMES)
-        print_outcomes(self._console, shown, held_out.label)
-        print_trial(self._console, trial)
+            trial = await self._try(self._mesh, held_out, rows) if held_out else None
+        if held_out and trial:
+            shown = spread(trial.measured, _SHOWN_OUTCOMES)
+            print_outcomes(self._console, shown, held_out.label)
+            print_trial(self._console, trial)
         print_endpoints(self._console, state)
         if self._options.json_file:
             summary = run_summary(state, prepared, trial, ready_s)
@@ -133,6 +136,17 @@ class _Run:
                 f"[bold]{self._mesh.gateway_target}[/]. Ctrl-C stops everything.",
                 highlight=False,
             )
+
+    async def _try(
+        self, mesh: LocalMesh, held_out: HeldOutSection, rows: Sequence[HeldOutRow]
+    ) -> Trial:
+        with self._steps.step(f"Predicting held-out rows of {held_out.pipeline}") as step:
+            async with AsyncClient(mesh.gateway_target, tls=self._tls()) as client:
+                try:
+                    return await try_mesh(client, held_out.pipeline, rows, held_out.score, step)
+                except TrialFailed as error:
+                    logs = f"{self._folder.path}/*.log"
+                    raise LaunchError(f"{error}\nThe logs say more: {logs}") from error
 
     def _tls(self) -> Tls | None:
         transport = self._options.mesh.transport
@@ -163,22 +177,33 @@ class _Run:
             async with self._steps.shown():
                 await self._mesh.stop()
 
-    def _read_rows(self, prepared: PreparedExample, fields: set[str]) -> Sequence[HeldOutRow]:
-        held_out = prepared.example.manifest.held_out
-        count = self._options.predictions
-        return read_held_out(prepared.held_out_file, held_out, fields, count)
+    def _read_rows(
+        self, prepared: PreparedExample, held_out: HeldOutSection, fields: set[str]
+    ) -> Sequence[HeldOutRow]:
+        file = prepared.folder / held_out.file
+        if not file.is_file():
+            raise _invalid(self._example, f"held_out.file: there is no file {file}")
+        return read_held_out(file, held_out, fields, self._options.predictions)
 
 
-def _request_fields(example: Example) -> set[str]:
+def _pipelines(example: Example) -> Mapping[str, Pipeline]:
     content = load_directory(example.pipelines_dir)
     if content.errors:
         raise LaunchError("\n".join(str(error) for error in content.errors.values()))
-    name = example.manifest.held_out.pipeline
-    if name not in content.pipelines:
-        found = ", ".join(content.pipelines) or "none"
-        problem = f"held_out.pipeline: there is no pipeline {name!r} (found: {found})"
-        raise ExampleInvalid(example.folder / "example.yaml", [problem])
-    return set(content.pipelines[name].spec.request.fields)
+    if not content.pipelines:
+        raise _invalid(example, f"pipelines: there is no pipeline file in {example.pipelines_dir}")
+    held_out = example.manifest.held_out
+    if held_out and held_out.pipeline not in content.pipelines:
+        found = ", ".join(content.pipelines)
+        raise _invalid(
+            example,
+            f"held_out.pipeline: there is no pipeline {held_out.pipeline!r} (found: {found})",
+        )
+    return content.pipelines
+
+
+def _invalid(example: Example, problem: str) -> ExampleInvalid:
+    return ExampleInvalid(example.folder / MANIFEST, [problem])
 
 
 @contextlib.contextmanager

@@ -114,11 +114,12 @@ async def compare(
 def read_flights(prepared: PreparedExample, model: FlightModel, client: Any) -> list[Flight]:
     """Returns the held-out flights, in both forms."""
     section = prepared.example.manifest.held_out
+    assert section is not None
     names = {
         "carrier", "flight_number", "tailnum", "origin", "dest", "scheduled_departure",
         "scheduled_arrival", "distance",
     }  # fmt: skip
-    rows = read_held_out(prepared.held_out_file, section, names, 2000)
+    rows = read_held_out(prepared.folder / section.file, section, names, 2000)
     flights = []
     for row in rows:
         fields = {name: to_value(value, name) for name, value in row.fields.items()}
