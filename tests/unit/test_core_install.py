@@ -61,6 +61,18 @@ def test_core_imports_client_and_stubs(core_python: Path, module: str) -> None:
     run(core_python, "-I", "-W", "error", "-c", f"import {module}", cwd=core_python.parent)
 
 
+@pytest.mark.parametrize("command", [["tailrace", "--help"], ["python", "-m", "tailrace.cli"]])
+def test_core_says_which_extra_the_command_needs(core_python: Path, command: list[str]) -> None:
+    program = core_python.with_name(command[0])
+    result = subprocess.run(
+        [program, *command[1:]], cwd=core_python.parent, capture_output=True, text=True, check=False
+    )
+
+    assert (result.returncode, result.stdout) == (1, "")
+    (line,) = result.stderr.splitlines()
+    assert 'pip install "tailrace[server]"' in line
+
+
 def test_wheel_carries_every_portion_with_its_types(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
 
