@@ -17,6 +17,8 @@ async def _outcome(predictions: Any, model_ms: Any, timeout_s: Any) -> Any:
     try:
         await predictions.Predict(request, timeout=20)
     except grpc.aio.AioRpcError as error:
+        pushback = dict(error.trailing_metadata() or ()).get("grpc-retry-pushback-ms")
+        assert (pushback is not None) == (error.code() is CODE.RESOURCE_EXHAUSTED)
         return error.code(), error_info(error).reason
     return CODE.OK, ""
 

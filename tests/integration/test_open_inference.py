@@ -135,3 +135,15 @@ def test_a_shape_of_many_dimensions_is_refused(client: Any) -> None:
     with pytest.raises(InferenceServerException, match="20000 dimensions") as caught:
         client.infer("echo", [x0, account])
     assert caught.value.status() == "StatusCode.INVALID_ARGUMENT"
+
+
+def test_a_null_that_the_protocol_cannot_say_is_named(client: Any) -> None:
+    number = InferInput("number", [1], "INT64")
+    number.set_data_from_numpy(np.array([1], np.int64))
+    vector = InferInput("vector", [1, 4], "FP32")
+    vector.set_data_from_numpy(np.zeros((1, 4), np.float32))
+    # `at` is not given, and comes out of the pipeline as null.
+    with pytest.raises(InferenceServerException, match="outputs.at: row 0: null"):
+        client.infer("sequential", [number, vector])
+    outputs = [InferRequestedOutput("score")]
+    assert client.infer("sequential", [number, vector], outputs=outputs).as_numpy("score") == [0]

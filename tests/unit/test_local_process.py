@@ -68,6 +68,17 @@ def test_early_exit_is_an_error_with_the_last_log_lines(start_python: StartPytho
     assert caught.value.last_lines == ("no disk",)
 
 
+def test_death_by_a_signal_names_it_last(start_python: StartPython) -> None:
+    process = start_python("print('working', flush=True)", SLEEPS)
+    process.wait_until(lambda: first_word(process), timeout_s=5, waiting_for="a word")
+    process.kill()
+    with pytest.raises(ProcessExited) as caught:
+        process.check()
+    sentence = f"program was killed by SIGKILL; its log is {process.log_path}"
+    assert str(caught.value) == f"from {process.log_path}:\n  | working\n{sentence}"
+    assert caught.value.sentence == sentence
+
+
 def test_missing_program_is_an_error_that_names_it(tmp_path: Path) -> None:
     process = ChildProcess("server", ["/no/such/server"], log_path=tmp_path / "log")
     process.start()

@@ -152,7 +152,7 @@ def test_a_batch_survives_the_wire_with_contexts_and_failures() -> None:
         priorities=[1, 2],
         tenants=["x", "y"],
     )
-    rows.fail(1, InvalidField("too small", field="fields.x"))
+    rows.fail(1, InvalidField("too small", field="fields.x", retry_after_ms=250))
     batch = Batch(
         "p", "1-a", rows, Columns(2, [column_block("c", DType.BOOL, np.array([True, False]))])
     )
@@ -165,6 +165,7 @@ def test_a_batch_survives_the_wire_with_contexts_and_failures() -> None:
     error = found.rows.failures[1]
     assert (error.code, error.reason) == (Code.INVALID_ARGUMENT, Reason.INVALID_FIELD)
     assert (error.message, error.field) == ("too small", "fields.x")
+    assert error.retry_after_ms == 250
     assert found.rows.live().tolist() == [0]
 
 

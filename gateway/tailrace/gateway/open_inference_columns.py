@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 
 from tailrace.runtime.columns import DType
-from tailrace.runtime.errors import InvalidField, InvalidTensor, LimitExceeded
+from tailrace.runtime.errors import (
+    FailedPrecondition,
+    InvalidField,
+    InvalidTensor,
+    LimitExceeded,
+    Reason,
+)
 from tailrace.runtime.pipeline.load import nearest
 from tailrace.runtime.pipeline.plan import Pipeline
 from tailrace.runtime.pipeline.request_schema import TensorField
@@ -147,7 +153,7 @@ def outcomes_to_outputs(
         if name not in known:
             raise InvalidField("unknown output", field=f"outputs.{name[:64]}")
         tensor = known[name]
-        values = [response.prediction[name] for response in responses]
+        values = _without_nulls([response.prediction[name] for response in responses], tensor)
         answer.outputs.add(
             name=name, datatype=tensor.datatype, shape=[len(values), *tensor.row_shape]
         )
@@ -279,6 +285,27 @@ def _to_raw(values: Sequence[tensor_pb2.Value], tensor: OipTensor) -> bytes:
     else:
         items = [_number(value, _kind(tensor.dtype)) for value in values]
     return np.array(items, tensor.dtype.numpy).tobytes()
+
+
+def _without_nulls(values: Sequence[tensor_pb2.Value], tensor: OipTensor) -> list[tensor_pb2.Value]:
+    """Returns the values with NaN for null. Raises FailedPrecondition where NaN cannot be said."""
+    filled = list(values)
+    for row, value in enumerate(values):
+        if value.WhichOneof("kind") is not None:
+            continue
+        if not tensor.dtype.is_floating:
+            raise FailedPrecondition(
+                f"row {row}: null, which this protocol cannot say in {tensor.datatype}",
+                field=f"outputs.{tensor.name}",
+                reason=Reason.INVALID_FIELD,
+            )
+        nan = np.full(tensor.row_shape, np.nan, tensor.dtype.numpy)
+        filled[row] = (
+            tensor_pb2.Value(tensor_value=array_to_tensor(nan, tensor.dtype))
+            if tensor.row_shape
+            else tensor_pb2.Value(double_value=np.nan)
+        )
+    return filled
 
 
 def _ragged_pieces(tensor: tensor_pb2.Tensor) -> list[bytes]:

@@ -75,6 +75,8 @@ class ServerSettings(TransportSettings):
     """Address to listen on."""
     port: int = Field(default=0, ge=0, le=65_535)
     """gRPC port; 0 lets the system choose."""
+    metrics_host: str = "127.0.0.1"
+    """Address of the Prometheus port, which speaks plain HTTP whatever the gRPC port speaks."""
     metrics_port: int = Field(default=0, ge=0, le=65_535)
     """Prometheus port; 0 lets the system choose."""
     ready_file: Path | None = None
@@ -100,9 +102,9 @@ class ServerSettings(TransportSettings):
     def _plaintext_stays_on_loopback(self) -> ServerSettings:
         if self.host not in LOOPBACK_HOSTS and not (self.uses_tls or self.allow_plaintext):
             raise ValueError(
-                f"refusing to listen without TLS on {self.host}; set TAILRACE_TLS_CERTIFICATE_FILE, "
-                "TAILRACE_TLS_KEY_FILE and TAILRACE_TLS_CA_FILE, or TAILRACE_ALLOW_PLAINTEXT=true "
-                "where the network is trusted"
+                f"refusing to listen without TLS on {self.host}; set "
+                "TAILRACE_TLS_CERTIFICATE_FILE, TAILRACE_TLS_KEY_FILE and TAILRACE_TLS_CA_FILE, or "
+                "TAILRACE_ALLOW_PLAINTEXT=true where the network is trusted"
             )
         return self
 

@@ -62,11 +62,11 @@ def status_of(error: TailraceError) -> status_pb2.Status:
 def error_of(failure: grpc.aio.AioRpcError) -> TailraceError:
     """Returns the error that another of our services sent, from its status details."""
     code = Code(failure.code().value[0])
-    reason, field = Reason.UNSPECIFIED, ""
+    error = RemoteFailure(code, failure.details() or code.name)
     for key, value in failure.trailing_metadata() or ():
         if key == STATUS_DETAILS_KEY:
-            reason, field = _read_info(value if isinstance(value, bytes) else value.encode())
-    return RemoteFailure(code, failure.details() or code.name, field=field, reason=reason)
+            _read_details(value if isinstance(value, bytes) else value.encode(), error)
+    return error
 
 
 def unexpected(error: Exception) -> Internal:
@@ -81,18 +81,19 @@ def _cut(text: str, longest: int) -> str:
     return text[:longest].encode(errors="replace")[:longest].decode(errors="ignore")
 
 
-def _read_info(data: bytes) -> tuple[Reason, str]:
+def _read_details(data: bytes, error: RemoteFailure) -> None:
     status = status_pb2.Status()
     try:
         status.ParseFromString(data)
     except DecodeError:
-        return Reason.UNSPECIFIED, ""
+        return
+    info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
     for detail in status.details:
-        info = error_details_pb2.ErrorInfo()
         if detail.Unpack(info):
-            reason = Reason.__members__.get(info.reason, Reason.UNSPECIFIED)
-            return reason, info.metadata.get("field", "")
-    return Reason.UNSPECIFIED, ""
+            error.reason = Reason.__members__.get(info.reason, Reason.UNSPECIFIED)
+            error.field = info.metadata.get("field", "")
+        elif detail.Unpack(retry):
+            error.retry_after_ms = retry.retry_delay.ToMilliseconds()
 
 
 def _pack(status: status_pb2.Status, message: Any) -> None:

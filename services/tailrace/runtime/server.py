@@ -84,10 +84,10 @@ class GrpcServer:
                 "in use? Choose another with TAILRACE_PORT, or 0 for any free one"
             ) from error
         try:
-            self._metrics = MetricsPort(settings.host, settings.metrics_port)
+            self._metrics = MetricsPort(settings.metrics_host, settings.metrics_port)
         except OSError as error:
             raise StartError(
-                f"{self._service}: cannot listen for metrics on {settings.host}:"
+                f"{self._service}: cannot listen for metrics on {settings.metrics_host}:"
                 f"{settings.metrics_port}: {error.strerror}; choose another with "
                 "TAILRACE_METRICS_PORT, or 0 for any free one"
             ) from error

@@ -155,7 +155,13 @@ def block_from_proto(message: tensor_pb2.ColumnBlock, rows: int, path: str) -> B
 def error_from_proto(message: batch_pb2.RowError) -> TailraceError:
     """Returns the error of a row as another service reported it."""
     reason = _REASONS.get(message.reason, Reason.UNSPECIFIED)
-    return RemoteFailure(Code(message.code), message.message, field=message.field, reason=reason)
+    return RemoteFailure(
+        Code(message.code),
+        message.message,
+        field=message.field,
+        reason=reason,
+        retry_after_ms=message.retry_after_ms if message.HasField("retry_after_ms") else None,
+    )
 
 
 def error_to_proto(row: int, error: TailraceError) -> batch_pb2.RowError:
@@ -166,6 +172,7 @@ def error_to_proto(row: int, error: TailraceError) -> batch_pb2.RowError:
         reason=error.reason.value,  # type: ignore[arg-type]  # same numbers, held by a test
         message=error.message,
         field=error.field,
+        retry_after_ms=error.retry_after_ms,
     )
 
 
