@@ -196,7 +196,10 @@ def main() -> None:
     try:
         app()
     except (LaunchError, SettingsError) as error:
-        print(f"tailrace: error: {error}", file=sys.stderr)
+        if isinstance(error, LaunchError) and error.excerpt:
+            print(error.excerpt, file=sys.stderr)
+        sentence = error.sentence if isinstance(error, LaunchError) else error
+        print(f"tailrace: error: {sentence}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -113,8 +113,9 @@ async def _make(example: Example, section: PrepareSection, out: Path, step: Step
             cause = f"It ended well and did not make {out}."
             raise PreparationFailed(name, log_path=log_path, cause=cause)
     except ProcessExited as error:
-        cause = str(error)
-        raise PreparationFailed(name, log_path=log_path, cause=cause) from error
+        failed = PreparationFailed(name, log_path=log_path, cause=error.sentence)
+        failed.excerpt = error.excerpt
+        raise failed from error
     finally:
         process.stop()
         step.tell("".join(process.last_log_lines(1)))

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
+from tailrace.cli.local.log_excerpt import telling_lines
+
 
 class LaunchError(Exception):
-    """Base of all errors of starting, watching and stopping local servers."""
+    """Base of all errors of starting, watching and stopping local servers.
+
+    Attributes:
+        excerpt: the part of a log that belongs to the error; often empty.
+    """
+
+    excerpt = ""
+
+    @property
+    def sentence(self) -> str:
+        """What went wrong, without the excerpt."""
+        return super().__str__()
+
+    def __str__(self) -> str:
+        """Returns the excerpt, and after it, where nobody misses it, what went wrong."""
+        return f"{self.excerpt}\n{self.sentence}" if self.excerpt else self.sentence
 
 
 class ServerMissing(LaunchError):
@@ -89,9 +107,8 @@ class ProcessExited(LaunchError):
         self.exit_status = exit_status
         self.log_path = log_path
         self.last_lines = tuple(last_lines)
-        super().__init__(
-            f"{process} ended with status {exit_status}." + _quote(log_path, self.last_lines)
-        )
+        self.excerpt = _excerpt(log_path, self.last_lines)
+        super().__init__(f"{process} {_ending(exit_status)}; {_log(log_path, self.last_lines)}")
 
 
 class NotReady(LaunchError):
@@ -120,13 +137,26 @@ class NotReady(LaunchError):
         self.timeout_s = timeout_s
         self.log_path = log_path
         self.last_lines = tuple(last_lines)
+        self.excerpt = _excerpt(log_path, self.last_lines)
         super().__init__(
-            f"{process} was not ready within {timeout_s:g} s (waiting for {waiting_for})."
-            + _quote(log_path, self.last_lines)
+            f"{process} was not ready within {timeout_s:g} s (waiting for {waiting_for}); "
+            + _log(log_path, self.last_lines)
         )
 
 
-def _quote(log_path: Path, lines: Sequence[str]) -> str:
-    if not lines:
-        return f" It wrote nothing to {log_path}."
-    return f" The end of {log_path}:\n" + "\n".join(f"  | {line}" for line in lines)
+def _ending(exit_status: int) -> str:
+    if exit_status >= 0:
+        return f"ended with status {exit_status}"
+    try:
+        return f"was killed by {signal.Signals(-exit_status).name}"
+    except ValueError:  # real-time signals have no names
+        return f"was killed by signal {-exit_status}"
+
+
+def _excerpt(log_path: Path, lines: Sequence[str]) -> str:
+    quoted = [f"  | {line}" for line in telling_lines(lines)]
+    return "\n".join([f"from {log_path}:", *quoted]) if quoted else ""
+
+
+def _log(log_path: Path, lines: Sequence[str]) -> str:
+    return f"its log is {log_path}" if lines else f"it wrote nothing to {log_path}"

@@ -178,8 +178,7 @@ class LocalTriton:
         return None
 
     def _explain(self, error: ProcessExited) -> LaunchError:
-        # Its tables are wide and say nothing about what went wrong.
-        lines = [line for line in self.process.log_text().splitlines() if line[:1] not in "|+"]
+        lines = self.process.log_text().splitlines()
         for line in lines:
             clash = _PORT_IN_USE.search(line)
             if clash:
@@ -189,7 +188,7 @@ class LocalTriton:
             self._name,
             exit_status=error.exit_status,
             log_path=error.log_path,
-            last_lines=lines[-20:],
+            last_lines=lines,
         )
 
     def _remove_shared_memory(self) -> None:

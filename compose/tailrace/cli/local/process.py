@@ -18,6 +18,8 @@ from tailrace.cli.local.errors import NotReady, ProcessExited
 
 POLL_INTERVAL_S = 0.02
 _TAIL_BYTES = 32 * 1024
+# What an error is told: many lines, as those that tell what happened are picked from them.
+_EXPLAINING_LINES = 200
 
 _Found = TypeVar("_Found")
 
@@ -140,7 +142,7 @@ class ChildProcess:
                     waiting_for=waiting_for,
                     timeout_s=timeout_s,
                     log_path=self.log_path,
-                    last_lines=self.last_log_lines(),
+                    last_lines=self.last_log_lines(_EXPLAINING_LINES),
                 )
             time.sleep(POLL_INTERVAL_S)
 
@@ -156,7 +158,7 @@ class ChildProcess:
                 self.name,
                 exit_status=status,
                 log_path=self.log_path,
-                last_lines=self.last_log_lines(),
+                last_lines=self.last_log_lines(_EXPLAINING_LINES),
             )
 
     def wait(self, timeout_s: float) -> int | None:
@@ -199,8 +201,12 @@ class ChildProcess:
         """Returns the last lines that the current or last run wrote, at most `count`."""
         with self.log_path.open("rb") as log:
             size = log.seek(0, os.SEEK_END)
-            log.seek(max(self._log_start, size - _TAIL_BYTES))
-            return log.read().decode(errors="replace").splitlines()[-count:]
+            start = log.seek(max(self._log_start, size - _TAIL_BYTES))
+            lines = log.read().decode(errors="replace").splitlines()
+            if start > self._log_start and len(lines) > 1:
+                # The first one may have begun before.
+                del lines[0]
+            return lines[-count:]
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._popen is None:
