@@ -407,6 +407,35 @@ async def test_mesh_on_this_machine_is_found_by_its_name(
     assert "choose one with --name: one, two" in unnamed.stderr
 
 
+async def test_status_without_a_name_shows_every_mesh(
+    run: Run, gateway: SmallGateway, tmp_path: Path
+) -> None:
+    write_mesh(tmp_path, "one", gateway.target)
+    write_mesh(tmp_path, "two", "127.0.0.1:1")
+
+    shown = await run("status", "--state-dir", tmp_path, at_gateway=False)
+    as_json = await run("status", "--json", "--state-dir", tmp_path, at_gateway=False)
+
+    assert (shown.returncode, as_json.returncode) == (1, 1)
+    assert "mesh one, up since" in shown.stdout
+    assert "mesh two, up since" in shown.stdout
+    assert [summary["mesh"] for summary in json.loads(as_json.stdout)] == ["one", "two"]
+
+
+async def test_unknown_mesh_is_told_with_those_that_are_up(
+    run: Run, gateway: SmallGateway, tmp_path: Path
+) -> None:
+    write_mesh(tmp_path, "one", gateway.target)
+    place = ["--name", "other", "--state-dir", tmp_path]
+
+    status = await run("status", *place, at_gateway=False)
+    predict = await run("predict", "echo", "--json", "{}", *place, at_gateway=False)
+
+    for result in (status, predict):
+        assert result.returncode == 1
+        assert "no mesh named 'other' is up, up are: one" in result.stderr
+
+
 async def test_only_mesh_on_this_machine_needs_no_name(
     run: Run, gateway: SmallGateway, tmp_path: Path
 ) -> None:

@@ -17,7 +17,14 @@ from tailrace.cli.local.state import (
     StateMissing,
     write_state,
 )
-from tailrace.cli.mesh_folder import MeshAlreadyUp, MeshFolder, MeshNameInvalid, find_mesh
+from tailrace.cli.mesh_folder import (
+    MeshAlreadyUp,
+    MeshFolder,
+    MeshNameInvalid,
+    MeshUnknown,
+    find_mesh,
+    find_meshes,
+)
 from tests.support.waiting import is_gone, wait_for
 
 
@@ -107,3 +114,15 @@ def test_only_mesh_that_is_up_is_found_without_a_name(tmp_path: Path) -> None:
     with pytest.raises(LaunchError, match="one, other"):
         find_mesh(tmp_path, None)
     assert find_mesh(tmp_path, "other").name == "other"
+    assert [folder.name for folder in find_meshes(tmp_path, None)] == ["one", "other"]
+
+
+def test_unknown_name_is_told_with_those_that_are_up(tmp_path: Path) -> None:
+    with pytest.raises(MeshUnknown, match="no mesh named 'thrid' is up, nor is another"):
+        find_mesh(tmp_path, "thrid")
+    launcher = ProcessState.of_running("launcher", os.getpid(), log_path=Path("log"))
+    gone = launcher.model_copy(update={"started_at": 0.0})
+    for name, keeper in (("one", launcher), ("other", launcher), ("killed", gone)):
+        write_state(MeshFolder(tmp_path, name).state_path, state_of(keeper))
+    with pytest.raises(MeshUnknown, match="no mesh named 'thrid' is up, up are: one, other$"):
+        find_mesh(tmp_path, "thrid")

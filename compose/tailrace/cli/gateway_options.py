@@ -108,14 +108,14 @@ def timeout_s(text: str) -> float:
 
 def _mesh_target(state_dir: Path | None, name: str | None) -> str:
     from tailrace.cli.local.state import StateMissing, read_state
-    from tailrace.cli.mesh_folder import find_mesh
+    from tailrace.cli.mesh_folder import MeshUnknown, find_mesh
     from tailrace.runtime.config import LauncherSettings, load_settings
 
     overrides = {} if state_dir is None else {"state_dir": state_dir}
     settings = load_settings(LauncherSettings, **overrides)
     try:
         state = read_state(find_mesh(settings.state_dir, name).state_path)
-    except StateMissing as error:
+    except (MeshUnknown, StateMissing) as error:
         raise LaunchError(f"{error}, or name a gateway: --target HOST:PORT") from error
     if state.stale:
         raise LaunchError(f"the mesh {state.mesh!r} is gone: its `tailrace up` no longer runs")

@@ -158,32 +158,37 @@ def up(
 @app.command()
 def status(
     name: Annotated[
-        str | None, typer.Option(help="Name of the mesh; may be left out where one is up.")
+        str | None, typer.Option(help="Name of the mesh; by default, all that are up.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: an object, or a list of several meshes.")
+    ] = False,
     state_dir: StateDir = None,
 ) -> None:
-    """Show whether the processes of a mesh can serve; the exit status is 1 if one cannot."""
+    """Show whether the processes of meshes can serve; the exit status is 1 if one cannot."""
     import asyncio
 
     from rich.console import Console
 
     from tailrace.cli.local.state import read_state
-    from tailrace.cli.mesh_folder import find_mesh
+    from tailrace.cli.mesh_folder import find_meshes
     from tailrace.cli.status import ask_mesh, print_status, status_summary
     from tailrace.runtime.config import LauncherSettings, load_settings
 
     settings = load_settings(LauncherSettings, **_given(state_dir=state_dir))
-    state = read_state(find_mesh(settings.state_dir, name).state_path)
-    statuses = asyncio.run(ask_mesh(state, settings))
+    states = [read_state(folder.state_path) for folder in find_meshes(settings.state_dir, name)]
+    answers = [(state, asyncio.run(ask_mesh(state, settings))) for state in states]
     if as_json:
-        print(json.dumps(status_summary(state, statuses), indent=2))
-    else:
-        print_status(Console(), state, statuses)
-    if state.stale:
-        gone = f"the `tailrace up` of this mesh, pid {state.launcher.pid}, is gone; "
-        print(f"{gone}the next one of this name clears away what it left", file=sys.stderr)
-    raise typer.Exit(0 if all(status.serving for status in statuses) else 1)
+        summaries = [status_summary(state, statuses) for state, statuses in answers]
+        print(json.dumps(summaries if len(summaries) > 1 else summaries[0], indent=2))
+    for state, statuses in answers:
+        if not as_json:
+            print_status(Console(), state, statuses)
+        if state.stale:
+            gone = f"the `tailrace up` of {state.mesh}, pid {state.launcher.pid}, is gone; "
+            print(f"{gone}the next one of this name clears away what it left", file=sys.stderr)
+    serving = all(status.serving for _, statuses in answers for status in statuses)
+    raise typer.Exit(0 if serving else 1)
 
 
 app.command()(predict)

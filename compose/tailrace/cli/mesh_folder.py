@@ -7,7 +7,7 @@ import fcntl
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -42,6 +42,23 @@ class MeshAlreadyUp(LaunchError):
             f"a mesh named {name!r} is already up here; stop it with Ctrl-C where it runs, "
             "or start another one beside it: tailrace up --name OTHER --port 0"
         )
+
+
+class MeshUnknown(LaunchError):
+    """No mesh of that name is up.
+
+    Attributes:
+        name: the name.
+        up: the names of those that are.
+    """
+
+    def __init__(self, name: str, up: Sequence[str]) -> None:
+        self.name = name
+        self.up = tuple(up)
+        others = (
+            f"up are: {', '.join(up)}" if up else "nor is another; start one: tailrace up FOLDER"
+        )
+        super().__init__(f"no mesh named {name!r} is up, {others}")
 
 
 class MeshFolder:
@@ -119,20 +136,38 @@ def find_mesh(state_dir: Path, name: str | None) -> MeshFolder:
 
     Raises:
         MeshNameInvalid: if no mesh can be called `name`.
-        LaunchError: if no name is given, and there is not exactly one mesh.
+        MeshUnknown: if none that is up is called `name`.
+        StateMissing: if no name is given, and no mesh is up.
+        LaunchError: if no name is given, and several are up.
     """
-    if name:
-        return MeshFolder(state_dir, name)
+    folders = find_meshes(state_dir, name)
+    if len(folders) > 1:
+        names = ", ".join(folder.name for folder in folders)
+        raise LaunchError(f"several meshes are up; choose one with --name: {names}")
+    return folders[0]
+
+
+def find_meshes(state_dir: Path, name: str | None) -> list[MeshFolder]:
+    """Returns the folder of the mesh called `name`; without a name, of all that are up.
+
+    Where none is up, one whose launcher was killed is still worth asking about.
+
+    Raises:
+        MeshNameInvalid: if no mesh can be called `name`.
+        MeshUnknown: if none that is up is called `name`.
+        StateMissing: if no name is given, and no mesh is up.
+    """
     paths = sorted(state_dir.glob(f"meshes/*/{_STATE_FILE}"))
-    # Where none is up, one whose launcher was killed is still worth asking about.
-    found = [path.parent.name for path in paths if not _is_stale(path)] or [
-        path.parent.name for path in paths
-    ]
+    up = [path.parent.name for path in paths if not _is_stale(path)]
+    if name:
+        folder = MeshFolder(state_dir, name)
+        if not folder.state_path.exists():
+            raise MeshUnknown(name, up)
+        return [folder]
+    found = up or [path.parent.name for path in paths]
     if not found:
         raise StateMissing(state_dir.absolute() / "meshes" / "*" / _STATE_FILE)
-    if len(found) > 1:
-        raise LaunchError(f"several meshes are up; choose one with --name: {', '.join(found)}")
-    return MeshFolder(state_dir, found[0])
+    return [MeshFolder(state_dir, each) for each in found]
 
 
 def _is_stale(state_path: Path) -> bool:
