@@ -33,6 +33,14 @@ def break_pipeline(folder: Path, *changes: tuple[str, Any]) -> Path:
     return write_yaml(folder / "pipelines" / "tip.yaml", changed(PIPELINE, *changes))
 
 
+@pytest.mark.parametrize("group", [[], ["pipelines"], ["features"]])
+def test_help_offers_no_completion(group: list[str]) -> None:
+    result = run(*group, "--help")
+
+    assert result.exit_code == 0
+    assert "completion" not in result.stdout
+
+
 @pytest.mark.parametrize("place", ["", "pipelines", "pipelines/flight-delay.yaml", "features"])
 def test_the_example_is_sound(place: str) -> None:
     result = run("pipelines", "check", FLIGHTS / place)

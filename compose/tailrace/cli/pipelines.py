@@ -25,7 +25,9 @@ from tailrace.cli.local.errors import LaunchError
 if TYPE_CHECKING:
     from tailrace.v1.pipeline_pb2 import PipelineDescription
 
-app = typer.Typer(help="List, check and show pipelines.", no_args_is_help=True)
+app = typer.Typer(
+    help="List, check and show pipelines.", no_args_is_help=True, add_completion=False
+)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
