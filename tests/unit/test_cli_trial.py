@@ -15,6 +15,7 @@ from rich.console import Console
 
 from tailrace.cli.example import HeldOutSection
 from tailrace.cli.held_out import HeldOutRow, read_held_out, spread
+from tailrace.cli.local.errors import LaunchError
 from tailrace.cli.progress import Steps
 from tailrace.cli.trial import Outcome, Trial, TrialFailed, try_mesh
 from tailrace.client import AsyncClient, Ledger, LedgerEntry, Prediction, Quality
@@ -129,3 +130,9 @@ def test_rows_are_spread_and_always_the_same(tmp_path: Path) -> None:
 def test_all_rows_are_taken_where_there_are_few() -> None:
     assert spread([1, 2, 3], 5) == [1, 2, 3]
     assert spread([1, 2, 3, 4], 2) == [1, 3]
+
+
+def test_missing_label_is_told_with_the_columns_there_are(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"number": [1], "lat": [True]}), tmp_path / "rows.parquet")
+    with pytest.raises(LaunchError, match="no column 'late' for the label, only: number, lat"):
+        read_held_out(tmp_path / "rows.parquet", SECTION, {"number"}, 1)

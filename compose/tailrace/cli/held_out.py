@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import pyarrow.parquet as pq
 
 from tailrace.cli.example import HeldOutSection
+from tailrace.cli.local.errors import LaunchError
 
 _SHUFFLE_SEED = 7
 
@@ -38,6 +39,9 @@ def read_held_out(
     They come in an order that is always the same and not the file's, so that the first of
     them are as good a sample as any.
 
+    Raises:
+        LaunchError: there is no column for the label.
+
     Args:
         file: Parquet, with a boolean column for the label.
         section: which column that is.
@@ -46,6 +50,9 @@ def read_held_out(
         count: how many rows.
     """
     table = pq.read_table(file)
+    if section.label not in table.column_names:
+        columns = ", ".join(table.column_names)
+        raise LaunchError(f"{file} has no column {section.label!r} for the label, only: {columns}")
     places = list(spread(range(table.num_rows), count))
     random.Random(_SHUFFLE_SEED).shuffle(places)
     table = table.take(places)
