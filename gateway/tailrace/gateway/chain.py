@@ -107,7 +107,7 @@ class Chain:
         finally:
             if not lookup.done():
                 lookup.cancel()
-            await asyncio.wait([lookup])
+                await asyncio.wait([lookup])
             if not lookup.cancelled():
                 lookup.exception()  # told already by the row's own error, or raised above
 

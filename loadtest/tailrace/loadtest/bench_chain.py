@@ -49,6 +49,8 @@ from tailrace.v1 import prediction_service_pb2
 
 STATE_DIR = Path(".tailrace").absolute()
 CHECKED_ROWS = 200
+# A terminal's usual width would cut the figures.
+TABLE_WIDTH = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +248,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=200, help="calls per contender and repeat")
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 32])
     parser.add_argument("--json", type=Path, default=Path(".bench/chain.json"))
-    uvloop.run(run(parser.parse_args(), Console()))
+    uvloop.run(run(parser.parse_args(), Console(width=TABLE_WIDTH)))
 
 
 if __name__ == "__main__":
