@@ -5,14 +5,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import accumulate
 from typing import Any
 
 from tailrace.gateway.convoy import ConvoyRow
 from tailrace.runtime.columns import Columns, DType, column_block
 from tailrace.runtime.pipeline.plan import KeySource, Pipeline
 from tailrace.runtime.pipeline.request_schema import RequestField
-from tailrace.runtime.wire import block_to_proto, dtype_number
+from tailrace.runtime.wire import block_to_proto, dtype_number, pack_ragged
 from tailrace.v1 import tensor_pb2
 
 _KIND = {
@@ -91,10 +90,7 @@ def _request_block(
         values = [_EMPTY[dtype] if value is None else value for value in values]
     tensor = tensor_pb2.Tensor(dtype=dtype_number(dtype), shape=(len(keys), len(rows)))
     if dtype is DType.STRING:
-        pieces = [value.encode() for value in values]
-        offsets = accumulate(map(len, pieces), initial=0)
-        tensor.data = b"".join(pieces)
-        tensor.offsets = struct.pack(f"<{len(pieces) + 1}I", *offsets)
+        pack_ragged(tensor, values)
     elif dtype is DType.BOOL:
         tensor.data = bytes(values)
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -270,16 +270,16 @@ def _numeric_values(array: Any, tensor: OipTensor) -> list[tensor_pb2.Value]:
 def _to_raw(values: Sequence[tensor_pb2.Value], tensor: OipTensor) -> bytes:
     if tensor.row_shape:
         if tensor.dtype.is_ragged:
-            pieces = [piece for value in values for piece in _ragged_pieces(value.tensor_value)]
-            return b"".join(struct.pack("<I", len(piece)) + piece for piece in pieces)
+            return _length_prefixed(
+                piece
+                for value in values
+                for piece in tensor_to_array(value.tensor_value, "prediction")[1].ravel().tolist()
+            )
         return b"".join(value.tensor_value.data for value in values)
     if tensor.dtype is DType.STRING:
-        encoded = [value.string_value.encode() for value in values]
-        return b"".join(struct.pack("<I", len(piece)) + piece for piece in encoded)
+        return _length_prefixed(value.string_value for value in values)
     if tensor.dtype is DType.BYTES:
-        return b"".join(
-            struct.pack("<I", len(value.bytes_value)) + value.bytes_value for value in values
-        )
+        return _length_prefixed(value.bytes_value for value in values)
     if tensor.dtype is DType.TIMESTAMP:
         items: list[Any] = [value.timestamp_value.ToMicroseconds() for value in values]
     else:
@@ -308,9 +308,9 @@ def _without_nulls(values: Sequence[tensor_pb2.Value], tensor: OipTensor) -> lis
     return filled
 
 
-def _ragged_pieces(tensor: tensor_pb2.Tensor) -> list[bytes]:
-    offsets = np.frombuffer(tensor.offsets, "<u4").tolist()
-    return [tensor.data[start:end] for start, end in zip(offsets, offsets[1:], strict=False)]
+def _length_prefixed(elements: Iterable[str | bytes]) -> bytes:
+    pieces = (element.encode() if isinstance(element, str) else element for element in elements)
+    return b"".join(struct.pack("<I", len(piece)) + piece for piece in pieces)
 
 
 def _number(value: tensor_pb2.Value, kind: str) -> Any:

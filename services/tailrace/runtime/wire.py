@@ -6,8 +6,10 @@ Layout: `tailrace/v1/tensor.proto`. Numeric data is little-endian and is read wi
 from __future__ import annotations
 
 import math
+import struct
 import time
 from collections.abc import Sequence
+from itertools import accumulate
 
 import numpy as np
 
@@ -112,14 +114,18 @@ def array_to_tensor(values: Array, dtype: DType) -> tensor_pb2.Tensor:
     tensor = tensor_pb2.Tensor(dtype=_TO_WIRE[dtype], shape=values.shape)
     if dtype.is_ragged:
         flat: Sequence[str | bytes] = values.ravel().tolist()
-        pieces = [piece.encode() if isinstance(piece, str) else piece for piece in flat]
-        offsets = np.zeros(len(pieces) + 1, "<u4")
-        np.cumsum([len(piece) for piece in pieces], out=offsets[1:])
-        tensor.data = b"".join(pieces)
-        tensor.offsets = offsets.tobytes()
+        pack_ragged(tensor, flat)
     else:
         tensor.data = np.ascontiguousarray(values, dtype.numpy).tobytes()
     return tensor
+
+
+def pack_ragged(tensor: tensor_pb2.Tensor, elements: Sequence[str | bytes]) -> None:
+    """Puts texts (as UTF-8) or bytes into a tensor, whose shape says how many there are."""
+    pieces = [element.encode() if isinstance(element, str) else element for element in elements]
+    offsets = accumulate(map(len, pieces), initial=0)
+    tensor.data = b"".join(pieces)
+    tensor.offsets = struct.pack(f"<{len(pieces) + 1}I", *offsets)
 
 
 def block_to_proto(block: Block) -> tensor_pb2.ColumnBlock:
