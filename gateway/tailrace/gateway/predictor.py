@@ -17,7 +17,7 @@ from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.config import GatewaySettings
 from tailrace.runtime.error_mapping import unexpected
 from tailrace.runtime.errors import Cancelled, DeadlineExceeded, TailraceError
-from tailrace.runtime.logs import sampled
+from tailrace.runtime.logs import failure_fields, sampled
 from tailrace.runtime.pipeline.registry import PipelineRegistry
 from tailrace.v1 import prediction_service_pb2
 
@@ -110,15 +110,10 @@ class Predictor:
         known = pipeline if pipeline in self.registry else "_OTHER"
         if isinstance(outcome, TailraceError):
             _PREDICTIONS.labels(known, outcome.code.name).inc()
-            fields = {
-                names.EVENT_OUTCOME: "failure",
-                names.ERROR_CODE: outcome.code.name,
-                names.ERROR_MESSAGE: outcome.message,
-                names.REASON: outcome.reason.name,
-                names.FIELD: outcome.field,
-            }
             _log.warning(
-                "prediction failed", **self._identity(known, request_id, received_ns), **fields
+                "prediction failed",
+                **self._identity(known, request_id, received_ns),
+                **failure_fields(outcome),
             )
             return
         _PREDICTIONS.labels(known, "OK").inc()

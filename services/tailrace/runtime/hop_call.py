@@ -16,7 +16,7 @@ from tailrace.runtime.batch import Batch
 from tailrace.runtime.config import ServerSettings
 from tailrace.runtime.deadline import NS_PER_S
 from tailrace.runtime.errors import Cancelled, DeadlineExceeded, TailraceError
-from tailrace.runtime.logs import sampled
+from tailrace.runtime.logs import failure_fields, sampled
 from tailrace.runtime.metrics import ROW_FAILURES
 from tailrace.runtime.pipeline.registry import PipelineRegistry
 from tailrace.runtime.wire import batch_from_proto
@@ -154,13 +154,7 @@ class HopRunner(Generic[Compiled]):
         _log.warning(
             "hop failed",
             **self._identity(batch, request_id),
-            **{
-                names.EVENT_OUTCOME: "failure",
-                names.ERROR_CODE: error.code.name,
-                names.ERROR_MESSAGE: error.message,
-                names.REASON: error.reason.name,
-                names.FIELD: error.field,
-            },
+            **failure_fields(error),
         )
 
     def _identity(self, batch: Batch, request_id: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ from structlog.typing import EventDict, WrappedLogger
 
 from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.config import ProcessSettings
+from tailrace.runtime.errors import TailraceError
 
 QUEUE_LINES = 10_000
 MAX_TEXT = 8_192
@@ -115,6 +116,17 @@ _ECS = ecs_logging.StructlogFormatter()
 
 def _render_ecs(logger: WrappedLogger, method: str, event: EventDict) -> str:
     return _ECS(logger, method, dict(event))
+
+
+def failure_fields(error: TailraceError) -> dict[str, str]:
+    """Returns what a line about a failed request or row says of its error."""
+    return {
+        names.EVENT_OUTCOME: "failure",
+        names.ERROR_CODE: error.code.name,
+        names.ERROR_MESSAGE: error.message,
+        names.REASON: error.reason.name,
+        names.FIELD: error.field,
+    }
 
 
 def _exception_fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
