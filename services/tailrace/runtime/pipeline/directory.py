@@ -9,7 +9,7 @@ from pathlib import Path
 from tailrace.runtime.pipeline.feature_view import FeatureView
 from tailrace.runtime.pipeline.load import Problem, SpecError, load_feature_view, load_pipeline_spec
 from tailrace.runtime.pipeline.plan import Pipeline, compile_pipeline
-from tailrace.runtime.pipeline.problem import unforeseen
+from tailrace.runtime.pipeline.problem import refusal
 from tailrace.runtime.pipeline.spec import PipelineSpec
 
 Signature = tuple[tuple[str, int, int], ...]
@@ -63,11 +63,8 @@ def load_views(
     for file in _yaml_files(directory):
         try:
             view, digest = load_feature_view(file)
-        except SpecError as error:
-            errors[file] = error
-            continue
-        except Exception as error:  # whatever stands in one file must not keep the others out
-            errors[file] = unforeseen(file, error)
+        except Exception as error:  # see `refusal`
+            errors[file] = refusal(file, error)
             continue
         files.setdefault(view.view, []).append(file)
         views[view.view], digests[view.view] = view, digest
@@ -88,11 +85,8 @@ def load_directory(pipelines: Path) -> DirectoryContent:
             used = [view_digests.get(use.view, "") for use in spec.features.views]
             digests = [digest, *used, *_companion_digests(spec, file)]
             pipeline = compile_pipeline(spec, file, views, digests, refused_views)
-        except SpecError as error:
-            errors[file] = error
-            continue
-        except Exception as error:  # whatever stands in one file must not keep the others out
-            errors[file] = unforeseen(file, error)
+        except Exception as error:  # see `refusal`
+            errors[file] = refusal(file, error)
             continue
         files.setdefault(pipeline.name, []).append(file)
         content.pipelines[pipeline.name] = pipeline
@@ -111,7 +105,7 @@ def _claimed_twice(
     names = [name for name, claimants in files.items() if len(claimants) > 1]
     for name in names:
         for file in files[name]:
-            others = ", ".join(str(other.name) for other in files[name] if other != file)
+            others = ", ".join(other.name for other in files[name] if other != file)
             expected = f"a name of its own: {others} has it, too"
             errors[file] = SpecError(file, [Problem(what, repr(name), expected)])
     return names

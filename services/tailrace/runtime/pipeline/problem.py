@@ -63,8 +63,13 @@ class SpecError(Exception):
         return f"{place}: {problem}"
 
 
-def unforeseen(file: Path, error: Exception) -> SpecError:
-    """Returns what an exception that nobody foresaw says of a file."""
+def refusal(file: Path, error: Exception) -> SpecError:
+    """Returns why a file is refused: the error as it is, or what an unforeseen one says of it.
+
+    Whatever stands in one file must not keep the others out, nor end the process.
+    """
+    if isinstance(error, SpecError):
+        return error
     # Exceptions may be long, and str() of one may fail as it did.
     try:
         text = f"{type(error).__name__}: {error}"[:200]

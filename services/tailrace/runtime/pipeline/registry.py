@@ -15,7 +15,7 @@ from tailrace.runtime.errors import NotFound, Reason, Unavailable
 from tailrace.runtime.pipeline.directory import Signature, directory_signature, load_directory
 from tailrace.runtime.pipeline.load import SpecError, nearest
 from tailrace.runtime.pipeline.plan import Pipeline
-from tailrace.runtime.pipeline.problem import unforeseen
+from tailrace.runtime.pipeline.problem import refusal
 
 Compiled = TypeVar("Compiled")
 
@@ -92,17 +92,15 @@ class PipelineRegistry(Generic[Compiled]):
                     compiled = served.versions[pipeline.version]
                 else:
                     compiled = self._compile(pipeline)
-            except SpecError as error:
-                errors[error.file] = error
-                continue
             except Exception as error:  # user functions are imported here
-                errors[pipeline.file] = unforeseen(pipeline.file, error)
+                refused = refusal(pipeline.file, error)
+                errors[refused.file] = refused
                 continue
             self._admit(pipeline, compiled)
         self._forget_removed(content.pipelines, errors)
-        for file, refusal in errors.items():
-            if str(self._errors.get(file)) != str(refusal):
-                _log.error("pipeline file refused", file=str(file), problems=str(refusal))
+        for file, refused in errors.items():
+            if str(self._errors.get(file)) != str(refused):
+                _log.error("pipeline file refused", file=str(file), problems=str(refused))
         self._errors = errors
 
     async def refresh(self) -> None:
