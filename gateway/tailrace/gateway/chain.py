@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 
 from tailrace.features.defaults import default_blocks
 from tailrace.gateway.budget import HopBudgets
-from tailrace.gateway.convoy import Convoy, ConvoyRow, Degradation
+from tailrace.gateway.convoy import Convoy, Degradation
 from tailrace.gateway.hop_caller import HopCaller
 from tailrace.gateway.hop_port import HopPort, HopResponse
 from tailrace.gateway.lookup_keys import LookupKeys
@@ -93,10 +93,10 @@ class Chain:
         if not self.pipeline.features_beside_ingest:
             ingested = await self._ingest(convoy, rows, start_ns, ("features", *after_ingest))
             rows = self._rows_to_look_up(convoy, after_ingest)
-            keys = self._keys.blocks(_members(convoy, rows), ingested.decode(rows))
+            keys = self._keys.blocks(convoy.members(rows), ingested.decode(rows))
             features = await self._features(convoy, rows, keys, time.monotonic_ns(), 1)
             return join_columns(convoy.live(), ingested, features)
-        keys = self._keys.blocks(_members(convoy, rows), None)
+        keys = self._keys.blocks(convoy.members(rows), None)
         lookup = asyncio.ensure_future(self._features(convoy, rows, keys, start_ns, 0))
         try:
             ingested = await self._ingest(convoy, rows, start_ns, after_ingest)
@@ -278,10 +278,6 @@ class Chain:
         response = await self._callers[hop].call(port, request, budget, floor_ns, spending)
         self._budgets.observe(hop, spending.duration_ns)
         return response
-
-
-def _members(convoy: Convoy, rows: list[int]) -> list[ConvoyRow]:
-    return [convoy.rows[row] for row in rows]
 
 
 def _too_small(hop: str, remaining_ns: int, floor_ns: int) -> DeadlineExceeded:

@@ -49,12 +49,12 @@ class Degradation:
     Attributes:
         quality: number of `tailrace.v1.Quality`.
         detail: what happened, from a bounded set.
-        rows: the rows it concerns, by index in the convoy; None for all.
+        rows: the rows it concerns, by index in the convoy.
     """
 
     quality: int
     detail: str
-    rows: frozenset[int] | None = None
+    rows: frozenset[int]
 
 
 @dataclass(slots=True)
@@ -103,6 +103,10 @@ class Convoy:
             if self.rows[index].error is None:
                 self.rows[index].error = error
 
+    def members(self, rows: list[int]) -> list[ConvoyRow]:
+        """Returns the rows of some indices."""
+        return [self.rows[index] for index in rows]
+
     def latest_deadline_ns(self, rows: list[int]) -> int:
         """Returns the latest deadline of some rows, as an instant of the monotonic clock."""
         return max(self.rows[index].deadline_ns for index in rows)
@@ -110,7 +114,7 @@ class Convoy:
     def header(self, rows: list[int]) -> batch_pb2.Batch:
         """Returns a batch of some rows without columns; time remaining is as of now."""
         now_ns = time.monotonic_ns()
-        members = [self.rows[index] for index in rows]
+        members = self.members(rows)
         contexts = batch_pb2.RowContexts(
             count=len(members),
             request_ids=[row.request_id for row in members],

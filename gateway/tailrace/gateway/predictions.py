@@ -99,8 +99,7 @@ def _quality_reasons(
         )
 
     for degradation in convoy.degradations:
-        rows = degradation.rows if degradation.rows is not None else range(len(convoy.rows))
-        for row in rows:
+        for row in degradation.rows:
             add(row, degradation.quality, degradation.detail)
     policies = {plan.view.view: plan.view for plan in convoy.pipeline.views}
     for lookup in convoy.views:

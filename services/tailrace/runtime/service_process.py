@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import grpc.aio
@@ -22,7 +22,6 @@ async def run_service(
     registry: PipelineRegistry[Compiled],
     add_servicers: Callable[[grpc.aio.Server], None],
     watch_readiness: Callable[[GrpcServer], Coroutine[Any, Any, None]] | None = None,
-    on_start: Sequence[Callable[[], None]] = (),
 ) -> None:
     """Serves until SIGTERM or SIGINT.
 
@@ -34,7 +33,6 @@ async def run_service(
         add_servicers: registers the servicer.
         watch_readiness: runs beside the server and calls `set_serving` as the outside world
             comes and goes; without it the process serves from the start.
-        on_start: called once the pipelines are read.
 
     Raises:
         StartError: a port is in use, or there is no folder of pipelines.
@@ -45,8 +43,6 @@ async def run_service(
             "one with TAILRACE_PIPELINES_DIR"
         )
     await asyncio.to_thread(registry.load)
-    for call in on_start:
-        call()
     server = GrpcServer(settings, service, service_names, add_servicers)
     await server.start()
     jobs: list[Coroutine[Any, Any, None]] = [registry.watch(settings.pipelines_poll_ms / 1000)]
