@@ -96,7 +96,8 @@ Global___RowError: _TypeAlias = RowError  # noqa: Y015
 @_typing.final
 class RowContexts(_message.Message):
     """Who and what each row of a batch is: parallel lists, one element per row, in
-    row order. A list that is empty means "unset for every row".
+    row order. A list that is empty means "unset for every row". In a response only `count` and
+    `errors` are set: whoever asked knows the rest.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

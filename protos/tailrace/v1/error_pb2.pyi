@@ -72,6 +72,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNAVAILABLE: the server is shutting down."""
     ERROR_REASON_PIPELINE_VERSION_NOT_READY: _ErrorReason.ValueType  # 24
     """UNAVAILABLE: a hop does not have this pipeline version yet."""
+    ERROR_REASON_QUEUE_TOO_LONG: _ErrorReason.ValueType  # 25
+    """RESOURCE_EXHAUSTED: so many requests wait that this one would not be answered by its deadline."""
+    ERROR_REASON_QUEUE_FULL: _ErrorReason.ValueType  # 26
+    """RESOURCE_EXHAUSTED: as many requests wait as the gateway allows."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a request or a row failed. Sent as `google.rpc.ErrorInfo.reason` (without
@@ -128,4 +132,8 @@ ERROR_REASON_DRAINING: ErrorReason.ValueType  # 23
 """UNAVAILABLE: the server is shutting down."""
 ERROR_REASON_PIPELINE_VERSION_NOT_READY: ErrorReason.ValueType  # 24
 """UNAVAILABLE: a hop does not have this pipeline version yet."""
+ERROR_REASON_QUEUE_TOO_LONG: ErrorReason.ValueType  # 25
+"""RESOURCE_EXHAUSTED: so many requests wait that this one would not be answered by its deadline."""
+ERROR_REASON_QUEUE_FULL: ErrorReason.ValueType  # 26
+"""RESOURCE_EXHAUSTED: as many requests wait as the gateway allows."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

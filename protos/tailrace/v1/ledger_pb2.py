@@ -24,19 +24,19 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18tailrace/v1/ledger.proto\x12\x0btailrace.v1\"\xfa\x01\n\x0bLedgerEntry\x12\x1d\n\x03hop\x18\x01 \x01(\x0e\x32\x10.tailrace.v1.Hop\x12\x10\n\x08start_ns\x18\x02 \x01(\x03\x12\x13\n\x0b\x64uration_ns\x18\x03 \x01(\x03\x12\x10\n\x08queue_ns\x18\x04 \x01(\x03\x12\x12\n\nnetwork_ns\x18\x05 \x01(\x03\x12\x0f\n\x07work_ns\x18\x06 \x01(\x03\x12\x10\n\x08\x61ttempts\x18\x07 \x01(\r\x12\x11\n\tbudget_ns\x18\x08 \x01(\x03\x12)\n\tplacement\x18\t \x01(\x0e\x32\x16.tailrace.v1.Placement\x12\x10\n\x08\x63ritical\x18\n \x01(\x08\x12\x0c\n\x04\x63ode\x18\x0b \x01(\x05\"s\n\x06Ledger\x12)\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x18.tailrace.v1.LedgerEntry\x12\x10\n\x08total_ns\x18\x02 \x01(\x03\x12\x17\n\x0funattributed_ns\x18\x03 \x01(\x03\x12\x13\n\x0b\x64\x65\x61\x64line_ns\x18\x04 \x01(\x03*d\n\x03Hop\x12\x13\n\x0fHOP_UNSPECIFIED\x10\x00\x12\x0e\n\nHOP_INGEST\x10\x01\x12\x10\n\x0cHOP_FEATURES\x10\x02\x12\x11\n\rHOP_INFERENCE\x10\x03\x12\x13\n\x0fHOP_POSTPROCESS\x10\x04*Q\n\tPlacement\x12\x19\n\x15PLACEMENT_UNSPECIFIED\x10\x00\x12\x14\n\x10PLACEMENT_REMOTE\x10\x01\x12\x13\n\x0fPLACEMENT_LOCAL\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18tailrace/v1/ledger.proto\x12\x0btailrace.v1\"\xfa\x01\n\x0bLedgerEntry\x12\x1d\n\x03hop\x18\x01 \x01(\x0e\x32\x10.tailrace.v1.Hop\x12\x10\n\x08start_ns\x18\x02 \x01(\x03\x12\x13\n\x0b\x64uration_ns\x18\x03 \x01(\x03\x12\x10\n\x08queue_ns\x18\x04 \x01(\x03\x12\x12\n\nnetwork_ns\x18\x05 \x01(\x03\x12\x0f\n\x07work_ns\x18\x06 \x01(\x03\x12\x10\n\x08\x61ttempts\x18\x07 \x01(\r\x12\x11\n\tbudget_ns\x18\x08 \x01(\x03\x12)\n\tplacement\x18\t \x01(\x0e\x32\x16.tailrace.v1.Placement\x12\x10\n\x08\x63ritical\x18\n \x01(\x08\x12\x0c\n\x04\x63ode\x18\x0b \x01(\x05\"\xa0\x01\n\x06Ledger\x12)\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x18.tailrace.v1.LedgerEntry\x12\x10\n\x08total_ns\x18\x02 \x01(\x03\x12\x17\n\x0funattributed_ns\x18\x03 \x01(\x03\x12\x13\n\x0b\x64\x65\x61\x64line_ns\x18\x04 \x01(\x03\x12\x16\n\x0e\x63onvoy_wait_ns\x18\x05 \x01(\x03\x12\x13\n\x0b\x63onvoy_rows\x18\x06 \x01(\r*d\n\x03Hop\x12\x13\n\x0fHOP_UNSPECIFIED\x10\x00\x12\x0e\n\nHOP_INGEST\x10\x01\x12\x10\n\x0cHOP_FEATURES\x10\x02\x12\x11\n\rHOP_INFERENCE\x10\x03\x12\x13\n\x0fHOP_POSTPROCESS\x10\x04*Q\n\tPlacement\x12\x19\n\x15PLACEMENT_UNSPECIFIED\x10\x00\x12\x14\n\x10PLACEMENT_REMOTE\x10\x01\x12\x13\n\x0fPLACEMENT_LOCAL\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tailrace.v1.ledger_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_HOP']._serialized_start=411
-  _globals['_HOP']._serialized_end=511
-  _globals['_PLACEMENT']._serialized_start=513
-  _globals['_PLACEMENT']._serialized_end=594
+  _globals['_HOP']._serialized_start=457
+  _globals['_HOP']._serialized_end=557
+  _globals['_PLACEMENT']._serialized_start=559
+  _globals['_PLACEMENT']._serialized_end=640
   _globals['_LEDGERENTRY']._serialized_start=42
   _globals['_LEDGERENTRY']._serialized_end=292
-  _globals['_LEDGER']._serialized_start=294
-  _globals['_LEDGER']._serialized_end=409
+  _globals['_LEDGER']._serialized_start=295
+  _globals['_LEDGER']._serialized_end=455
 # @@protoc_insertion_point(module_scope)

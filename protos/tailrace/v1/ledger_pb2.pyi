@@ -95,7 +95,7 @@ class LedgerEntry(_message.Message):
     hop: Global___Hop.ValueType
     """Which hop."""
     start_ns: _builtins.int
-    """When the gateway turned to the hop, in nanoseconds after receipt of the request."""
+    """When the gateway turned to the hop, in nanoseconds after the convoy's departure."""
     duration_ns: _builtins.int
     """Until the gateway had the hop's answer, all attempts included, in nanoseconds."""
     queue_ns: _builtins.int
@@ -141,8 +141,8 @@ Global___LedgerEntry: _TypeAlias = LedgerEntry  # noqa: Y015
 
 @_typing.final
 class Ledger(_message.Message):
-    """Where the time of one prediction went. total = the durations of the critical
-    entries + unattributed, exactly.
+    """Where the time of one prediction went. total = convoy wait + the durations of the
+    critical entries + unattributed, exactly.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -151,15 +151,23 @@ class Ledger(_message.Message):
     TOTAL_NS_FIELD_NUMBER: _builtins.int
     UNATTRIBUTED_NS_FIELD_NUMBER: _builtins.int
     DEADLINE_NS_FIELD_NUMBER: _builtins.int
+    CONVOY_WAIT_NS_FIELD_NUMBER: _builtins.int
+    CONVOY_ROWS_FIELD_NUMBER: _builtins.int
     total_ns: _builtins.int
     """From receipt by the gateway until the reply was ready, in nanoseconds."""
     unattributed_ns: _builtins.int
-    """The gateway's own share: what no hop on the critical path accounts for, in nanoseconds."""
+    """The gateway's own share: what neither the wait for the convoy nor a hop on the critical path
+    accounts for, in nanoseconds.
+    """
     deadline_ns: _builtins.int
     """Time granted to the request on receipt, after default and clamp, in nanoseconds."""
+    convoy_wait_ns: _builtins.int
+    """From receipt by the gateway until the convoy departed, in nanoseconds."""
+    convoy_rows: _builtins.int
+    """Requests that departed in the same convoy, this one included."""
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___LedgerEntry]:
-        """One entry per hop turned to, in order of start."""
+        """One entry per hop that the request's convoy turned to, in order of start."""
 
     def __init__(
         self,
@@ -168,10 +176,12 @@ class Ledger(_message.Message):
         total_ns: _builtins.int = ...,
         unattributed_ns: _builtins.int = ...,
         deadline_ns: _builtins.int = ...,
+        convoy_wait_ns: _builtins.int = ...,
+        convoy_rows: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline_ns", b"deadline_ns", "entries", b"entries", "total_ns", b"total_ns", "unattributed_ns", b"unattributed_ns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["convoy_rows", b"convoy_rows", "convoy_wait_ns", b"convoy_wait_ns", "deadline_ns", b"deadline_ns", "entries", b"entries", "total_ns", b"total_ns", "unattributed_ns", b"unattributed_ns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -30,7 +30,7 @@ from tailrace.v1 import pipeline_pb2 as tailrace_dot_v1_dot_pipeline__pb2
 from tailrace.v1 import tensor_pb2 as tailrace_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$tailrace/v1/prediction_service.proto\x12\x0btailrace.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a\x17tailrace/v1/batch.proto\x1a\x18tailrace/v1/ledger.proto\x1a\x1atailrace/v1/pipeline.proto\x1a\x18tailrace/v1/tensor.proto\"e\n\rQualityReason\x12%\n\x07quality\x18\x01 \x01(\x0e\x32\x14.tailrace.v1.Quality\x12\x1d\n\x03hop\x18\x02 \x01(\x0e\x32\x10.tailrace.v1.Hop\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"-\n\x0cModelVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"\xb7\x02\n\x0ePredictRequest\x12\x10\n\x08pipeline\x18\x01 \x01(\t\x12\x18\n\x10pipeline_version\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x37\n\x06\x66ields\x18\x04 \x03(\x0b\x32\'.tailrace.v1.PredictRequest.FieldsEntry\x12\'\n\x08priority\x18\x05 \x01(\x0e\x32\x15.tailrace.v1.Priority\x12\x0e\n\x06tenant\x18\x06 \x01(\t\x12*\n\x07timeout\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x1a\x41\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12!\n\x05value\x18\x02 \x01(\x0b\x32\x12.tailrace.v1.Value:\x02\x38\x01J\x04\x08\x08\x10\x10\"\x85\x03\n\x0fPredictResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12@\n\nprediction\x18\x02 \x03(\x0b\x32,.tailrace.v1.PredictResponse.PredictionEntry\x12\x10\n\x08pipeline\x18\x03 \x01(\t\x12\x18\n\x10pipeline_version\x18\x04 \x01(\t\x12(\n\x05model\x18\x05 \x01(\x0b\x32\x19.tailrace.v1.ModelVersion\x12%\n\x07quality\x18\x06 \x01(\x0e\x32\x14.tailrace.v1.Quality\x12\x33\n\x0fquality_reasons\x18\x07 \x03(\x0b\x32\x1a.tailrace.v1.QualityReason\x12#\n\x06ledger\x18\x08 \x01(\x0b\x32\x13.tailrace.v1.Ledger\x1a\x45\n\x0fPredictionEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12!\n\x05value\x18\x02 \x01(\x0b\x32\x12.tailrace.v1.Value:\x02\x38\x01\"D\n\x13PredictBatchRequest\x12-\n\x08requests\x18\x01 \x03(\x0b\x32\x1b.tailrace.v1.PredictRequest\"v\n\x12PredictBatchResult\x12\x30\n\x08response\x18\x01 \x01(\x0b\x32\x1c.tailrace.v1.PredictResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"H\n\x14PredictBatchResponse\x12\x30\n\x07results\x18\x01 \x03(\x0b\x32\x1f.tailrace.v1.PredictBatchResult\"\x16\n\x14ListPipelinesRequest\"Y\n\x0fPipelineSummary\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x12\n\nload_error\x18\x04 \x01(\t\"H\n\x15ListPipelinesResponse\x12/\n\tpipelines\x18\x01 \x03(\x0b\x32\x1c.tailrace.v1.PipelineSummary\"@\n\x12GetPipelineRequest\x12\x10\n\x08pipeline\x18\x01 \x01(\t\x12\x18\n\x10pipeline_version\x18\x02 \x01(\t\"I\n\x13GetPipelineResponse\x12\x32\n\x08pipeline\x18\x01 \x01(\x0b\x32 .tailrace.v1.PipelineDescription*\xae\x01\n\x07Quality\x12\x17\n\x13QUALITY_UNSPECIFIED\x10\x00\x12\x10\n\x0cQUALITY_LIVE\x10\x01\x12\x1a\n\x16QUALITY_STALE_FEATURES\x10\x02\x12\x1c\n\x18QUALITY_DEFAULT_FEATURES\x10\x03\x12\x12\n\x0eQUALITY_CACHED\x10\x04\x12\x17\n\x13QUALITY_PRECOMPUTED\x10\x05\x12\x11\n\rQUALITY_PRIOR\x10\x06\x32\xd8\x02\n\x11PredictionService\x12\x44\n\x07Predict\x12\x1b.tailrace.v1.PredictRequest\x1a\x1c.tailrace.v1.PredictResponse\x12S\n\x0cPredictBatch\x12 .tailrace.v1.PredictBatchRequest\x1a!.tailrace.v1.PredictBatchResponse\x12V\n\rListPipelines\x12!.tailrace.v1.ListPipelinesRequest\x1a\".tailrace.v1.ListPipelinesResponse\x12P\n\x0bGetPipeline\x12\x1f.tailrace.v1.GetPipelineRequest\x1a .tailrace.v1.GetPipelineResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$tailrace/v1/prediction_service.proto\x12\x0btailrace.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a\x17tailrace/v1/batch.proto\x1a\x18tailrace/v1/ledger.proto\x1a\x1atailrace/v1/pipeline.proto\x1a\x18tailrace/v1/tensor.proto\"e\n\rQualityReason\x12%\n\x07quality\x18\x01 \x01(\x0e\x32\x14.tailrace.v1.Quality\x12\x1d\n\x03hop\x18\x02 \x01(\x0e\x32\x10.tailrace.v1.Hop\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"-\n\x0cModelVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"\xb7\x02\n\x0ePredictRequest\x12\x10\n\x08pipeline\x18\x01 \x01(\t\x12\x18\n\x10pipeline_version\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x37\n\x06\x66ields\x18\x04 \x03(\x0b\x32\'.tailrace.v1.PredictRequest.FieldsEntry\x12\'\n\x08priority\x18\x05 \x01(\x0e\x32\x15.tailrace.v1.Priority\x12\x0e\n\x06tenant\x18\x06 \x01(\t\x12*\n\x07timeout\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x1a\x41\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12!\n\x05value\x18\x02 \x01(\x0b\x32\x12.tailrace.v1.Value:\x02\x38\x01J\x04\x08\x08\x10\x10\"\x85\x03\n\x0fPredictResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12@\n\nprediction\x18\x02 \x03(\x0b\x32,.tailrace.v1.PredictResponse.PredictionEntry\x12\x10\n\x08pipeline\x18\x03 \x01(\t\x12\x18\n\x10pipeline_version\x18\x04 \x01(\t\x12(\n\x05model\x18\x05 \x01(\x0b\x32\x19.tailrace.v1.ModelVersion\x12%\n\x07quality\x18\x06 \x01(\x0e\x32\x14.tailrace.v1.Quality\x12\x33\n\x0fquality_reasons\x18\x07 \x03(\x0b\x32\x1a.tailrace.v1.QualityReason\x12#\n\x06ledger\x18\x08 \x01(\x0b\x32\x13.tailrace.v1.Ledger\x1a\x45\n\x0fPredictionEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12!\n\x05value\x18\x02 \x01(\x0b\x32\x12.tailrace.v1.Value:\x02\x38\x01\"D\n\x13PredictBatchRequest\x12-\n\x08requests\x18\x01 \x03(\x0b\x32\x1b.tailrace.v1.PredictRequest\"v\n\x12PredictBatchResult\x12\x30\n\x08response\x18\x01 \x01(\x0b\x32\x1c.tailrace.v1.PredictResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"H\n\x14PredictBatchResponse\x12\x30\n\x07results\x18\x01 \x03(\x0b\x32\x1f.tailrace.v1.PredictBatchResult\"E\n\x14PredictStreamRequest\x12-\n\x08requests\x18\x01 \x03(\x0b\x32\x1b.tailrace.v1.PredictRequest\"\x9a\x01\n\x13PredictStreamResult\x12\r\n\x05place\x18\x01 \x01(\x04\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x30\n\x08response\x18\x03 \x01(\x0b\x32\x1c.tailrace.v1.PredictResponseH\x00\x12#\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"J\n\x15PredictStreamResponse\x12\x31\n\x07results\x18\x01 \x03(\x0b\x32 .tailrace.v1.PredictStreamResult\"\x16\n\x14ListPipelinesRequest\"Y\n\x0fPipelineSummary\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x12\n\nload_error\x18\x04 \x01(\t\"H\n\x15ListPipelinesResponse\x12/\n\tpipelines\x18\x01 \x03(\x0b\x32\x1c.tailrace.v1.PipelineSummary\"@\n\x12GetPipelineRequest\x12\x10\n\x08pipeline\x18\x01 \x01(\t\x12\x18\n\x10pipeline_version\x18\x02 \x01(\t\"I\n\x13GetPipelineResponse\x12\x32\n\x08pipeline\x18\x01 \x01(\x0b\x32 .tailrace.v1.PipelineDescription*\xae\x01\n\x07Quality\x12\x17\n\x13QUALITY_UNSPECIFIED\x10\x00\x12\x10\n\x0cQUALITY_LIVE\x10\x01\x12\x1a\n\x16QUALITY_STALE_FEATURES\x10\x02\x12\x1c\n\x18QUALITY_DEFAULT_FEATURES\x10\x03\x12\x12\n\x0eQUALITY_CACHED\x10\x04\x12\x17\n\x13QUALITY_PRECOMPUTED\x10\x05\x12\x11\n\rQUALITY_PRIOR\x10\x06\x32\xb4\x03\n\x11PredictionService\x12\x44\n\x07Predict\x12\x1b.tailrace.v1.PredictRequest\x1a\x1c.tailrace.v1.PredictResponse\x12S\n\x0cPredictBatch\x12 .tailrace.v1.PredictBatchRequest\x1a!.tailrace.v1.PredictBatchResponse\x12Z\n\rPredictStream\x12!.tailrace.v1.PredictStreamRequest\x1a\".tailrace.v1.PredictStreamResponse(\x01\x30\x01\x12V\n\rListPipelines\x12!.tailrace.v1.ListPipelinesRequest\x1a\".tailrace.v1.ListPipelinesResponse\x12P\n\x0bGetPipeline\x12\x1f.tailrace.v1.GetPipelineRequest\x1a .tailrace.v1.GetPipelineResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,8 +41,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PREDICTREQUEST_FIELDSENTRY']._serialized_options = b'8\001'
   _globals['_PREDICTRESPONSE_PREDICTIONENTRY']._loaded_options = None
   _globals['_PREDICTRESPONSE_PREDICTIONENTRY']._serialized_options = b'8\001'
-  _globals['_QUALITY']._serialized_start=1666
-  _globals['_QUALITY']._serialized_end=1840
+  _globals['_QUALITY']._serialized_start=1970
+  _globals['_QUALITY']._serialized_end=2144
   _globals['_QUALITYREASON']._serialized_start=215
   _globals['_QUALITYREASON']._serialized_end=316
   _globals['_MODELVERSION']._serialized_start=318
@@ -61,16 +61,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PREDICTBATCHRESULT']._serialized_end=1259
   _globals['_PREDICTBATCHRESPONSE']._serialized_start=1261
   _globals['_PREDICTBATCHRESPONSE']._serialized_end=1333
-  _globals['_LISTPIPELINESREQUEST']._serialized_start=1335
-  _globals['_LISTPIPELINESREQUEST']._serialized_end=1357
-  _globals['_PIPELINESUMMARY']._serialized_start=1359
-  _globals['_PIPELINESUMMARY']._serialized_end=1448
-  _globals['_LISTPIPELINESRESPONSE']._serialized_start=1450
-  _globals['_LISTPIPELINESRESPONSE']._serialized_end=1522
-  _globals['_GETPIPELINEREQUEST']._serialized_start=1524
-  _globals['_GETPIPELINEREQUEST']._serialized_end=1588
-  _globals['_GETPIPELINERESPONSE']._serialized_start=1590
-  _globals['_GETPIPELINERESPONSE']._serialized_end=1663
-  _globals['_PREDICTIONSERVICE']._serialized_start=1843
-  _globals['_PREDICTIONSERVICE']._serialized_end=2187
+  _globals['_PREDICTSTREAMREQUEST']._serialized_start=1335
+  _globals['_PREDICTSTREAMREQUEST']._serialized_end=1404
+  _globals['_PREDICTSTREAMRESULT']._serialized_start=1407
+  _globals['_PREDICTSTREAMRESULT']._serialized_end=1561
+  _globals['_PREDICTSTREAMRESPONSE']._serialized_start=1563
+  _globals['_PREDICTSTREAMRESPONSE']._serialized_end=1637
+  _globals['_LISTPIPELINESREQUEST']._serialized_start=1639
+  _globals['_LISTPIPELINESREQUEST']._serialized_end=1661
+  _globals['_PIPELINESUMMARY']._serialized_start=1663
+  _globals['_PIPELINESUMMARY']._serialized_end=1752
+  _globals['_LISTPIPELINESRESPONSE']._serialized_start=1754
+  _globals['_LISTPIPELINESRESPONSE']._serialized_end=1826
+  _globals['_GETPIPELINEREQUEST']._serialized_start=1828
+  _globals['_GETPIPELINEREQUEST']._serialized_end=1892
+  _globals['_GETPIPELINERESPONSE']._serialized_start=1894
+  _globals['_GETPIPELINERESPONSE']._serialized_end=1967
+  _globals['_PREDICTIONSERVICE']._serialized_start=2147
+  _globals['_PREDICTIONSERVICE']._serialized_end=2583
 # @@protoc_insertion_point(module_scope)

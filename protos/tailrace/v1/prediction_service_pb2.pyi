@@ -354,6 +354,94 @@ class PredictBatchResponse(_message.Message):
 Global___PredictBatchResponse: _TypeAlias = PredictBatchResponse  # noqa: Y015
 
 @_typing.final
+class PredictStreamRequest(_message.Message):
+    """Some requests of a stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___PredictRequest]:
+        """The requests; each is answered for itself."""
+
+    def __init__(
+        self,
+        *,
+        requests: _abc.Iterable[Global___PredictRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PredictStreamRequest: _TypeAlias = PredictStreamRequest  # noqa: Y015
+
+@_typing.final
+class PredictStreamResult(_message.Message):
+    """Outcome of one request of a stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLACE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    place: _builtins.int
+    """Which request: its place among all requests of the stream, from 0."""
+    request_id: _builtins.str
+    """Id of the request, as sent or as made by the gateway."""
+    @_builtins.property
+    def response(self) -> Global___PredictResponse:
+        """The prediction."""
+
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """Why there is none, with google.rpc.ErrorInfo in its details."""
+
+    def __init__(
+        self,
+        *,
+        place: _builtins.int = ...,
+        request_id: _builtins.str = ...,
+        response: Global___PredictResponse | None = ...,
+        error: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "response", b"response"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "place", b"place", "request_id", b"request_id", "response", b"response"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["response", "error"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___PredictStreamResult: _TypeAlias = PredictStreamResult  # noqa: Y015
+
+@_typing.final
+class PredictStreamResponse(_message.Message):
+    """Some results of a stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___PredictStreamResult]:
+        """Results, in the order in which they became ready."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___PredictStreamResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PredictStreamResponse: _TypeAlias = PredictStreamResponse  # noqa: Y015
+
+@_typing.final
 class ListPipelinesRequest(_message.Message):
     """Asks for the pipelines being served."""
 

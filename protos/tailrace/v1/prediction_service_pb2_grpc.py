@@ -45,6 +45,11 @@ class PredictionServiceStub:
                 request_serializer=tailrace_dot_v1_dot_prediction__service__pb2.PredictBatchRequest.SerializeToString,
                 response_deserializer=tailrace_dot_v1_dot_prediction__service__pb2.PredictBatchResponse.FromString,
                 _registered_method=True)
+        self.PredictStream = channel.stream_stream(
+                '/tailrace.v1.PredictionService/PredictStream',
+                request_serializer=tailrace_dot_v1_dot_prediction__service__pb2.PredictStreamRequest.SerializeToString,
+                response_deserializer=tailrace_dot_v1_dot_prediction__service__pb2.PredictStreamResponse.FromString,
+                _registered_method=True)
         self.ListPipelines = channel.unary_unary(
                 '/tailrace.v1.PredictionService/ListPipelines',
                 request_serializer=tailrace_dot_v1_dot_prediction__service__pb2.ListPipelinesRequest.SerializeToString,
@@ -70,6 +75,15 @@ class PredictionServiceServicer:
 
     def PredictBatch(self, request, context):
         """Makes many predictions in one call; each has its own outcome.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PredictStream(self, request_iterator, context):
+        """Makes predictions without end, many per message. Results come in the order in which they are
+        ready, each with the place of its request. The gateway stops reading while too many requests
+        of the stream are unanswered, and while the caller does not read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -101,6 +115,11 @@ def add_PredictionServiceServicer_to_server(servicer, server):
                     servicer.PredictBatch,
                     request_deserializer=tailrace_dot_v1_dot_prediction__service__pb2.PredictBatchRequest.FromString,
                     response_serializer=tailrace_dot_v1_dot_prediction__service__pb2.PredictBatchResponse.SerializeToString,
+            ),
+            'PredictStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.PredictStream,
+                    request_deserializer=tailrace_dot_v1_dot_prediction__service__pb2.PredictStreamRequest.FromString,
+                    response_serializer=tailrace_dot_v1_dot_prediction__service__pb2.PredictStreamResponse.SerializeToString,
             ),
             'ListPipelines': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPipelines,
@@ -168,6 +187,33 @@ class PredictionService:
             '/tailrace.v1.PredictionService/PredictBatch',
             tailrace_dot_v1_dot_prediction__service__pb2.PredictBatchRequest.SerializeToString,
             tailrace_dot_v1_dot_prediction__service__pb2.PredictBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PredictStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/tailrace.v1.PredictionService/PredictStream',
+            tailrace_dot_v1_dot_prediction__service__pb2.PredictStreamRequest.SerializeToString,
+            tailrace_dot_v1_dot_prediction__service__pb2.PredictStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,11 @@ class PredictionServiceStub:
     """Makes one prediction. Errors carry google.rpc.ErrorInfo."""
     PredictBatch: _grpc.UnaryUnaryMultiCallable[_prediction_service_pb2.PredictBatchRequest, _prediction_service_pb2.PredictBatchResponse]
     """Makes many predictions in one call; each has its own outcome."""
+    PredictStream: _grpc.StreamStreamMultiCallable[_prediction_service_pb2.PredictStreamRequest, _prediction_service_pb2.PredictStreamResponse]
+    """Makes predictions without end, many per message. Results come in the order in which they are
+    ready, each with the place of its request. The gateway stops reading while too many requests
+    of the stream are unanswered, and while the caller does not read.
+    """
     ListPipelines: _grpc.UnaryUnaryMultiCallable[_prediction_service_pb2.ListPipelinesRequest, _prediction_service_pb2.ListPipelinesResponse]
     """Lists the pipelines that are being served."""
     GetPipeline: _grpc.UnaryUnaryMultiCallable[_prediction_service_pb2.GetPipelineRequest, _prediction_service_pb2.GetPipelineResponse]
@@ -51,6 +56,11 @@ class PredictionServiceAsyncStub(PredictionServiceStub):
     """Makes one prediction. Errors carry google.rpc.ErrorInfo."""
     PredictBatch: _aio.UnaryUnaryMultiCallable[_prediction_service_pb2.PredictBatchRequest, _prediction_service_pb2.PredictBatchResponse]  # type: ignore[assignment]
     """Makes many predictions in one call; each has its own outcome."""
+    PredictStream: _aio.StreamStreamMultiCallable[_prediction_service_pb2.PredictStreamRequest, _prediction_service_pb2.PredictStreamResponse]  # type: ignore[assignment]
+    """Makes predictions without end, many per message. Results come in the order in which they are
+    ready, each with the place of its request. The gateway stops reading while too many requests
+    of the stream are unanswered, and while the caller does not read.
+    """
     ListPipelines: _aio.UnaryUnaryMultiCallable[_prediction_service_pb2.ListPipelinesRequest, _prediction_service_pb2.ListPipelinesResponse]  # type: ignore[assignment]
     """Lists the pipelines that are being served."""
     GetPipeline: _aio.UnaryUnaryMultiCallable[_prediction_service_pb2.GetPipelineRequest, _prediction_service_pb2.GetPipelineResponse]  # type: ignore[assignment]
@@ -74,6 +84,17 @@ class PredictionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_prediction_service_pb2.PredictBatchResponse, _abc.Awaitable[_prediction_service_pb2.PredictBatchResponse]]:
         """Makes many predictions in one call; each has its own outcome."""
+
+    @_abc_1.abstractmethod
+    def PredictStream(
+        self,
+        request_iterator: _MaybeAsyncIterator[_prediction_service_pb2.PredictStreamRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_prediction_service_pb2.PredictStreamResponse], _abc.AsyncIterator[_prediction_service_pb2.PredictStreamResponse]]:
+        """Makes predictions without end, many per message. Results come in the order in which they are
+        ready, each with the place of its request. The gateway stops reading while too many requests
+        of the stream are unanswered, and while the caller does not read.
+        """
 
     @_abc_1.abstractmethod
     def ListPipelines(

@@ -97,6 +97,8 @@ class ServerSettings(TransportSettings):
     """Most calls in flight; more are refused with RESOURCE_EXHAUSTED."""
     drain_grace_ms: int = Field(default=10_000, ge=0)
     """How long calls in flight may take to finish on SIGTERM, in milliseconds."""
+    join_port: bool = False
+    """Shares the port with others that do so too (SO_REUSEPORT), as gateway workers do."""
 
     @model_validator(mode="after")
     def _plaintext_stays_on_loopback(self) -> ServerSettings:
@@ -182,6 +184,24 @@ class GatewaySettings(ServerSettings):
     """Most calls of one hop for one batch, the first included."""
     max_fields: int = Field(default=1000, ge=1)
     """Most fields of one request."""
+    placement: str = "remote"
+    """Where hops run: `remote` (services), `local` (in the gateway), or `ingest=local,…`."""
+    workers: int = Field(default=1, ge=1, le=64)
+    """Processes that share the gateway's port."""
+    convoy_max_rows: int = Field(default=256, ge=1)
+    """Most requests of one convoy."""
+    convoy_max_in_flight: int = Field(default=4, ge=1)
+    """Most convoys of one pipeline version in flight at once."""
+    convoy_max_window_ms: float = Field(default=20, ge=0)
+    """Longest wait for company while other convoys are in flight, in milliseconds."""
+    convoy_target_share: float = Field(default=0.5, gt=0, le=1)
+    """Share of a pipeline's default deadline below which convoys' p95 is kept."""
+    max_queued_rows: int = Field(default=8192, ge=1)
+    """Most requests of one pipeline version that wait for a convoy; more are refused."""
+    stream_max_unanswered: int = Field(default=2048, ge=1)
+    """Most unanswered requests of one stream; no more are read before some are answered."""
+    stream_idle_timeout_ms: int = Field(default=300_000, ge=1)
+    """How long a stream may be silent, or its caller not read, in milliseconds."""
 
 
 class LauncherSettings(TransportSettings):

@@ -60,6 +60,8 @@ class Reason(enum.IntEnum):
     CANCELLED = 22
     DRAINING = 23
     PIPELINE_VERSION_NOT_READY = 24
+    QUEUE_TOO_LONG = 25
+    QUEUE_FULL = 26
 
 
 class TailraceError(Exception):
