@@ -7,13 +7,19 @@ every bad one.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tailrace.runtime.placement import HOPS, check_placement, parse_placement
 
 PREFIX = "TAILRACE_"
 LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
+MAX_WORKERS = 64
+MAX_REPLICAS = 64
+
+PlacementText = Annotated[str, AfterValidator(check_placement)]
 
 
 class SettingsError(Exception):
@@ -99,6 +105,8 @@ class ServerSettings(TransportSettings):
     """How long calls in flight may take to finish on SIGTERM, in milliseconds."""
     join_port: bool = False
     """Shares the port with others that do so too (SO_REUSEPORT), as gateway workers do."""
+    own_port: int = Field(default=0, ge=0, le=65_535)
+    """Port beside a shared one, for this process alone; for worker i of a gateway, this plus i."""
 
     @model_validator(mode="after")
     def _plaintext_stays_on_loopback(self) -> ServerSettings:
@@ -184,10 +192,10 @@ class GatewaySettings(ServerSettings):
     """Most calls of one hop for one batch, the first included."""
     max_fields: int = Field(default=1000, ge=1)
     """Most fields of one request."""
-    placement: str = "remote"
+    placement: PlacementText = "remote"
     """Where hops run: `remote` (services), `local` (in the gateway), or `ingest=local,…`."""
-    workers: int = Field(default=1, ge=1, le=64)
-    """Processes that share the gateway's port."""
+    workers: int = Field(default=1, ge=1, le=MAX_WORKERS)
+    """Processes that share the gateway's port; worker i has TAILRACE_METRICS_PORT plus i."""
     convoy_max_rows: int = Field(default=256, ge=1)
     """Most requests of one convoy."""
     convoy_max_in_flight: int = Field(default=4, ge=1)
@@ -221,6 +229,31 @@ class LauncherSettings(TransportSettings):
     """gRPC port by process name, as JSON; 0 or none lets the system choose."""
     metrics_ports: dict[str, int] = Field(default_factory=dict)
     """Prometheus port by process name, as JSON; 0 or none lets the system choose."""
+    placement: PlacementText = "remote"
+    """Where hops run, as for the gateway; hops inside it get no process of their own."""
+    workers: int = Field(default=1, ge=1, le=MAX_WORKERS)
+    """Processes that share the gateway's port."""
+    replicas: dict[str, int] = Field(default_factory=dict)
+    """Processes by hop, as JSON such as {"ingest": 2}; one of each that is not named."""
+
+    @model_validator(mode="after")
+    def _replicas_are_of_services(self) -> LauncherSettings:
+        places = parse_placement(self.placement)
+        for hop, count in self.replicas.items():
+            if hop not in HOPS:
+                raise ValueError(
+                    f"TAILRACE_REPLICAS: there is no hop {hop!r}; there are {', '.join(HOPS)}"
+                )
+            if not 1 <= count <= MAX_REPLICAS:
+                raise ValueError(
+                    f"TAILRACE_REPLICAS: {hop} cannot have {count} replicas, but 1 to "
+                    f"{MAX_REPLICAS}"
+                )
+            if count > 1 and places[hop] == "local":
+                raise ValueError(
+                    f"TAILRACE_REPLICAS: {hop} is placed in the gateway and has no replicas"
+                )
+        return self
 
 
 Settings = TypeVar("Settings", bound=ProcessSettings)
