@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import threading
 from typing import Any
 
@@ -34,6 +35,7 @@ def test_a_line_is_one_ecs_object(lines: Any) -> None:
     assert line["labels"] == {"pipeline": "p"}
     assert line["service"]["name"] == "tailrace.gateway"
     assert line["service"]["environment"] == "test"
+    assert line["process"]["pid"] == os.getpid()
     assert line["@timestamp"].endswith("Z")
     assert "ecs.version" in line
 

@@ -8,14 +8,14 @@ import grpc.aio
 from tailrace.runtime.config import ServerSettings, TransportSettings
 
 
-def bind(server: grpc.aio.Server, settings: ServerSettings) -> int:
-    """Binds the server to its address and returns the port, which is real even for 0.
+def bind(server: grpc.aio.Server, settings: ServerSettings, port: int) -> int:
+    """Binds the server to a port of its address and returns the port, which is real even for 0.
 
     Raises:
         RuntimeError: the address cannot be bound.
     """
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    address = f"{host}:{settings.port}"
+    address = f"{host}:{port}"
     if not settings.uses_tls:
         return server.add_insecure_port(address)
     ca, key, certificate = _read(settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import sys
 import threading
@@ -85,6 +86,8 @@ def configure_logs(
         names.SERVICE_VERSION: metadata.version("tailrace"),
         names.SERVICE_ENVIRONMENT: settings.environment,
         names.EVENT_DATASET: f"tailrace.{service}",
+        # Workers of one service write to one output.
+        names.PROCESS_PID: os.getpid(),
     }
 
     def add_constant(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

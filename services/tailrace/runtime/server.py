@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -20,6 +19,9 @@ from tailrace.runtime.credentials import bind
 from tailrace.runtime.error_mapping import ErrorMappingInterceptor
 from tailrace.runtime.health import HealthService
 from tailrace.runtime.metrics import MetricsPort
+from tailrace.runtime.ready_file import write_ready_file
+from tailrace.runtime.start_error import StartError as StartError
+from tailrace.runtime.start_error import port_in_use
 
 HANDSHAKE_TIMEOUT_MS = 5_000
 
@@ -28,12 +30,10 @@ _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
-class StartError(Exception):
-    """The process cannot start; the message says why and what to do."""
-
-
 class GrpcServer:
     """One gRPC port with health, reflection and metrics, drained on SIGTERM and SIGINT.
+
+    One that joins a port has a second one, on which it alone answers.
 
     The process is not serving until `set_serving(True)`, and tells so through the standard
     health service, for itself (the empty name) and for each of its services.
@@ -72,17 +72,14 @@ class GrpcServer:
         self._serving: bool | None = None
         self._draining = False
         self.port = 0
+        self.own_port = 0
 
     async def start(self) -> None:
-        """Binds both ports and begins to answer. Raises StartError if a port is in use."""
+        """Binds the ports and begins to answer. Raises StartError if one is in use."""
         settings = self._settings
-        try:
-            self.port = bind(self._server, settings)
-        except RuntimeError as error:
-            raise StartError(
-                f"{self._service}: cannot listen on {settings.host}:{settings.port}; is the port "
-                "in use? Choose another with TAILRACE_PORT, or 0 for any free one"
-            ) from error
+        self.port = self.own_port = self._bind(settings.port, "TAILRACE_PORT")
+        if settings.join_port:
+            self.own_port = self._bind(settings.own_port, "TAILRACE_OWN_PORT")
         try:
             self._metrics = MetricsPort(settings.metrics_host, settings.metrics_port)
         except OSError as error:
@@ -128,19 +125,23 @@ class GrpcServer:
             self._settings.ready_file.unlink(missing_ok=True)
         _log.info("stopped")
 
+    def _bind(self, port: int, setting: str) -> int:
+        try:
+            return bind(self._server, self._settings, port)
+        except RuntimeError as error:
+            raise port_in_use(self._service, self._settings.host, port, setting) from error
+
     def _write_ready_file(self) -> None:
-        file = self._settings.ready_file
-        if file is None or self._metrics is None:
+        if self._settings.ready_file is None or self._metrics is None:
             return
         content = {
             "pid": os.getpid(),
             "service": self._service,
             "port": self.port,
+            "own_port": self.own_port,
             "metrics_port": self._metrics.port,
         }
-        partial = file.with_name(file.name + ".partial")
-        partial.write_text(json.dumps(content))
-        partial.replace(file)
+        write_ready_file(self._settings.ready_file, content)
 
 
 @contextlib.asynccontextmanager
@@ -156,7 +157,7 @@ async def background(*jobs: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 def _server_options(settings: ServerSettings) -> list[tuple[str, int]]:
     return [
         # Off, so that a forgotten process cannot take a silent share of the traffic.
-        ("grpc.so_reuseport", 0),
+        ("grpc.so_reuseport", int(settings.join_port)),
         ("grpc.max_send_message_length", settings.max_message_bytes),
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_metadata_size", settings.max_metadata_bytes),

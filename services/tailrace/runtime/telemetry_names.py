@@ -16,12 +16,20 @@ FEATURE_NULLS_TOTAL = "tailrace_feature_nulls_total"
 ROW_FAILURES_TOTAL = "tailrace_row_failures_total"
 MODEL_CALL_SECONDS = "tailrace_model_call_duration_seconds"
 MODEL_READY = "tailrace_model_ready"
+CONVOY_ROWS = "tailrace_convoy_rows"
+CONVOY_WAIT_SECONDS = "tailrace_convoy_wait_seconds"
+CONVOYS_IN_FLIGHT = "tailrace_convoys_in_flight"
+QUEUED_ROWS = "tailrace_queued_rows"
+REFUSED_TOTAL = "tailrace_refused_requests_total"
 LOG_LINES_DROPPED_TOTAL = "tailrace_log_lines_dropped_total"
 
 # Buckets of latency histograms, in seconds.
 LATENCY_BUCKETS_S = (
     0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 )  # fmt: skip
+
+# Buckets of histograms of numbers of rows.
+ROW_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 # Log fields (Elastic Common Schema where it has a name).
 EVENT_DATASET = "event.dataset"
@@ -32,6 +40,7 @@ ERROR_ID = "error.id"
 ERROR_MESSAGE = "error.message"
 ERROR_STACK_TRACE = "error.stack_trace"
 ERROR_TYPE = "error.type"
+PROCESS_PID = "process.pid"
 SERVICE_NAME = "service.name"
 SERVICE_VERSION = "service.version"
 SERVICE_ENVIRONMENT = "service.environment"
@@ -50,6 +59,8 @@ FUNCTION = "labels.function"
 QUEUE_NS = "labels.queue_ns"
 WORK_NS = "labels.work_ns"
 UNATTRIBUTED_NS = "labels.unattributed_ns"
+CONVOY_WAIT_NS = "labels.convoy_wait_ns"
+CONVOY_SIZE = "labels.convoy_rows"
 
 
 def hop_duration_field(hop: int) -> str:
