@@ -72,6 +72,11 @@ def test_instant_comes_back_in_utc_to_the_microsecond(instant: datetime) -> None
     assert back - instant == timedelta(0)
 
 
+@pytest.mark.parametrize("value", [datetime(1970, 1, 1, tzinfo=UTC), 0, 0.0, False, "", b""])
+def test_value_that_is_all_zeros_is_not_null(value: Any) -> None:
+    assert from_value(sent(value)) == value
+
+
 def test_nan_comes_back_as_nan() -> None:
     back = from_value(sent(float("nan")))
 

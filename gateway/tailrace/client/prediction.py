@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from tailrace.client.errors import ServerFault
+from tailrace.client.errors import PredictionError, ServerFault, error_of_status
 from tailrace.client.ledger import Ledger, hop_name
 from tailrace.client.values import PythonValue, from_value
 from tailrace.v1 import prediction_service_pb2
@@ -98,6 +98,27 @@ class Prediction:
             request_id=message.request_id,
             ledger=Ledger.of_message(message.ledger),
         )
+
+
+def outcome_of(
+    result: prediction_service_pb2.PredictBatchResult | prediction_service_pb2.PredictStreamResult,
+    request_id: str,
+) -> Prediction | PredictionError:
+    """Returns what became of one request of many: the prediction, or why there is none.
+
+    Args:
+        result: as received.
+        request_id: id of the request, where an error does not name it.
+    """
+    outcome = result.WhichOneof("outcome")
+    if outcome == "error":
+        return error_of_status(result.error, request_id)
+    if outcome is None:
+        return ServerFault("a result without a prediction or an error", request_id=request_id)
+    try:
+        return Prediction.of_message(result.response)
+    except ServerFault as error:
+        return error
 
 
 def _reason(message: prediction_service_pb2.QualityReason) -> QualityReason:

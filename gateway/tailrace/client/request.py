@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import enum
 import math
-import uuid
+import secrets
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from tailrace.client.errors import DeadlineExceeded, PredictionError, ServerFault, error_of_status
-from tailrace.client.prediction import Prediction
-from tailrace.client.values import Fields, to_value
+from tailrace.client.errors import DeadlineExceeded, PredictionError, ServerFault
+from tailrace.client.prediction import Prediction, outcome_of
+from tailrace.client.values import Fields, write_value
 from tailrace.v1 import prediction_service_pb2
 
 DEFAULT_TIMEOUT_S = 5.0
@@ -29,7 +30,7 @@ class Priority(enum.IntEnum):
 
 def new_request_id() -> str:
     """Returns a fresh id: made here, so that it is known even where no server answers."""
-    return uuid.uuid4().hex
+    return secrets.token_hex(16)
 
 
 def default_timeout(timeout: float) -> float:
@@ -53,33 +54,71 @@ def checked_timeout(timeout: float) -> float:
     return timeout
 
 
-def predict_request(
-    pipeline: str,
-    fields: Fields,
-    *,
-    pipeline_version: str,
-    request_id: str,
-    priority: Priority,
-    tenant: str,
-) -> prediction_service_pb2.PredictRequest:
-    """Returns the message that asks for one prediction.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestTemplate:
+    """What the requests of one call have in common.
 
-    Raises:
-        InvalidRequest: a value that cannot be sent; nothing was.
+    Attributes:
+        pipeline: name of the pipeline.
+        pipeline_version: its version; empty means the current one.
+        priority: how important the requests are.
+        tenant: whom they are made for.
+        timeout_s: time allowed for each of them, in seconds; None where the call's deadline is
+            all that there is.
     """
-    try:
-        values = {name: to_value(value, name) for name, value in fields.items()}
-    except PredictionError as error:
-        error.request_id = request_id
-        raise
-    return prediction_service_pb2.PredictRequest(
-        pipeline=pipeline,
-        pipeline_version=pipeline_version,
-        request_id=request_id,
-        fields=values,
-        priority=int(priority),  # type: ignore[arg-type]  # the numbers of the protocol
-        tenant=tenant,
-    )
+
+    pipeline: str
+    pipeline_version: str
+    priority: Priority
+    tenant: str
+    timeout_s: float | None = None
+
+    def request(self, fields: Fields, request_id: str) -> prediction_service_pb2.PredictRequest:
+        """Returns the message that asks for one prediction.
+
+        Raises:
+            InvalidRequest: a value that cannot be sent.
+        """
+        request = prediction_service_pb2.PredictRequest()
+        self._fill(request, fields, request_id)
+        return request
+
+    def add(
+        self,
+        message: prediction_service_pb2.PredictBatchRequest
+        | prediction_service_pb2.PredictStreamRequest,
+        fields: Fields,
+        request_id: str,
+    ) -> None:
+        """Adds a request to a message of many; where that fails, the message is as before.
+
+        Raises:
+            InvalidRequest: a value that cannot be sent.
+        """
+        request = message.requests.add()
+        try:
+            self._fill(request, fields, request_id)
+        except BaseException:
+            del message.requests[-1]
+            raise
+
+    def _fill(
+        self, request: prediction_service_pb2.PredictRequest, fields: Fields, request_id: str
+    ) -> None:
+        request.pipeline = self.pipeline
+        request.pipeline_version = self.pipeline_version
+        request.request_id = request_id
+        request.priority = int(self.priority)  # type: ignore[assignment]  # as in the protocol
+        request.tenant = self.tenant
+        if self.timeout_s is not None:
+            request.timeout.FromNanoseconds(round(self.timeout_s * 1_000_000_000))
+        values = request.fields
+        try:
+            for name, value in fields.items():
+                write_value(values[name], value, name)
+        except PredictionError as error:
+            error.request_id = request_id
+            raise
 
 
 class BatchCall:
@@ -90,14 +129,7 @@ class BatchCall:
     """
 
     def __init__(
-        self,
-        pipeline: str,
-        rows: Iterable[Fields],
-        *,
-        pipeline_version: str,
-        request_ids: Sequence[str] | None,
-        priority: Priority,
-        tenant: str,
+        self, template: RequestTemplate, rows: Iterable[Fields], request_ids: Sequence[str] | None
     ) -> None:
         """Builds the message.
 
@@ -111,19 +143,11 @@ class BatchCall:
             request_ids = [new_request_id() for _ in rows]
         for fields, request_id in zip(rows, request_ids, strict=True):
             try:
-                request = predict_request(
-                    pipeline,
-                    fields,
-                    pipeline_version=pipeline_version,
-                    request_id=request_id,
-                    priority=priority,
-                    tenant=tenant,
-                )
+                template.add(self.message, fields, request_id)
             except PredictionError as error:
                 self._outcomes.append(error)
-                continue
-            self.message.requests.append(request)
-            self._outcomes.append(None)
+            else:
+                self._outcomes.append(None)
 
     def results(
         self, response: prediction_service_pb2.PredictBatchResponse
@@ -138,18 +162,11 @@ class BatchCall:
                 f"{len(response.results)} results for {len(self.message.requests)} requests"
             )
         answers = iter(zip(self.message.requests, response.results, strict=True))
-        return [
-            error if error is not None else _outcome(*next(answers)) for error in self._outcomes
-        ]
+        return [error if error is not None else _answer(*next(answers)) for error in self._outcomes]
 
 
-def _outcome(
+def _answer(
     request: prediction_service_pb2.PredictRequest,
     result: prediction_service_pb2.PredictBatchResult,
 ) -> Prediction | PredictionError:
-    if result.WhichOneof("outcome") != "response":
-        return error_of_status(result.error, request.request_id)
-    try:
-        return Prediction.of_message(result.response)
-    except ServerFault as error:
-        return error
+    return outcome_of(result, request.request_id)

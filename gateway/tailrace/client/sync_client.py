@@ -17,10 +17,10 @@ from tailrace.client.request import (
     DEFAULT_TIMEOUT_S,
     BatchCall,
     Priority,
+    RequestTemplate,
     checked_timeout,
     default_timeout,
     new_request_id,
-    predict_request,
 )
 from tailrace.client.transport import DEFAULT_MAX_MESSAGE_BYTES, Tls, Transport
 from tailrace.client.values import Fields
@@ -98,14 +98,10 @@ class Client:
             PredictionError: there is none; the subclass says what kind of trouble it is.
         """
         request_id = request_id or new_request_id()
-        request = predict_request(
-            pipeline,
-            fields,
-            pipeline_version=pipeline_version,
-            request_id=request_id,
-            priority=priority,
-            tenant=tenant,
+        template = RequestTemplate(
+            pipeline=pipeline, pipeline_version=pipeline_version, priority=priority, tenant=tenant
         )
+        request = template.request(fields, request_id)
         response = self._call(self._stub().Predict, request, timeout, request_id)
         return Prediction.of_message(response)
 
@@ -138,14 +134,10 @@ class Client:
             PredictionError: the call as a whole failed.
             ValueError: not as many request ids as rows.
         """
-        batch = BatchCall(
-            pipeline,
-            rows,
-            pipeline_version=pipeline_version,
-            request_ids=request_ids,
-            priority=priority,
-            tenant=tenant,
+        template = RequestTemplate(
+            pipeline=pipeline, pipeline_version=pipeline_version, priority=priority, tenant=tenant
         )
+        batch = BatchCall(template, rows, request_ids)
         response = messages.PredictBatchResponse()
         if batch.message.requests:
             response = self._call(self._stub().PredictBatch, batch.message, timeout)

@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeAlias
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from tailrace.client.errors import InvalidRequest
 from tailrace.client.tensor import EPOCH, Tensor, microseconds
 from tailrace.v1.tensor_pb2 import Value
@@ -53,9 +51,23 @@ def to_value(value: InputValue, field: str) -> Value:
     Raises:
         InvalidRequest: anything else; `field` and message say what and where.
     """
+    target = Value()
+    write_value(target, value, field)
+    return target
+
+
+def write_value(target: Value, value: InputValue, field: str) -> None:
+    """Writes the value into an empty message, as `to_value` does, without a copy.
+
+    Raises:
+        InvalidRequest: a value that cannot be sent; the message may hold a part of it.
+    """
     try:
-        make = _MAKERS.get(type(value))
-        return make(value) if make is not None else _from_subclass(value)
+        write = _WRITERS.get(type(value))
+        if write is not None:
+            write(target, value)
+        else:
+            _write_subclass(target, value)
     except ValueError as error:
         raise InvalidRequest(str(error), reason="INVALID_FIELD", field=f"fields.{field}") from error
 
@@ -78,66 +90,94 @@ def from_value(value: Value) -> PythonValue:
     return plain
 
 
-def _string(value: str) -> Value:
+def _write_string(target: Value, value: str) -> None:
     try:
-        return Value(string_value=value)
+        target.string_value = value
     except (UnicodeError, ValueError) as error:
         raise ValueError("text that is not valid Unicode: it holds half a character") from error
 
 
-def _integer(value: int) -> Value:
+def _write_integer(target: Value, value: int) -> None:
     if not INT64_MIN <= value <= INT64_MAX:
         raise ValueError(f"{value} does not fit a signed 64-bit integer")
-    return Value(int64_value=value)
+    target.int64_value = value
 
 
-def _instant(value: datetime) -> Value:
+def _write_float(target: Value, value: float) -> None:
+    target.double_value = value
+
+
+def _write_bool(target: Value, value: bool) -> None:
+    target.bool_value = value
+
+
+def _write_bytes(target: Value, value: bytes) -> None:
+    target.bytes_value = value
+
+
+def _write_instant(target: Value, value: datetime) -> None:
     seconds, fraction_us = divmod(microseconds(value), 1_000_000)
-    return Value(timestamp_value=Timestamp(seconds=seconds, nanos=fraction_us * 1000))
+    instant = target.timestamp_value
+    # 1970 itself has nothing but zeros to set.
+    instant.SetInParent()
+    instant.seconds, instant.nanos = seconds, fraction_us * 1000
 
 
-_MAKERS: dict[type, Callable[[Any], Value]] = {
-    str: _string,
-    int: _integer,
-    float: lambda value: Value(double_value=value),
-    bool: lambda value: Value(bool_value=value),
-    bytes: lambda value: Value(bytes_value=value),
-    datetime: _instant,
-    Tensor: lambda value: Value(tensor_value=value.to_message()),
-    type(None): lambda value: Value(),
+def _write_tensor(target: Value, value: Tensor) -> None:
+    target.tensor_value.CopyFrom(value.to_message())
+
+
+def _write_null(target: Value, value: None) -> None:
+    """Leaves the message empty, which is what null is."""
+
+
+_WRITERS: dict[type, Callable[[Value, Any], None]] = {
+    str: _write_string,
+    int: _write_integer,
+    float: _write_float,
+    bool: _write_bool,
+    bytes: _write_bytes,
+    datetime: _write_instant,
+    Tensor: _write_tensor,
+    type(None): _write_null,
 }
 
 
-def _from_subclass(value: Any) -> Value:
+def _write_subclass(target: Value, value: Any) -> None:
     # Whoever passes something of numpy's has imported it; the client never does.
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, numpy.ndarray):
-        return Value(tensor_value=Tensor.of_array(value).to_message())
-    if numpy is not None and isinstance(value, numpy.generic):
-        return _from_numpy_scalar(value)
-    if isinstance(value, str):
-        return _string(str.__str__(value))
-    if isinstance(value, int):
-        return _integer(int(value))
-    if isinstance(value, float):
-        return Value(double_value=float(value))
-    if isinstance(value, datetime):
-        return _instant(value)
-    if isinstance(value, (bytearray, memoryview)):
-        return Value(bytes_value=bytes(value))
+        _write_tensor(target, Tensor.of_array(value))
+    elif numpy is not None and isinstance(value, numpy.generic):
+        _write_numpy_scalar(target, value)
+    elif isinstance(value, str):
+        _write_string(target, str.__str__(value))
+    elif isinstance(value, int):
+        _write_integer(target, int(value))
+    elif isinstance(value, float):
+        _write_float(target, float(value))
+    elif isinstance(value, datetime):
+        _write_instant(target, value)
+    elif isinstance(value, (bytearray, memoryview)):
+        _write_bytes(target, bytes(value))
+    else:
+        raise ValueError(_what_it_is(value))
+
+
+def _what_it_is(value: object) -> str:
     if isinstance(value, (list, tuple)):
-        raise ValueError("a list; say what it holds: Tensor.of([...], 'float32')")
+        return "a list; say what it holds: Tensor.of([...], 'float32')"
     kind = type(value)
-    raise ValueError(
+    return (
         f"a value of type {kind.__module__}.{kind.__qualname__}; possible are str, int, float, "
         "bool, datetime, bytes, None, Tensor and numpy arrays"
     )
 
 
-def _from_numpy_scalar(value: Any) -> Value:
+def _write_numpy_scalar(target: Value, value: Any) -> None:
     make = {"b": bool, "i": int, "u": int, "f": float, "U": str, "S": bytes}.get(value.dtype.kind)
     # A long double would lose digits.
     if make is None or value.dtype.itemsize > 8 and value.dtype.kind == "f":
         raise ValueError(f"a numpy {value.dtype.name}; convert it to a plain Python value")
     plain = make(value)
-    return _MAKERS[type(plain)](plain)
+    _WRITERS[type(plain)](target, plain)
