@@ -49,7 +49,7 @@ def outcome(positive: bool, score: float, latency_ms: float) -> Outcome:
         model_name="tiny",
         model_version="1",
         request_id="",
-        ledger=Ledger((entry,), latency_ms, latency_ms / 2, 1000.0),
+        ledger=Ledger((entry,), latency_ms, latency_ms / 2, 1000.0, 0.0, 1),
     )
     return Outcome(HeldOutRow({}, positive), prediction, latency_ms)
 

@@ -163,7 +163,8 @@ def test_prediction_becomes_one_json_document() -> None:
     assert document["model"] == {"name": "flight_delay", "version": "7"}
     assert document["ledger"]["entries"][0]["hop"] == "ingest"
     assert document["ledger"]["entries"][0]["code"] == "UNAVAILABLE"
-    assert document["ledger"]["total_ms"] == 3.000001
+    assert document["ledger"]["total_ms"] == 4.250001
+    assert (document["ledger"]["convoy_wait_ms"], document["ledger"]["convoy_rows"]) == (1.25, 32)
 
 
 def test_error_becomes_one_json_document() -> None:

@@ -27,9 +27,11 @@ LEDGER = ledger_pb2.Ledger(
         ),
         ledger_pb2.LedgerEntry(hop=ledger_pb2.HOP_FEATURES, placement=ledger_pb2.PLACEMENT_LOCAL),
     ],
-    total_ns=3_000_001,
+    total_ns=4_250_001,
     unattributed_ns=654_323,
     deadline_ns=500_000_000,
+    convoy_wait_ns=1_250_000,
+    convoy_rows=32,
 )
 
 
@@ -77,8 +79,9 @@ def test_ledger_is_told_in_milliseconds() -> None:
     assert (entry.queue_ms, entry.network_ms, entry.work_ms) == (0.345678, 1.0, 1.0)
     assert (entry.attempts, entry.placement, entry.critical) == (2, "remote", True)
     assert entry.code is grpc.StatusCode.UNAVAILABLE
-    assert (ledger.total_ms, ledger.unattributed_ms) == (3.000001, 0.654323)
+    assert (ledger.total_ms, ledger.unattributed_ms) == (4.250001, 0.654323)
     assert ledger.deadline_ms == 500.0
+    assert (ledger.convoy_wait_ms, ledger.convoy_rows) == (1.25, 32)
     assert [entry.hop for entry in ledger.entries] == ["ingest", "features"]
 
 

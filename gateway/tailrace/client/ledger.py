@@ -24,7 +24,7 @@ class LedgerEntry:
 
     Attributes:
         hop: `ingest`, `features`, `inference` or `postprocess`.
-        start_ms: when the gateway turned to the hop, in milliseconds after receipt.
+        start_ms: when the gateway turned to the hop, in milliseconds after the convoy's departure.
         duration_ms: until it had the hop's answer, all attempts included.
         queue_ms: waiting inside the service.
         network_ms: everything outside the service's handler, earlier attempts included.
@@ -53,19 +53,25 @@ class LedgerEntry:
 class Ledger:
     """Where the time of one prediction went.
 
-    The durations of the critical entries and `unattributed_ms` make up `total_ms`.
+    `convoy_wait_ms`, the durations of the critical entries and `unattributed_ms` make up
+    `total_ms`.
 
     Attributes:
         entries: one per hop turned to, in order of start.
         total_ms: from receipt by the gateway until the reply was ready.
         unattributed_ms: the gateway's own share of that.
         deadline_ms: time granted to the request on receipt.
+        convoy_wait_ms: from receipt by the gateway until the convoy departed.
+        convoy_rows: requests that departed in the same convoy, this one included; 0 where the
+            request never departed.
     """
 
     entries: tuple[LedgerEntry, ...]
     total_ms: float
     unattributed_ms: float
     deadline_ms: float
+    convoy_wait_ms: float
+    convoy_rows: int
 
     @classmethod
     def of_message(cls, message: ledger_pb2.Ledger) -> Ledger:
@@ -75,6 +81,8 @@ class Ledger:
             total_ms=message.total_ns / _NS_PER_MS,
             unattributed_ms=message.unattributed_ns / _NS_PER_MS,
             deadline_ms=message.deadline_ns / _NS_PER_MS,
+            convoy_wait_ms=message.convoy_wait_ns / _NS_PER_MS,
+            convoy_rows=message.convoy_rows,
         )
 
     def entry(self, hop: str) -> LedgerEntry:
