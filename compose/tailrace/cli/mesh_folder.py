@@ -127,7 +127,9 @@ class MeshFolder:
         with contextlib.suppress(StateMissing, StateInvalid):
             _end_survivors(read_state(self.state_path))
         for path in self.path.iterdir():
-            if path.name != _LOCK_FILE:
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != _LOCK_FILE:
                 path.unlink()
 
 

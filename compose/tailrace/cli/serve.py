@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
-
-import uvloop
 
 from tailrace.runtime.config import (
     FeaturesSettings,
@@ -20,7 +19,7 @@ from tailrace.runtime.config import (
     load_settings,
 )
 from tailrace.runtime.logs import configure_logs
-from tailrace.runtime.server import StartError
+from tailrace.runtime.start_error import StartError
 
 SERVICES: dict[str, type[ServerSettings]] = {
     "ingest": IngestSettings,
@@ -36,7 +35,8 @@ def serve(service: str, **overrides: object) -> int:
 
     Args:
         service: one of `SERVICES`.
-        overrides: settings that come before the environment.
+        overrides: settings that come before the environment; for a single process only, as
+            the workers of a gateway read theirs anew.
 
     Returns:
         The exit status: 0 after a drain, 1 if a port is in use, 2 for unusable settings.
@@ -46,16 +46,36 @@ def serve(service: str, **overrides: object) -> int:
     except SettingsError as error:
         print(f"tailrace serve {service}: {error}", file=sys.stderr)
         return 2
+    # Who joins a port is one of the workers, and not their parent.
+    is_parent = isinstance(settings, GatewaySettings) and settings.workers > 1
+    is_parent = is_parent and not settings.join_port
+    if (is_parent or settings.join_port) and isinstance(sys.stdout, io.TextIOWrapper):
+        # They write to one output, which a line has to reach whole.
+        sys.stdout.reconfigure(line_buffering=True)
     writer = configure_logs(settings, service)
-    # Each service imports what the others need not have: redis, tritonclient, onnxruntime.
-    run: Callable[[Any], Coroutine[Any, Any, None]] = importlib.import_module(
-        f"tailrace.{service}.app"
-    ).run
     try:
-        uvloop.run(run(settings))
+        if isinstance(settings, GatewaySettings) and is_parent:
+            return _run_workers(settings)
+        _run_service(service, settings)
     except StartError as error:
         print(f"tailrace serve {service}: {error}", file=sys.stderr)
         return 1
     finally:
         writer.close()
     return 0
+
+
+def _run_service(service: str, settings: ServerSettings) -> None:
+    # Each service imports what the others need not have: redis, tritonclient, onnxruntime.
+    import uvloop
+
+    run: Callable[[Any], Coroutine[Any, Any, None]] = importlib.import_module(
+        f"tailrace.{service}.app"
+    ).run
+    uvloop.run(run(settings))
+
+
+def _run_workers(settings: GatewaySettings) -> int:
+    from tailrace.cli.workers.supervisor import run_workers
+
+    return run_workers(settings)

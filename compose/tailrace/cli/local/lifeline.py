@@ -17,8 +17,26 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Sequence
 
 _PR_SET_PDEATHSIG = 1
+
+
+def tied(command: Sequence[str], death_signal: signal.Signals = signal.SIGKILL) -> list[str]:
+    """Returns the command that runs `command` tied to the life of this process.
+
+    Start it from the main thread: the kernel sends the signal when the *thread* ends that
+    started the process.
+    """
+    return [
+        sys.executable,
+        "-I",
+        "-S",
+        __file__,
+        str(os.getpid()),
+        str(int(death_signal)),
+        *command,
+    ]
 
 
 def main(arguments: list[str]) -> None:

@@ -6,15 +6,14 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from tailrace.cli.local import lifeline
 from tailrace.cli.local.errors import NotReady, ProcessExited
+from tailrace.cli.local.lifeline import tied
 
 POLL_INTERVAL_S = 0.02
 _TAIL_BYTES = 32 * 1024
@@ -79,12 +78,10 @@ class ChildProcess:
             raise RuntimeError(f"{self.name} must be started from the main thread")
         if self.running:
             raise RuntimeError(f"{self.name} is already running")
-        tie = [sys.executable, "-I", "-S", lifeline.__file__]
-        tie += [str(os.getpid()), str(int(self._parent_death_signal))]
         with self.log_path.open("ab") as log:
             self._log_start = log.tell()
             self._popen = subprocess.Popen(
-                tie + self._command,
+                tied(self._command, self._parent_death_signal),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

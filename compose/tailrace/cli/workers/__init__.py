@@ -1,0 +1,1 @@
+"""Several processes that share the gateway's port, and the small parent that keeps them."""
