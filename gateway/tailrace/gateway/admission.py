@@ -78,6 +78,7 @@ def admit(
     if granted_ns <= 0:
         raise DeadlineExceeded("the deadline was spent on arrival")
     return ConvoyRow(
+        pipeline=request.pipeline,
         request_id=request.request_id or os.urandom(16).hex(),
         fields=request.fields,
         deadline_ns=received_ns + granted_ns,
@@ -87,6 +88,7 @@ def admit(
         tracestate=trace.get("tracestate", ""),
         priority=request.priority or batch_pb2.PRIORITY_NORMAL,
         tenant=request.tenant,
+        size=request.ByteSize(),
     )
 
 

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import grpc.aio
 import structlog
 
 from tailrace.gateway.chain import Chain, HopPorts
+from tailrace.gateway.convoy_control import ConvoyBounds
+from tailrace.gateway.convoy_former import ConvoyFormer
 from tailrace.gateway.hop_caller import HopCaller
 from tailrace.gateway.hop_compile import compile_everywhere
+from tailrace.gateway.hop_port import HopPort
+from tailrace.gateway.local_hop import LocalHop
+from tailrace.gateway.local_hops import build_local_hops
 from tailrace.gateway.open_inference import add_open_inference
 from tailrace.gateway.prediction_servicer import PredictionServicer
 from tailrace.gateway.predictor import Predictor
 from tailrace.gateway.remote_hop import RemoteHop
 from tailrace.runtime.channel import service_channel
 from tailrace.runtime.config import GatewaySettings
+from tailrace.runtime.deadline import NS_PER_MS
 from tailrace.runtime.pipeline.plan import Pipeline
 from tailrace.runtime.pipeline.registry import PipelineRegistry
+from tailrace.runtime.placement import HOPS, parse_placement
 from tailrace.runtime.server import GrpcServer
 from tailrace.runtime.service_process import run_service
 from tailrace.v1 import (
@@ -31,12 +40,20 @@ from tailrace.v1 import (
 
 PREDICTION_SERVICE = "tailrace.v1.PredictionService"
 OPEN_INFERENCE_SERVICE = "inference.GRPCInferenceService"
+# Requests are copied into the message for ingest, whose tensors may then take as much again.
+CONVOY_BYTES_SHARE = 4
 
 _log = structlog.get_logger(__name__)
 
 
 async def run(settings: GatewaySettings) -> None:
-    """Serves until SIGTERM or SIGINT. Raises StartError if a port is in use."""
+    """Serves until SIGTERM or SIGINT.
+
+    Raises:
+        StartError: a port is in use, or a hop that is placed here cannot be built.
+    """
+    places = parse_placement(settings.placement)
+    local = build_local_hops(settings, [hop for hop in HOPS if places[hop] == "local"])
     targets = {
         "ingest": settings.ingest_target,
         "features": settings.features_target,
@@ -44,30 +61,39 @@ async def run(settings: GatewaySettings) -> None:
         "postprocess": settings.postprocess_target,
     }
     channels = {
-        hop: service_channel(target, settings, settings.max_message_bytes)
-        for hop, target in targets.items()
+        hop: service_channel(targets[hop], settings, settings.max_message_bytes)
+        for hop in HOPS
+        if places[hop] == "remote"
     }
-    callers = {hop: HopCaller(hop, settings.max_attempts) for hop in targets}
-    ports = remote_ports(channels)
+    callers = {hop: HopCaller(hop, settings.max_attempts) for hop in HOPS}
+    ports = HopPorts(
+        **{hop: LocalHop(parts.call) for hop, parts in local.parts.items()},
+        **remote_ports(channels),
+    )
 
-    def compile_chain(pipeline: Pipeline) -> Chain:
+    def compile_entrance(pipeline: Pipeline) -> ConvoyFormer:
         compile_everywhere(pipeline)
-        return Chain(pipeline, ports, callers)
+        return ConvoyFormer(Chain(pipeline, ports, callers), convoy_bounds(pipeline, settings))
 
-    registry = PipelineRegistry(settings.pipelines_dir, compile_chain)
+    registry = PipelineRegistry(settings.pipelines_dir, compile_entrance)
     predictor = Predictor(registry, settings)
 
     def add_servicers(server: grpc.aio.Server) -> None:
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-            PredictionServicer(predictor), server
+            PredictionServicer(predictor, settings), server
         )
         add_open_inference(predictor, server)
 
     async def watch_readiness(server: GrpcServer) -> None:
-        await _connect_once(channels)
-        await server.set_serving(True)
+        async with asyncio.TaskGroup() as group:
+            for job in local.jobs():
+                group.create_task(job)
+            await local.reached()
+            await _connect_once(channels)
+            await server.set_serving(True)
 
     try:
+        await local.load()
         await run_service(
             settings,
             "gateway",
@@ -79,23 +105,52 @@ async def run(settings: GatewaySettings) -> None:
     finally:
         for channel in channels.values():
             await channel.close()
+        await local.close()
 
 
-def remote_ports(channels: dict[str, grpc.aio.Channel]) -> HopPorts:
-    """Returns ports for four hops that are all gRPC services."""
-    ingest = ingest_service_pb2_grpc.IngestServiceStub(channels["ingest"])
-    features = feature_service_pb2_grpc.FeatureServiceStub(channels["features"])
-    inference = inference_service_pb2_grpc.InferenceServiceStub(channels["inference"])
-    postprocess = postprocess_service_pb2_grpc.PostprocessServiceStub(channels["postprocess"])
-    return HopPorts(
-        ingest=RemoteHop("ingest", ingest.Preprocess),
-        features=RemoteHop("features", features.LookupFeatures),
-        inference=RemoteHop("inference", inference.Infer),
-        postprocess=RemoteHop("postprocess", postprocess.Postprocess),
+def convoy_bounds(pipeline: Pipeline, settings: GatewaySettings) -> ConvoyBounds:
+    """Returns what the convoys of a pipeline stay within."""
+    max_rows = min(settings.convoy_max_rows, settings.max_batch_rows)
+    # Rows without their tensors are small on arrival; ingest makes them as large as declared.
+    row_bytes = sum(
+        math.prod(field.shape) * field.column_dtype.numpy.itemsize
+        for field in pipeline.spec.request.fields.values()
+        if field.type == "tensor"
+    )
+    if row_bytes:
+        max_rows = max(1, min(max_rows, settings.max_message_bytes // row_bytes))
+    target_ms = pipeline.spec.deadline.default_ms * settings.convoy_target_share
+    return ConvoyBounds(
+        max_rows=max_rows,
+        max_in_flight=settings.convoy_max_in_flight,
+        max_window_ns=int(settings.convoy_max_window_ms * NS_PER_MS),
+        target_ns=int(target_ms * NS_PER_MS),
+        max_queued_rows=settings.max_queued_rows,
+        max_bytes=settings.max_message_bytes // CONVOY_BYTES_SHARE,
     )
 
 
-async def _connect_once(channels: dict[str, grpc.aio.Channel]) -> None:
+def remote_ports(channels: Mapping[str, grpc.aio.Channel]) -> dict[str, HopPort[Any, Any]]:
+    """Returns ports for the hops that are gRPC services, by hop."""
+    ports: dict[str, HopPort[Any, Any]] = {}
+    for hop, channel in channels.items():
+        ports[hop] = RemoteHop(hop, _hop_method(hop, channel))
+    return ports
+
+
+def _hop_method(hop: str, channel: grpc.aio.Channel) -> Any:
+    match hop:
+        case "ingest":
+            return ingest_service_pb2_grpc.IngestServiceStub(channel).Preprocess
+        case "features":
+            return feature_service_pb2_grpc.FeatureServiceStub(channel).LookupFeatures
+        case "inference":
+            return inference_service_pb2_grpc.InferenceServiceStub(channel).Infer
+        case _:
+            return postprocess_service_pb2_grpc.PostprocessServiceStub(channel).Postprocess
+
+
+async def _connect_once(channels: Mapping[str, grpc.aio.Channel]) -> None:
     """Returns once every hop has been reached; connections are then warm."""
 
     async def connect(hop: str, channel: grpc.aio.Channel) -> None:
@@ -105,5 +160,5 @@ async def _connect_once(channels: dict[str, grpc.aio.Channel]) -> None:
             await channel.wait_for_state_change(state)
             state = channel.get_state(try_to_connect=True)
 
-    connections: list[Any] = [connect(hop, channel) for hop, channel in channels.items()]
+    connections: Iterable[Any] = [connect(hop, channel) for hop, channel in channels.items()]
     await asyncio.gather(*connections)

@@ -12,6 +12,7 @@ from tailrace.runtime.pipeline.spec import Budgets
 HOPS = ("ingest", "features", "inference", "postprocess")
 SMOOTHING = 0.1
 DOUBT_AFTER_NS = NS_PER_S
+NEVER_NS = 2**62
 
 
 @dataclass(slots=True)
@@ -49,12 +50,22 @@ class HopBudgets:
     Attributes:
         bounds: caps and floors, from the pipeline file.
         latency: what each hop typically takes.
+        bounds_ns: cap and floor by hop, in nanoseconds; a floor is at least a microsecond.
     """
 
     bounds: Budgets
     latency: dict[str, LiveLatency] = field(
         default_factory=lambda: {hop: LiveLatency() for hop in HOPS}
     )
+    bounds_ns: dict[str, tuple[int, int]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Reads the bounds once."""
+        self.bounds_ns = {}
+        for hop in HOPS:
+            bounds = getattr(self.bounds, hop)
+            floor_ns = max(int(bounds.floor_ms * NS_PER_MS), 1_000)
+            self.bounds_ns[hop] = int(bounds.cap_ms * NS_PER_MS), floor_ns
 
     def observe(self, hop: str, duration_ns: int) -> None:
         """Takes in the duration of a hop that succeeded."""
@@ -68,9 +79,18 @@ class HopBudgets:
             remaining_ns: time until the deadline.
             hops_after: the hops still to come one after the other.
         """
-        reserve_ns = sum(self.latency[after].mean_ns for after in hops_after)
-        cap_ns = int(getattr(self.bounds, hop).cap_ms * NS_PER_MS)
-        return min(cap_ns, remaining_ns - int(reserve_ns))
+        reserve_ns = sum([self.latency[after].mean_ns for after in hops_after])
+        return min(self.bounds_ns[hop][0], remaining_ns - int(reserve_ns))
+
+    def needed_ns(self, hop: str, hops_after: Iterable[str]) -> int:
+        """Returns the least time until a deadline with which the hop is granted its floor.
+
+        A cap below the floor grants it to nobody: then no time is enough.
+        """
+        if self.bounds_ns[hop][0] < self.floor_ns(hop):
+            return NEVER_NS
+        reserve_ns = sum([self.latency[after].mean_ns for after in hops_after])
+        return self.floor_ns(hop) + int(reserve_ns)
 
     def doubt(self, hops: Iterable[str]) -> None:
         """Says that a call was refused for the sake of the reserve for these hops."""
@@ -79,7 +99,7 @@ class HopBudgets:
 
     def floor_ns(self, hop: str) -> int:
         """Returns the least that the hop is called with; at least one microsecond."""
-        return max(int(getattr(self.bounds, hop).floor_ms * NS_PER_MS), 1_000)
+        return self.bounds_ns[hop][1]
 
 
 @dataclass(slots=True)

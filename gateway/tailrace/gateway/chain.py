@@ -204,11 +204,8 @@ class Chain:
             ("postprocess",),
             group=2,
         )
-        convoy.model_name = response.model_name
-        versions = list(response.model_versions)
-        if len(versions) == 1:
-            versions *= len(rows)
-        convoy.model_versions = dict(zip(rows, versions, strict=False))
+        convoy.model_name, convoy.model_rows = response.model_name, rows
+        convoy.model_versions = list(response.model_versions)
         outputs = _outcome(convoy, rows, response.batch)
         if not self.pipeline.carried_columns:
             return outputs
@@ -238,11 +235,14 @@ class Chain:
         """
         now_ns = time.monotonic_ns()
         floor_ns = self._budgets.floor_ns(hop)
+        needed_ns = self._budgets.needed_ns(hop, hops_after)
+        if rows and convoy.earliest_deadline_ns() - now_ns >= needed_ns:
+            return rows
         kept = []
         reserve_refused = False
         for row in rows:
             remaining_ns = convoy.rows[row].deadline_ns - now_ns
-            if self._budgets.grant_ns(hop, remaining_ns, hops_after) >= floor_ns:
+            if remaining_ns >= needed_ns:
                 kept.append(row)
             else:
                 convoy.rows[row].error = _too_small(hop, remaining_ns, floor_ns)

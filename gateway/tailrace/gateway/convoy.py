@@ -3,21 +3,41 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from tailrace.gateway.ledger import LedgerBook
 from tailrace.runtime.deadline import NS_PER_US
 from tailrace.runtime.errors import DeadlineExceeded, TailraceError
 from tailrace.runtime.pipeline.plan import Pipeline
-from tailrace.v1 import batch_pb2, feature_service_pb2, tensor_pb2
+from tailrace.v1 import batch_pb2, feature_service_pb2, prediction_service_pb2, tensor_pb2
+
+Outcome = prediction_service_pb2.PredictResponse | TailraceError
 
 
-@dataclass(slots=True)
+class Recipient(Protocol):
+    """Who waits for the outcomes of some requests."""
+
+    def receive(self, row: ConvoyRow, outcome: Outcome) -> None:
+        """Takes the outcome of a row; called once per row."""
+        ...
+
+
+class Holder(Protocol):
+    """What a row is in: the queue of those who wait, or a convoy."""
+
+    def row_left(self, row: ConvoyRow) -> None:
+        """Notes that the row has its outcome and is not to be worked on any more."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
 class ConvoyRow:
-    """One request in a convoy.
+    """One request, from its admission until its one outcome.
 
     Attributes:
+        pipeline: name of the pipeline.
         request_id: for logs and traces.
         fields: the request.
         deadline_ns: instant of the monotonic clock.
@@ -27,9 +47,15 @@ class ConvoyRow:
         tracestate: W3C tracestate, or empty.
         priority: number of `tailrace.v1.Priority`.
         tenant: for whom, or empty.
-        error: why the row left the convoy; None while it is well.
+        size: bytes of its fields, about.
+        recipient: who waits for its outcome.
+        place: of the request, for the recipient.
+        error: why the row left its convoy; None while it is well.
+        settled: whether it has its outcome.
+        holder: what it is in; None before it is queued.
     """
 
+    pipeline: str
     request_id: str
     fields: Mapping[str, tensor_pb2.Value]
     deadline_ns: int
@@ -39,7 +65,34 @@ class ConvoyRow:
     tracestate: str = ""
     priority: batch_pb2.Priority.ValueType = batch_pb2.PRIORITY_NORMAL
     tenant: str = ""
+    size: int = 0
+    recipient: Recipient | None = None
+    place: int = 0
     error: TailraceError | None = None
+    settled: bool = False
+    holder: Holder | None = None
+
+    def settle(self, outcome: Outcome) -> bool:
+        """Hands the outcome to the recipient; returns False if the row had one already."""
+        if self.settled:
+            return False
+        self.settled = True
+        if self.recipient is not None:
+            self.recipient.receive(self, outcome)
+        return True
+
+    def leave(self, error: TailraceError) -> bool:
+        """Ends the row now, wherever it is; returns False if it had its outcome already."""
+        if self.settled:
+            return False
+        if self.error is None:
+            self.error = error
+        self.settled = True
+        if self.holder is not None:
+            self.holder.row_left(self)
+        if self.recipient is not None:
+            self.recipient.receive(self, error)
+        return True
 
 
 @dataclass(slots=True)
@@ -57,77 +110,103 @@ class Degradation:
     rows: frozenset[int]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Convoy:
     """Rows of one pipeline version on their way, and what became of them.
 
     Attributes:
         pipeline: the version that serves all of them.
         rows: never removed; a row that leaves has an error.
+        departed_ns: when it left, on the monotonic clock.
         book: what the hops spent.
         degradations: why rows are not live.
         views: what the features hop found, for `view_rows`.
         view_rows: indices of the rows that `views` speaks of.
         model_name: the model that answered.
-        model_versions: version per row index.
+        model_versions: version per row index; one element where it is the same for all.
+        model_rows: indices of the rows that `model_versions` speaks of.
         prediction_blocks: prediction columns, for `prediction_rows`.
         prediction_rows: indices of the rows that have a prediction, in block order.
     """
 
     pipeline: Pipeline
-    rows: list[ConvoyRow]
+    rows: Sequence[ConvoyRow]
+    departed_ns: int = field(default_factory=time.monotonic_ns)
     book: LedgerBook = field(default_factory=LedgerBook)
     degradations: list[Degradation] = field(default_factory=list)
     views: list[feature_service_pb2.ViewLookup] = field(default_factory=list)
     view_rows: list[int] = field(default_factory=list)
     model_name: str = ""
-    model_versions: dict[int, str] = field(default_factory=dict)
+    model_versions: list[str] = field(default_factory=list)
+    model_rows: list[int] = field(default_factory=list)
     prediction_blocks: list[tensor_pb2.ColumnBlock] = field(default_factory=list)
     prediction_rows: list[int] = field(default_factory=list)
+    _live: list[int] = field(init=False)
+    _earliest_deadline_ns: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Counts every row as live."""
+        self._live = list(range(len(self.rows)))
+        self._earliest_deadline_ns = min(row.deadline_ns for row in self.rows)
 
     def live(self) -> list[int]:
-        """Returns the indices of the rows that are well, after expiring those out of time."""
-        now_ns = time.monotonic_ns()
-        live = []
-        for index, row in enumerate(self.rows):
-            if row.error is None:
-                if row.deadline_ns > now_ns:
-                    live.append(index)
-                else:
-                    row.error = DeadlineExceeded("the deadline passed")
-        return live
+        """Returns the indices of the rows that are well, after expiring those out of time.
 
-    def fail(self, rows: list[int], error: TailraceError) -> None:
+        The list is not to be changed; it is the same one until a row has left.
+        """
+        now_ns = time.monotonic_ns()
+        rows = self.rows
+        if self._earliest_deadline_ns <= now_ns:
+            for index in self._live:
+                row = rows[index]
+                if row.deadline_ns <= now_ns and row.error is None:
+                    row.error = DeadlineExceeded("the deadline passed")
+        if any(rows[index].error is not None for index in self._live):
+            self._live = [index for index in self._live if rows[index].error is None]
+            deadlines_ns = [rows[index].deadline_ns for index in self._live]
+            self._earliest_deadline_ns = min(deadlines_ns, default=0)
+        return self._live
+
+    def earliest_deadline_ns(self) -> int:
+        """Returns a bound that no deadline of a live row is before, on the monotonic clock."""
+        return self._earliest_deadline_ns
+
+    def latest_deadline_ns(self, rows: Sequence[int]) -> int:
+        """Returns the latest deadline of some rows, as an instant of the monotonic clock."""
+        return max([self.rows[index].deadline_ns for index in rows])
+
+    def fail(self, rows: Sequence[int], error: TailraceError) -> None:
         """Makes rows leave with an error; the first error of a row stays."""
         for index in rows:
             if self.rows[index].error is None:
                 self.rows[index].error = error
 
-    def members(self, rows: list[int]) -> list[ConvoyRow]:
+    def members(self, rows: Sequence[int]) -> Sequence[ConvoyRow]:
         """Returns the rows of some indices."""
+        if len(rows) == len(self.rows):
+            return self.rows
         return [self.rows[index] for index in rows]
 
-    def latest_deadline_ns(self, rows: list[int]) -> int:
-        """Returns the latest deadline of some rows, as an instant of the monotonic clock."""
-        return max(self.rows[index].deadline_ns for index in rows)
-
-    def header(self, rows: list[int]) -> batch_pb2.Batch:
+    def header(self, rows: Sequence[int]) -> batch_pb2.Batch:
         """Returns a batch of some rows without columns; time remaining is as of now."""
         now_ns = time.monotonic_ns()
         members = self.members(rows)
-        contexts = batch_pb2.RowContexts(
-            count=len(members),
-            request_ids=[row.request_id for row in members],
-            remaining_us=[(row.deadline_ns - now_ns) // NS_PER_US for row in members],
-            priorities=[row.priority for row in members],
-        )
-        if any(row.traceparent for row in members):
-            contexts.traceparents.extend(row.traceparent for row in members)
-            contexts.tracestates.extend(row.tracestate for row in members)
-        if any(row.tenant for row in members):
-            contexts.tenants.extend(row.tenant for row in members)
-        return batch_pb2.Batch(
+        batch = batch_pb2.Batch(
             pipeline=self.pipeline.name,
             pipeline_version=self.pipeline.version,
-            rows=contexts,
+            rows=batch_pb2.RowContexts(
+                count=len(members),
+                request_ids=[row.request_id for row in members],
+                remaining_us=[(row.deadline_ns - now_ns) // NS_PER_US for row in members],
+            ),
         )
+        contexts = batch.rows
+        # All rows of a convoy have one priority; the usual one goes without saying.
+        if members[0].priority != batch_pb2.PRIORITY_NORMAL:
+            contexts.priorities.extend([row.priority for row in members])
+        if any([row.traceparent for row in members]):
+            contexts.traceparents.extend([row.traceparent for row in members])
+            contexts.tracestates.extend([row.tracestate for row in members])
+        if any([row.tenant for row in members]):
+            contexts.tenants.extend([row.tenant for row in members])
+        return batch

@@ -72,29 +72,25 @@ class LedgerBook:
         self.spent.append(spending)
         return spending
 
-    def entries(self, received_ns: int) -> tuple[list[ledger_pb2.LedgerEntry], int]:
-        """Returns the entries and the sum of the durations on the critical path, in ns.
+    def entries(self, departed_ns: int) -> list[ledger_pb2.LedgerEntry]:
+        """Returns one entry per hop turned to, in order of start.
 
         Of the hops of a group, which ran beside each other, the one that ended last is
         critical.
+
+        Args:
+            departed_ns: when the convoy departed, on the monotonic clock.
         """
-        last_of_group: dict[int, HopSpending] = {}
-        for spending in self.spent:
-            last = last_of_group.get(spending.group)
-            if last is None or spending.end_ns > last.end_ns:
-                last_of_group[spending.group] = spending
+        critical = self._critical()
         entries = []
-        critical_ns = 0
         for spending in self.spent:
-            critical = last_of_group[spending.group] is spending
-            critical_ns += spending.duration_ns if critical else 0
             # A service's clock ticks for itself: its share never exceeds what was seen here.
             queue_ns = min(spending.queue_ns, spending.duration_ns)
             work_ns = min(spending.work_ns, spending.duration_ns - queue_ns)
             entries.append(
                 ledger_pb2.LedgerEntry(
                     hop=HOP_NUMBERS[spending.hop],
-                    start_ns=spending.start_ns - received_ns,
+                    start_ns=spending.start_ns - departed_ns,
                     duration_ns=spending.duration_ns,
                     queue_ns=queue_ns,
                     network_ns=spending.duration_ns - queue_ns - work_ns,
@@ -102,8 +98,21 @@ class LedgerBook:
                     attempts=spending.attempts,
                     budget_ns=max(spending.budget_ns, 0),
                     placement=spending.placement,
-                    critical=critical,
+                    critical=critical[spending.group] is spending,
                     code=spending.code,
                 )
             )
-        return entries, critical_ns
+        return entries
+
+    def critical_ns(self) -> int:
+        """Returns the sum of the durations on the critical path."""
+        return sum([spending.duration_ns for spending in self._critical().values()])
+
+    def _critical(self) -> dict[int, HopSpending]:
+        """Returns the hop of each group that ended last."""
+        last_of_group: dict[int, HopSpending] = {}
+        for spending in self.spent:
+            last = last_of_group.get(spending.group)
+            if last is None or spending.end_ns > last.end_ns:
+                last_of_group[spending.group] = spending
+        return last_of_group

@@ -161,7 +161,7 @@ class OpenInferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # t
         return response
 
     def _pipeline(self, name: str, version: str) -> Pipeline:
-        return self._predictor.registry.find(name, version).pipeline
+        return self._predictor.registry.find(name, version).chain.pipeline
 
 
 def add_open_inference(predictor: Predictor, server: grpc.aio.Server) -> None:

@@ -26,7 +26,7 @@ class HopColumns:
 
     def take(self, rows: list[int]) -> list[tensor_pb2.ColumnBlock]:
         """Returns the blocks for these convoy rows; as they are where no row has left."""
-        if rows == self.rows:
+        if rows is self.rows or rows == self.rows:
             return self.blocks
         return [block_to_proto(block) for block in self.decode(rows).blocks]
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import grpc.aio
 
+from tailrace.gateway.prediction_stream import PredictionStream
 from tailrace.gateway.predictor import Predictor
-from tailrace.runtime.error_mapping import status_of
+from tailrace.runtime.config import GatewaySettings
+from tailrace.runtime.error_mapping import parsed, status_of
 from tailrace.runtime.errors import LimitExceeded, TailraceError
 from tailrace.runtime.pipeline.description import describe_pipeline
 from tailrace.v1 import prediction_service_pb2, prediction_service_pb2_grpc
@@ -24,9 +26,10 @@ _TRACE_HEADERS = {
 class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
     """Translates between gRPC and the predictor."""
 
-    def __init__(self, predictor: Predictor) -> None:
-        """Keeps the predictor."""
+    def __init__(self, predictor: Predictor, settings: GatewaySettings) -> None:
+        """Keeps the parts."""
         self._predictor = predictor
+        self._settings = settings
 
     async def Predict(
         self,
@@ -64,6 +67,30 @@ class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
                 response.results.add().response.CopyFrom(outcome)
         return response
 
+    async def PredictStream(  # type: ignore[override]  # read and written, not iterated
+        self, request_iterator: Any, context: Context
+    ) -> None:
+        """Makes predictions as long as requests come. Raises TailraceError."""
+
+        async def read() -> prediction_service_pb2.PredictStreamRequest | None:
+            data = await context.read()
+            if data is grpc.aio.EOF:
+                return None
+            message: prediction_service_pb2.PredictStreamRequest = parsed(
+                data, prediction_service_pb2.PredictStreamRequest.FromString
+            )
+            return message
+
+        stream = PredictionStream(
+            self._predictor,
+            self._settings,
+            trace_headers(context),
+            read,
+            context.write,
+            context.time_remaining,
+        )
+        await stream.run()
+
     async def ListPipelines(
         self,
         request: prediction_service_pb2.ListPipelinesRequest,
@@ -96,9 +123,9 @@ class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
         context: Context,
     ) -> prediction_service_pb2.GetPipelineResponse:
         """Describes one pipeline. Raises NotFound."""
-        chain = self._predictor.registry.find(request.pipeline, request.pipeline_version)
+        former = self._predictor.registry.find(request.pipeline, request.pipeline_version)
         return prediction_service_pb2.GetPipelineResponse(
-            pipeline=describe_pipeline(chain.pipeline)
+            pipeline=describe_pipeline(former.chain.pipeline)
         )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tailrace.gateway.convoy import Convoy
+from tailrace.gateway.convoy import Convoy, Outcome
 from tailrace.runtime.columns import Array, Block, DType
-from tailrace.runtime.errors import Internal, TailraceError
+from tailrace.runtime.errors import Internal
 from tailrace.runtime.wire import array_to_tensor, block_from_proto
 from tailrace.v1 import (
     feature_service_pb2,
@@ -37,51 +38,62 @@ _VIEW_DEGRADATIONS = (
 Response = prediction_service_pb2.PredictResponse
 
 
-def responses_of(convoy: Convoy) -> list[Response | TailraceError]:
+def responses_of(convoy: Convoy) -> list[Outcome]:
     """Returns one response or error per row of a convoy that has run, in row order."""
-    outcomes: list[Response | TailraceError] = [
+    outcomes: list[Outcome] = [
         row.error or Internal("the chain ended without an answer") for row in convoy.rows
     ]
-    reasons = _quality_reasons(convoy)
-    predictions = _predictions(convoy)
-    for index, prediction in predictions.items():
-        row = convoy.rows[index]
-        if row.error is not None:
-            continue
-        response = Response(
-            request_id=row.request_id,
-            prediction=prediction,
-            pipeline=convoy.pipeline.name,
-            pipeline_version=convoy.pipeline.version,
-            model=prediction_service_pb2.ModelVersion(
-                name=convoy.model_name, version=convoy.model_versions.get(index, "")
-            ),
-            quality=prediction_service_pb2.QUALITY_LIVE,
-        )
-        row_reasons = reasons.get(index)
-        if row_reasons:
-            response.quality_reasons.extend(row_reasons)
-            response.quality = max(reason.quality for reason in row_reasons)
+    responses = _bare_responses(convoy)
+    _add_predictions(convoy, responses)
+    for index, reasons in _quality_reasons(convoy).items():
+        response = responses.get(index)
+        if response is not None:
+            response.quality_reasons.extend(reasons)
+            response.quality = max(reason.quality for reason in reasons)
+    _add_ledgers(convoy, responses)
+    for index, response in responses.items():
         outcomes[index] = response
-    _add_ledgers(convoy, outcomes)
     return outcomes
 
 
-def _add_ledgers(convoy: Convoy, outcomes: list[Response | TailraceError]) -> None:
+def _bare_responses(convoy: Convoy) -> dict[int, Response]:
+    """Returns a response per row that has a prediction and is well, with what all share."""
+    versions = convoy.model_versions
+    shared = Response(
+        pipeline=convoy.pipeline.name,
+        pipeline_version=convoy.pipeline.version,
+        model=prediction_service_pb2.ModelVersion(name=convoy.model_name),
+        quality=prediction_service_pb2.QUALITY_LIVE,
+    )
+    if len(versions) == 1:
+        shared.model.version = versions[0]
+    shared.ledger.entries.extend(convoy.book.entries(convoy.departed_ns))
+    shared.ledger.convoy_rows = len(convoy.rows)
+    responses: dict[int, Response] = {}
+    for index in convoy.prediction_rows:
+        row = convoy.rows[index]
+        if row.error is None:
+            response = responses[index] = Response()
+            response.CopyFrom(shared)
+            response.request_id = row.request_id
+    if len(versions) > 1:
+        for index, version in zip(convoy.model_rows, versions, strict=True):
+            if index in responses:
+                responses[index].model.version = version
+    return responses
+
+
+def _add_ledgers(convoy: Convoy, responses: dict[int, Response]) -> None:
     # Last of all, so that the total covers everything before it.
-    received_ns = convoy.rows[0].received_ns
-    entries, critical_ns = convoy.book.entries(received_ns)
-    total_ns = time.monotonic_ns() - received_ns
-    for row, outcome in zip(convoy.rows, outcomes, strict=True):
-        if isinstance(outcome, Response):
-            outcome.ledger.CopyFrom(
-                ledger_pb2.Ledger(
-                    entries=entries,
-                    total_ns=total_ns,
-                    unattributed_ns=total_ns - critical_ns,
-                    deadline_ns=row.granted_ns,
-                )
-            )
+    critical_ns = convoy.book.critical_ns()
+    now_ns = time.monotonic_ns()
+    in_chain_ns = now_ns - convoy.departed_ns
+    for index, response in responses.items():
+        row, ledger = convoy.rows[index], response.ledger
+        ledger.total_ns = now_ns - row.received_ns
+        ledger.convoy_wait_ns = convoy.departed_ns - row.received_ns
+        ledger.unattributed_ns = in_chain_ns - critical_ns
+        ledger.deadline_ns = row.granted_ns
 
 
 def _quality_reasons(
@@ -114,46 +126,72 @@ def _quality_reasons(
     return reasons
 
 
-def _predictions(convoy: Convoy) -> dict[int, dict[str, tensor_pb2.Value]]:
+def _add_predictions(convoy: Convoy, responses: dict[int, Response]) -> None:
     rows = convoy.prediction_rows
-    predictions: dict[int, dict[str, tensor_pb2.Value]] = {row: {} for row in rows}
     for place, message in enumerate(convoy.prediction_blocks):
         block = block_from_proto(message, len(rows), f"prediction[{place}]")
         for name_place, name in enumerate(block.names):
-            for row, value in zip(rows, _values(block, name_place), strict=True):
-                predictions[row][name] = value
-    return predictions
+            set_field = _setter(block, name_place)
+            column = block.values[name_place]
+            values: Any = column if column.ndim > 1 else column.tolist()
+            for row, value in zip(rows, values, strict=True):
+                response = responses.get(row)
+                if response is not None:
+                    set_field(response.prediction[name], value)
+            if block.validity is not None:
+                for row_place in np.flatnonzero(~block.validity[name_place]).tolist():
+                    response = responses.get(rows[row_place])
+                    if response is not None:
+                        response.prediction[name].Clear()
 
 
-def _values(block: Block, place: int) -> list[tensor_pb2.Value]:
-    column = block.values[place]
-    if column.ndim > 1:
-        values = [
-            tensor_pb2.Value(tensor_value=array_to_tensor(element, block.dtype))
-            for element in column
-        ]
-    else:
-        values = [_scalar(element, block.dtype) for element in column.tolist()]
-    if block.validity is not None:
-        for row in np.flatnonzero(~block.validity[place]).tolist():
-            values[row] = tensor_pb2.Value()
-    return values
+def _setter(block: Block, place: int) -> Callable[[tensor_pb2.Value, Any], None]:
+    """Returns what puts one element of a column into a message."""
+    if block.values[place].ndim > 1:
+        dtype = block.dtype
+        return lambda value, element: value.tensor_value.CopyFrom(array_to_tensor(element, dtype))
+    if block.dtype is DType.UINT64:
+        return _set_uint64
+    if block.dtype.is_floating:
+        return _set_double
+    return _SETTERS.get(block.dtype, _set_int64)
 
 
-def _scalar(element: Any, dtype: DType) -> tensor_pb2.Value:
-    if dtype is DType.STRING:
-        return tensor_pb2.Value(string_value=element)
-    if dtype is DType.BYTES:
-        return tensor_pb2.Value(bytes_value=element)
-    if dtype is DType.BOOL:
-        return tensor_pb2.Value(bool_value=element)
-    if dtype is DType.TIMESTAMP:
-        value = tensor_pb2.Value()
-        value.timestamp_value.FromMicroseconds(element)
-        return value
-    if dtype.is_floating:
-        return tensor_pb2.Value(double_value=element)
-    if dtype is DType.UINT64 and element >= 2**63:
-        array: Array = np.array([element], np.uint64)
-        return tensor_pb2.Value(tensor_value=array_to_tensor(array.reshape(()), dtype))
-    return tensor_pb2.Value(int64_value=element)
+def _set_string(value: tensor_pb2.Value, element: str) -> None:
+    value.string_value = element
+
+
+def _set_bytes(value: tensor_pb2.Value, element: bytes) -> None:
+    value.bytes_value = element
+
+
+def _set_bool(value: tensor_pb2.Value, element: bool) -> None:
+    value.bool_value = element
+
+
+def _set_double(value: tensor_pb2.Value, element: float) -> None:
+    value.double_value = element
+
+
+def _set_int64(value: tensor_pb2.Value, element: int) -> None:
+    value.int64_value = element
+
+
+def _set_timestamp(value: tensor_pb2.Value, element: int) -> None:
+    value.timestamp_value.FromMicroseconds(element)
+
+
+def _set_uint64(value: tensor_pb2.Value, element: int) -> None:
+    if element < 2**63:
+        value.int64_value = element
+        return
+    array: Array = np.array([element], np.uint64)
+    value.tensor_value.CopyFrom(array_to_tensor(array.reshape(()), DType.UINT64))
+
+
+_SETTERS: dict[DType, Callable[[tensor_pb2.Value, Any], None]] = {
+    DType.STRING: _set_string,
+    DType.BYTES: _set_bytes,
+    DType.BOOL: _set_bool,
+    DType.TIMESTAMP: _set_timestamp,
+}

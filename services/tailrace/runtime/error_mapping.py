@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -121,7 +122,11 @@ MethodHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
 class ErrorMappingInterceptor(grpc.aio.ServerInterceptor):
-    """Turns what unary handlers raise into statuses, and counts and times the calls."""
+    """Turns what handlers raise into statuses, and counts and times the calls.
+
+    Of the streaming ones those that read and write through their context, without an iterator;
+    they get messages as bytes, for `parsed`.
+    """
 
     def __init__(self) -> None:
         """Has wrapped nothing yet."""
@@ -134,9 +139,9 @@ class ErrorMappingInterceptor(grpc.aio.ServerInterceptor):
         ],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        """Returns the handler, wrapped if it is unary."""
+        """Returns the handler, wrapped if it is unary or streams through its context."""
         handler = await continuation(handler_call_details)
-        if handler is None or handler.unary_unary is None:
+        if handler is None or not (handler.unary_unary or _streams_by_context(handler)):
             return handler
         # gRPC asks for every call; the handler of a method is always the same.
         method = handler_call_details.method
@@ -146,7 +151,17 @@ class ErrorMappingInterceptor(grpc.aio.ServerInterceptor):
         return known[1]
 
 
+def _streams_by_context(handler: MethodHandler) -> bool:
+    return handler.stream_stream is not None and inspect.iscoroutinefunction(handler.stream_stream)
+
+
 def _wrap(method: str, handler: MethodHandler) -> MethodHandler:
+    if handler.unary_unary is None:
+        return grpc.stream_stream_rpc_method_handler(
+            _mapped(method, cast(Handler, handler.stream_stream), None),
+            None,
+            handler.response_serializer,
+        )
     call = cast(Handler, handler.unary_unary)
     # Parsed in `_mapped`: left to gRPC, bytes that are no message end in UNKNOWN, with a
     # traceback on standard error for each.
@@ -165,7 +180,7 @@ def _mapped(method: str, call: Handler, parse: Callable[[bytes], Any] | None) ->
         code = Code.OK
         CALLS_IN_FLIGHT.inc()
         try:
-            return await call(_parsed(data, parse), context)
+            return await call(parsed(data, parse), context)
         except asyncio.CancelledError:
             code = Code.CANCELLED
             raise
@@ -195,7 +210,8 @@ def _mapped(method: str, call: Handler, parse: Callable[[bytes], Any] | None) ->
     return mapped
 
 
-def _parsed(data: bytes, parse: Callable[[bytes], Any] | None) -> Any:
+def parsed(data: bytes, parse: Callable[[bytes], Any] | None) -> Any:
+    """Returns a message from its bytes; as they are where nothing parses. Raises InvalidField."""
     if parse is None:
         return data
     try:

@@ -1,0 +1,198 @@
+"""How large convoys may be, how many may be under way, and how long to gather for one.
+
+Three rules, each within hard bounds:
+
+- *Deadline.* Where the 95th percentile of the chain's time rises above a share of the pipeline's
+  default deadline, size and number shrink by a quarter; while it stays below, a size that was
+  reached grows again by a sixteenth of its bound (additive increase, multiplicative decrease, as
+  in Clipper: Crankshaw et al., NSDI 2017).
+- *Number in flight.* Every convoy costs each hop a fixed amount of work, so more convoys at once
+  mean smaller ones and more work. One more is tried while requests wait, and is kept only if a
+  tenth more requests per second come through.
+- *Window.* Departures are spaced by the chain's time divided by the number in flight, so that
+  convoys do not bunch together, one large and the next one nearly empty.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from tailrace.runtime.deadline import NS_PER_MS, NS_PER_S
+
+FIRST_IN_FLIGHT = 2
+SMOOTHING = 0.1
+RATE_SMOOTHING = 0.3
+DURATIONS_KEPT = 64
+PERCENTILE = 0.95
+SHRINK = 0.75
+GROWTH_STEPS = 16
+WORTHWHILE_GAIN = 1.1
+FIRST_PATIENCE = 4
+MAX_PATIENCE = 64
+INTERVAL_CONVOYS = 16
+MIN_INTERVAL_CONVOYS = 4
+MIN_INTERVAL_NS = 250 * NS_PER_MS
+
+
+@dataclass(frozen=True, slots=True)
+class ConvoyBounds:
+    """What the control stays within.
+
+    Attributes:
+        max_rows: most requests of one convoy.
+        max_in_flight: most convoys under way at once.
+        max_window_ns: longest wait for company while others are under way.
+        target_ns: what the 95th percentile of the chain's time is kept below.
+        max_queued_rows: most requests that wait.
+        max_bytes: most bytes of the requests of one convoy; a single one may have more.
+    """
+
+    max_rows: int
+    max_in_flight: int
+    max_window_ns: int
+    target_ns: int
+    max_queued_rows: int
+    max_bytes: int
+
+
+class _ChainTime:
+    """What the chain takes, by size of the convoy: a line through the recent ones."""
+
+    def __init__(self) -> None:
+        self.mean_ns = 0.0
+        self._mean_rows = 0.0
+        self._variance = 0.0
+        self._covariance = 0.0
+
+    def observe(self, rows: int, duration_ns: int) -> None:
+        if not self.mean_ns:
+            self.mean_ns, self._mean_rows = float(duration_ns), float(rows)
+            return
+        rows_off, duration_off = rows - self._mean_rows, duration_ns - self.mean_ns
+        self._mean_rows += SMOOTHING * rows_off
+        self.mean_ns += SMOOTHING * duration_off
+        rest = (1 - SMOOTHING) * SMOOTHING
+        self._variance = (1 - SMOOTHING) * self._variance + rest * rows_off**2
+        self._covariance = (1 - SMOOTHING) * self._covariance + rest * rows_off * duration_off
+
+    def estimate_ns(self, rows: int) -> float:
+        """Returns what a convoy takes; no less than the mean, as larger ones take no less."""
+        # Sizes that hardly differ say nothing of the slope.
+        slope = self._covariance / self._variance if self._variance >= 1 else 0.0
+        return self.mean_ns + max(slope, 0.0) * max(rows - self._mean_rows, 0.0)
+
+
+class ConvoyControl:
+    """Adapts to how long the chain takes.
+
+    Attributes:
+        size_limit: most requests of the next convoy.
+        in_flight_limit: most convoys under way at once.
+    """
+
+    def __init__(self, bounds: ConvoyBounds) -> None:
+        """Starts with full size and two in flight, as far as the bounds allow."""
+        self._bounds = bounds
+        self.size_limit = bounds.max_rows
+        self.in_flight_limit = min(FIRST_IN_FLIGHT, bounds.max_in_flight)
+        self._chain = _ChainTime()
+        self._rows_per_s = 0.0
+        self._durations_ns: deque[int] = deque(maxlen=DURATIONS_KEPT)
+        self._size_reached = False
+        self._tried_from = 0.0
+        self._patience = FIRST_PATIENCE
+        self._rest = FIRST_PATIENCE
+        self._interval_start_ns = 0
+        self._interval_rows = 0
+        self._interval_convoys = 0
+        self._interval_saturated = True
+
+    @property
+    def chain_ns(self) -> int:
+        """What the chain typically takes, in nanoseconds; 0 before the first convoy."""
+        return int(self._chain.mean_ns)
+
+    def window_ns(self) -> int:
+        """Returns the time to leave between departures while convoys are under way."""
+        return min(self._bounds.max_window_ns, int(self._chain.mean_ns / self.in_flight_limit))
+
+    def wait_ns(self, rows_ahead: int) -> int:
+        """Returns how long that many waiting requests take to depart, in convoys of full size."""
+        convoys = -(-rows_ahead // self.size_limit)
+        return int(convoys * self._chain.estimate_ns(self.size_limit) / self.in_flight_limit)
+
+    def departed(self, rows: int) -> None:
+        """Notes a departure."""
+        self._size_reached |= rows >= self.size_limit
+
+    def returned(self, rows: int, duration_ns: int, now_ns: int, *, saturated: bool) -> None:
+        """Notes a convoy that went through the whole chain.
+
+        Args:
+            rows: how many it carried.
+            duration_ns: how long it took.
+            now_ns: the present, on the monotonic clock.
+            saturated: whether requests waited for its return.
+        """
+        self._chain.observe(rows, duration_ns)
+        self._durations_ns.append(duration_ns)
+        if not saturated or not self._interval_start_ns:
+            # What came through while nobody waited says nothing of what could have.
+            self._begin_interval(now_ns)
+            self._keep_deadline()
+            return
+        self._interval_rows += rows
+        self._interval_convoys += 1
+        elapsed_ns = now_ns - self._interval_start_ns
+        if self._interval_convoys >= INTERVAL_CONVOYS or (
+            self._interval_convoys >= MIN_INTERVAL_CONVOYS and elapsed_ns >= MIN_INTERVAL_NS
+        ):
+            rate = self._interval_rows * NS_PER_S / max(elapsed_ns, 1)
+            self._begin_interval(now_ns)
+            self._take_rate(rate)
+
+    def _begin_interval(self, now_ns: int) -> None:
+        self._interval_start_ns = now_ns
+        self._interval_rows = self._interval_convoys = 0
+
+    def _take_rate(self, rate: float) -> None:
+        before = self._rows_per_s
+        self._rows_per_s = before + RATE_SMOOTHING * (rate - before) if before else rate
+        if not self._keep_deadline():
+            self._search_in_flight(rate)
+
+    def _keep_deadline(self) -> bool:
+        """Shrinks or grows the size; returns whether the chain was too slow."""
+        if len(self._durations_ns) >= MIN_INTERVAL_CONVOYS and self._p95_ns() > (
+            self._bounds.target_ns
+        ):
+            self.size_limit = max(1, int(self.size_limit * SHRINK))
+            self.in_flight_limit = max(1, int(self.in_flight_limit * SHRINK))
+            # The next verdict is about convoys of the new size.
+            self._durations_ns.clear()
+            self._tried_from, self._rest = 0.0, self._patience
+            return True
+        if self._size_reached:
+            self._size_reached = False
+            step = max(1, self._bounds.max_rows // GROWTH_STEPS)
+            self.size_limit = min(self._bounds.max_rows, self.size_limit + step)
+        return False
+
+    def _search_in_flight(self, rate: float) -> None:
+        if self._tried_from:
+            if rate < WORTHWHILE_GAIN * self._tried_from:
+                self.in_flight_limit -= 1
+                self._patience = min(MAX_PATIENCE, 2 * self._patience)
+            else:
+                self._patience = FIRST_PATIENCE
+            self._tried_from, self._rest = 0.0, self._patience
+        elif self._rest:
+            self._rest -= 1
+        elif self.in_flight_limit < self._bounds.max_in_flight:
+            self._tried_from = self._rows_per_s
+            self.in_flight_limit += 1
+
+    def _p95_ns(self) -> int:
+        ordered = sorted(self._durations_ns)
+        return ordered[int(PERCENTILE * (len(ordered) - 1))]

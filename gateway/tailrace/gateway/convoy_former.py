@@ -1,0 +1,275 @@
+"""Forms convoys of the requests for one pipeline version, and sends them on their way.
+
+An idle pipeline sends at once. While convoys are under way, arrivals gather. A row that has its
+outcome early (its deadline passed, its caller left) is out of its convoy at the next hop; a
+convoy that all rows have left is cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Protocol
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from tailrace.gateway.convoy import Convoy, ConvoyRow, Outcome
+from tailrace.gateway.convoy_control import ConvoyBounds, ConvoyControl
+from tailrace.gateway.predictions import responses_of
+from tailrace.runtime import telemetry_names as names
+from tailrace.runtime.deadline import NS_PER_MS, NS_PER_S
+from tailrace.runtime.error_mapping import unexpected
+from tailrace.runtime.errors import Cancelled, DeadlineExceeded, Overloaded, Reason
+from tailrace.runtime.pipeline.plan import Pipeline
+from tailrace.v1 import batch_pb2
+
+PRIORITIES = (
+    batch_pb2.PRIORITY_CRITICAL,
+    batch_pb2.PRIORITY_NORMAL,
+    batch_pb2.PRIORITY_SHEDDABLE,
+)
+
+_ROWS = Histogram(
+    names.CONVOY_ROWS, "Requests of a convoy.", ["pipeline"], buckets=names.ROW_BUCKETS
+)
+_WAIT_SECONDS = Histogram(
+    names.CONVOY_WAIT_SECONDS,
+    "Longest wait of a convoy's requests for its departure.",
+    ["pipeline"],
+    buckets=names.LATENCY_BUCKETS_S,
+)
+_IN_FLIGHT = Gauge(names.CONVOYS_IN_FLIGHT, "Convoys under way.", ["pipeline"])
+_QUEUED = Gauge(names.QUEUED_ROWS, "Requests that wait for a convoy.", ["pipeline"])
+_REFUSED = Counter(names.REFUSED_TOTAL, "Requests refused on arrival.", ["pipeline", "reason"])
+
+
+class ChainRunner(Protocol):
+    """Takes convoys through the hops.
+
+    Attributes:
+        pipeline: the version that it serves.
+    """
+
+    pipeline: Pipeline
+
+    async def run(self, convoy: Convoy) -> None:
+        """Fills the convoy with predictions and errors."""
+        ...
+
+
+class _Lane:
+    """Rows of one priority that wait, in order of arrival."""
+
+    def __init__(self) -> None:
+        self.waiting = 0
+        self._rows: deque[ConvoyRow] = deque()
+
+    def join(self, row: ConvoyRow) -> None:
+        row.holder = self
+        self._rows.append(row)
+        self.waiting += 1
+
+    def row_left(self, row: ConvoyRow) -> None:
+        # Elsewhere than in front it is passed over in its turn: a search would take longer.
+        self.waiting -= 1
+        while self._rows and self._rows[0].settled:
+            self._rows.popleft()
+
+    def take(self, max_rows: int, max_bytes: int) -> list[ConvoyRow]:
+        """Returns the next rows; at least one, if any waits."""
+        taken: list[ConvoyRow] = []
+        size = 0
+        while self._rows and len(taken) < max_rows:
+            row = self._rows[0]
+            if not row.settled:
+                size += row.size
+                if taken and size > max_bytes:
+                    break
+                taken.append(row)
+            self._rows.popleft()
+        self.waiting -= len(taken)
+        return taken
+
+
+class _Voyage:
+    """A convoy under way."""
+
+    def __init__(self, convoy: Convoy) -> None:
+        self.convoy = convoy
+        self.task: asyncio.Task[None] | None = None
+        self._aboard = len(convoy.rows)
+        for row in convoy.rows:
+            row.holder = self
+
+    def row_left(self, row: ConvoyRow) -> None:
+        self._aboard -= 1
+        if not self._aboard and self.task is not None:
+            self.task.cancel()
+
+
+class ConvoyFormer:
+    """The entrance of one pipeline version."""
+
+    def __init__(self, chain: ChainRunner, bounds: ConvoyBounds) -> None:
+        """Keeps the parts.
+
+        Args:
+            chain: where convoys go.
+            bounds: what convoys stay within.
+        """
+        self.chain = chain
+        self.control = ConvoyControl(bounds)
+        self._bounds = bounds
+        self._lanes = {priority: _Lane() for priority in PRIORITIES}
+        self._under_way: set[_Voyage] = set()
+        self._last_departure_ns = 0
+        self._turn: asyncio.Handle | None = None
+        self._window: asyncio.TimerHandle | None = None
+        name = chain.pipeline.name
+        self._rows = _ROWS.labels(name)
+        self._wait_seconds = _WAIT_SECONDS.labels(name)
+        self._in_flight = _IN_FLIGHT.labels(name)
+        self._queued = _QUEUED.labels(name)
+
+    def submit(self, rows: Sequence[ConvoyRow]) -> None:
+        """Lets rows wait for a convoy, or refuses them at once; either way they get an outcome.
+
+        Refused with RESOURCE_EXHAUSTED is a row that would not be answered by its deadline, given
+        those who wait before it, and one that finds as many waiting as are allowed.
+        """
+        waiting = sum([lane.waiting for lane in self._lanes.values()])
+        for row in rows:
+            lane = self._lanes.get(row.priority) or self._lanes[batch_pb2.PRIORITY_NORMAL]
+            if waiting:
+                refusal = self._refusal(row, waiting)
+                if refusal is not None:
+                    _REFUSED.labels(self.chain.pipeline.name, refusal.reason.name).inc()
+                    row.leave(refusal)
+                    continue
+            lane.join(row)
+            waiting += 1
+        self._look_soon()
+
+    def _refusal(self, row: ConvoyRow, waiting: int) -> Overloaded | None:
+        if waiting >= self._bounds.max_queued_rows:
+            drained_ns = self.control.wait_ns(waiting)
+            return Overloaded(
+                f"{waiting} requests wait already, as many as are allowed",
+                reason=Reason.QUEUE_FULL,
+                retry_after_ms=_whole_ms(drained_ns),
+            )
+        wait_ns = self.control.wait_ns(self._rows_ahead(row))
+        needed_ns = wait_ns + self.control.chain_ns
+        remaining_ns = row.deadline_ns - time.monotonic_ns()
+        if not wait_ns or needed_ns <= remaining_ns:
+            return None
+        return Overloaded(
+            f"the answer would take {needed_ns / NS_PER_MS:.0f} ms, given those who wait; "
+            f"{max(remaining_ns, 0) / NS_PER_MS:.0f} ms are left",
+            reason=Reason.QUEUE_TOO_LONG,
+            retry_after_ms=_whole_ms(min(wait_ns, needed_ns - remaining_ns)),
+        )
+
+    def _rows_ahead(self, row: ConvoyRow) -> int:
+        ahead = 0
+        for priority, lane in self._lanes.items():
+            ahead += lane.waiting
+            if priority == row.priority:
+                break
+        return ahead
+
+    # -- departures --------------------------------------------------------------------------
+
+    def _look_soon(self) -> None:
+        # Not at once: what arrives in the same turn of the loop shares a convoy.
+        if self._turn is None:
+            self._turn = asyncio.get_running_loop().call_soon(self._look)
+
+    def _look(self) -> None:
+        """Lets convoys depart until the limit is reached, nobody waits, or it is too early."""
+        self._turn = None
+        if self._window is not None:
+            self._window.cancel()
+            self._window = None
+        while len(self._under_way) < self.control.in_flight_limit:
+            lane = next((lane for lane in self._lanes.values() if lane.waiting), None)
+            if lane is None:
+                break
+            if self._under_way and lane.waiting < self.control.size_limit:
+                early_ns = self._last_departure_ns + self.control.window_ns() - time.monotonic_ns()
+                if early_ns > 0:
+                    loop = asyncio.get_running_loop()
+                    self._window = loop.call_later(early_ns / NS_PER_S, self._look)
+                    break
+            self._depart(lane)
+
+    def _depart(self, lane: _Lane) -> None:
+        rows = lane.take(self.control.size_limit, self._bounds.max_bytes)
+        convoy = Convoy(self.chain.pipeline, rows)
+        self._last_departure_ns = convoy.departed_ns
+        self.control.departed(len(rows))
+        self._rows.observe(len(rows))
+        longest_ns = convoy.departed_ns - min([row.received_ns for row in rows])
+        self._wait_seconds.observe(longest_ns / NS_PER_S)
+        voyage = _Voyage(convoy)
+        self._under_way.add(voyage)
+        voyage.task = asyncio.get_running_loop().create_task(self._travel(voyage))
+        voyage.task.add_done_callback(lambda _: self._ended(voyage))
+        self._tell()
+
+    async def _travel(self, voyage: _Voyage) -> None:
+        convoy = voyage.convoy
+        error: Exception | None = None
+        try:
+            await self.chain.run(convoy)
+        except Exception as caught:  # whatever it was, every row gets its outcome
+            error = caught
+        waiting = any(lane.waiting for lane in self._lanes.values())
+        self._learn(convoy, saturated=waiting)
+        # The hops get their next work before this one's answers are written.
+        self._returned(voyage)
+        if waiting:
+            await asyncio.sleep(0)
+        outcomes = _answers(convoy) if error is None else [unexpected(error)] * len(convoy.rows)
+        for row, outcome in zip(convoy.rows, outcomes, strict=True):
+            row.settle(outcome)
+
+    def _learn(self, convoy: Convoy, *, saturated: bool) -> None:
+        # A convoy that failed on the way tells nothing of what the chain takes, unless it is that
+        # it takes too long.
+        late = any(isinstance(row.error, DeadlineExceeded) for row in convoy.rows)
+        if convoy.prediction_rows or late:
+            now_ns = time.monotonic_ns()
+            duration_ns = now_ns - convoy.departed_ns
+            self.control.returned(len(convoy.rows), duration_ns, now_ns, saturated=saturated)
+
+    def _ended(self, voyage: _Voyage) -> None:
+        """Notes the end of a task that was cancelled, maybe before it began."""
+        if voyage in self._under_way:
+            self._learn(voyage.convoy, saturated=False)
+            self._returned(voyage)
+        for row in voyage.convoy.rows:
+            if not row.settled:
+                row.settle(row.error or Cancelled("cancelled"))
+
+    def _returned(self, voyage: _Voyage) -> None:
+        self._under_way.discard(voyage)
+        self._look()
+        self._tell()
+
+    def _tell(self) -> None:
+        self._in_flight.set(len(self._under_way))
+        self._queued.set(sum([lane.waiting for lane in self._lanes.values()]))
+
+
+def _answers(convoy: Convoy) -> Sequence[Outcome]:
+    try:
+        return responses_of(convoy)
+    except Exception as error:  # a prediction that cannot be written must not lose the others
+        return [unexpected(error)] * len(convoy.rows)
+
+
+def _whole_ms(duration_ns: int) -> int:
+    return max(1, -(-duration_ns // NS_PER_MS))
