@@ -63,8 +63,7 @@ def pipelines(tmp_path: Path) -> Path:
 @pytest_asyncio.fixture
 async def channel(pipelines: Path) -> AsyncIterator[grpc.aio.Channel]:
     settings = IngestSettings(pipelines_dir=pipelines, drain_grace_ms=100)
-    registry, add_servicers = build(settings)
-    async with serve_hop(settings, SERVICE, SERVICE_NAME, registry, add_servicers) as channel:
+    async with serve_hop(settings, build(settings)) as channel:
         yield channel
 
 

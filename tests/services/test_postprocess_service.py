@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from tailrace.postprocess.app import SERVICE, SERVICE_NAME, build
+from tailrace.postprocess.app import SERVICE, build
 from tailrace.runtime.columns import DType, column_block
 from tailrace.runtime.config import PostprocessSettings
 from tailrace.runtime.wire import batch_from_proto, block_to_proto
@@ -43,8 +43,7 @@ def pipelines(tmp_path: Path) -> Path:
 @pytest_asyncio.fixture
 async def stub(pipelines: Path) -> AsyncIterator[Any]:
     settings = PostprocessSettings(pipelines_dir=pipelines, drain_grace_ms=100)
-    registry, add_servicers = build(settings)
-    async with serve_hop(settings, SERVICE, SERVICE_NAME, registry, add_servicers) as channel:
+    async with serve_hop(settings, build(settings)) as channel:
         yield postprocess_service_pb2_grpc.PostprocessServiceStub(channel)
 
 

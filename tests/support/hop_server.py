@@ -7,7 +7,7 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,31 +15,33 @@ import grpc.aio
 
 from tailrace.runtime.config import ServerSettings
 from tailrace.runtime.error_mapping import error_of
-from tailrace.runtime.pipeline.registry import PipelineRegistry
-from tailrace.runtime.server import GrpcServer
+from tailrace.runtime.hop_parts import HopParts
+from tailrace.runtime.server import GrpcServer, background
 from tailrace.v1 import batch_pb2, error_pb2
 from tests.support.waiting import wait_for
 
 
 @contextlib.asynccontextmanager
 async def serve_hop(
-    settings: ServerSettings,
-    service: str,
-    service_name: str,
-    registry: PipelineRegistry[Any],
-    add_servicers: Callable[[grpc.aio.Server], None],
+    settings: ServerSettings, parts: HopParts[Any, Any]
 ) -> AsyncIterator[grpc.aio.Channel]:
     """Serves in this process until the body is left; yields a channel to the service."""
-    await asyncio.to_thread(registry.load)
-    server = GrpcServer(settings, service, (service_name,), add_servicers)
+    await asyncio.to_thread(parts.registry.load)
+    server = GrpcServer(settings, parts.hop, (parts.service_name,), parts.add_to)
     await server.start()
-    await server.set_serving(True)
+    if parts.watch is None:
+        await server.set_serving(True)
+    jobs = [] if parts.watch is None else [parts.watch(server.set_serving)]
     options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
     try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}", options) as channel:
+        async with (
+            background(*jobs),
+            grpc.aio.insecure_channel(f"127.0.0.1:{server.port}", options) as channel,
+        ):
             yield channel
     finally:
         await server.drain()
+        await parts.close()
 
 
 @contextlib.contextmanager

@@ -15,17 +15,15 @@ import numpy as np
 import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tailrace.inference.app import SERVICE, SERVICE_NAME, InferenceParts, build
-from tailrace.inference.servicer import InferenceServicer
+from tailrace.inference.app import SERVICE_NAME, build
 from tailrace.runtime.batch import Batch, Rows
 from tailrace.runtime.columns import Block, Columns, DType
 from tailrace.runtime.config import InferenceSettings
 from tailrace.runtime.deadline import NS_PER_MS
 from tailrace.runtime.error_mapping import error_of
-from tailrace.runtime.hop_call import HopRunner
-from tailrace.runtime.server import GrpcServer
 from tailrace.runtime.wire import batch_from_proto, batch_to_proto
 from tailrace.v1 import inference_service_pb2, inference_service_pb2_grpc
+from tests.support.hop_server import serve_hop
 
 FEATURES = ("x0", "x1", "x2", "x3")
 
@@ -98,7 +96,6 @@ class Inferred:
 class RunningInference:
     """The service, and ways to talk to it."""
 
-    parts: InferenceParts
     channel: grpc.aio.Channel
 
     async def infer(self, batch: Batch, timeout_s: float = 10.0) -> Inferred:
@@ -137,26 +134,8 @@ class RunningInference:
 @contextlib.asynccontextmanager
 async def serve_inference(settings: InferenceSettings) -> AsyncIterator[RunningInference]:
     """Serves until the body is left."""
-    parts = build(settings)
-    await asyncio.to_thread(parts.registry.load)
-
-    def add_servicers(server: grpc.aio.Server) -> None:
-        runner = HopRunner(SERVICE, parts.registry, settings)
-        servicer = InferenceServicer(runner, parts.handler)
-        inference_service_pb2_grpc.add_InferenceServiceServicer_to_server(servicer, server)
-
-    server = GrpcServer(settings, SERVICE, (SERVICE_NAME,), add_servicers)
-    await server.start()
-    watching = asyncio.create_task(parts.watch.run(server.set_serving))
-    try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-            yield RunningInference(parts, channel)
-    finally:
-        watching.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watching
-        await server.drain()
-        await parts.backend.close()
+    async with serve_hop(settings, build(settings)) as channel:
+        yield RunningInference(channel)
 
 
 def inference_settings(pipelines_dir: Path, **overrides: Any) -> InferenceSettings:

@@ -1,10 +1,10 @@
-"""The feature service as a process: builds everything and serves."""
+"""The feature service: builds everything and runs it."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 
-import grpc.aio
 import structlog
 
 from tailrace.features.handler import FeatureHandler
@@ -15,42 +15,47 @@ from tailrace.features.store import FeatureStore
 from tailrace.runtime.config import FeaturesSettings
 from tailrace.runtime.errors import Unavailable
 from tailrace.runtime.hop_call import HopRunner
+from tailrace.runtime.hop_parts import HopParts, TellReadiness
 from tailrace.runtime.pipeline.registry import PipelineRegistry
-from tailrace.runtime.server import GrpcServer, StartError
-from tailrace.runtime.service_process import run_service
-from tailrace.v1 import feature_service_pb2, feature_service_pb2_grpc
+from tailrace.runtime.server import StartError
+from tailrace.runtime.service_process import run_hop
+from tailrace.v1 import feature_service_pb2 as messages
+from tailrace.v1 import feature_service_pb2_grpc as stubs
 
-SERVICE_NAME = feature_service_pb2.DESCRIPTOR.services_by_name["FeatureService"].full_name
+SERVICE = "features"
+SERVICE_NAME = messages.DESCRIPTOR.services_by_name["FeatureService"].full_name
 PING_INTERVAL_S = 0.5
 PING_TIMEOUT_S = 1.0
 
 _log = structlog.get_logger(__name__)
 
 
-async def run(settings: FeaturesSettings) -> None:
-    """Serves features until SIGTERM or SIGINT. Raises StartError."""
+def build(
+    settings: FeaturesSettings,
+) -> HopParts[messages.LookupFeaturesRequest, messages.LookupFeaturesResponse]:
+    """Returns the hop's parts; `watch` looks whether Redis answers.
+
+    Raises:
+        StartError: the Redis URL cannot be used.
+    """
     store = open_store(settings)
     registry = PipelineRegistry(settings.pipelines_dir, compile_lookup)
     handler = FeatureHandler(store, max_keys=settings.max_keys_per_lookup)
-    servicer = FeatureServicer(HopRunner("features", registry, settings), handler)
+    servicer = FeatureServicer(HopRunner(SERVICE, registry, settings), handler)
+    return HopParts(
+        hop=SERVICE,
+        service_name=SERVICE_NAME,
+        registry=registry,
+        call=servicer.LookupFeatures,
+        add_to=functools.partial(stubs.add_FeatureServiceServicer_to_server, servicer),
+        watch=functools.partial(watch_store, store),
+        close=store.close,
+    )
 
-    def add_servicers(server: grpc.aio.Server) -> None:
-        feature_service_pb2_grpc.add_FeatureServiceServicer_to_server(servicer, server)
 
-    async def watch_readiness(server: GrpcServer) -> None:
-        await watch_store(store, server)
-
-    try:
-        await run_service(
-            settings,
-            "features",
-            (feature_service_pb2.DESCRIPTOR.services_by_name["FeatureService"].full_name,),
-            registry,
-            add_servicers,
-            watch_readiness,
-        )
-    finally:
-        await store.close()
+async def run(settings: FeaturesSettings) -> None:
+    """Serves features until SIGTERM or SIGINT. Raises StartError."""
+    await run_hop(settings, build(settings))
 
 
 def open_store(settings: FeaturesSettings) -> RedisFeatureStore:
@@ -69,8 +74,8 @@ def open_store(settings: FeaturesSettings) -> RedisFeatureStore:
         raise StartError(f"features: TAILRACE_FEATURE_REDIS_URL cannot be used: {error}") from error
 
 
-async def watch_store(store: FeatureStore, server: GrpcServer) -> None:
-    """Tells health checks, until cancelled, whether the store answers."""
+async def watch_store(store: FeatureStore, tell: TellReadiness) -> None:
+    """Tells, until cancelled, whether the store answers."""
     answered: bool | None = None
     while True:
         try:
@@ -83,5 +88,5 @@ async def watch_store(store: FeatureStore, server: GrpcServer) -> None:
             if answered is False:
                 _log.info("feature store found")
             answered = True
-        await server.set_serving(answered)
+        await tell(answered)
         await asyncio.sleep(PING_INTERVAL_S)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import grpc.aio
-
 from tailrace.features.handler import FeatureHandler, ViewOutcome
 from tailrace.features.plan import LookupPlan
 from tailrace.runtime.batch import Batch
 from tailrace.runtime.columns import Columns
-from tailrace.runtime.hop_call import HopRunner
+from tailrace.runtime.hop_call import CallContext, HopRunner
 from tailrace.runtime.wire import batch_to_proto
 from tailrace.v1 import feature_service_pb2, feature_service_pb2_grpc
 
@@ -26,7 +22,7 @@ class FeatureServicer(feature_service_pb2_grpc.FeatureServiceServicer):
     async def LookupFeatures(
         self,
         request: feature_service_pb2.LookupFeaturesRequest,
-        context: grpc.aio.ServicerContext[Any, Any],
+        context: CallContext,
     ) -> feature_service_pb2.LookupFeaturesResponse:
         """Returns the features of the rows that have not failed. See the proto."""
         outcome = await self._runner.run(request.batch, context, self._handler.handle)

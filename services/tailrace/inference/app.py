@@ -1,10 +1,8 @@
-"""The inference process: everything is built here, and handed down."""
+"""The inference service: builds everything and runs it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import grpc.aio
+import functools
 
 from tailrace.inference.backend import ModelBackend
 from tailrace.inference.call_gate import CallLimits
@@ -14,34 +12,18 @@ from tailrace.inference.model_watch import ModelWatch
 from tailrace.inference.servicer import InferenceServicer
 from tailrace.runtime.config import InferenceSettings
 from tailrace.runtime.hop_call import HopRunner
+from tailrace.runtime.hop_parts import HopParts
 from tailrace.runtime.pipeline.registry import PipelineRegistry
-from tailrace.runtime.server import GrpcServer
-from tailrace.runtime.service_process import run_service
-from tailrace.v1 import inference_service_pb2, inference_service_pb2_grpc
+from tailrace.runtime.service_process import run_hop
+from tailrace.v1 import inference_service_pb2 as messages
+from tailrace.v1 import inference_service_pb2_grpc as stubs
 
 SERVICE = "inference"
-SERVICE_NAME = inference_service_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name
+SERVICE_NAME = messages.DESCRIPTOR.services_by_name["InferenceService"].full_name
 
 
-@dataclass(frozen=True, slots=True)
-class InferenceParts:
-    """The hop's parts, put together; run `watch.run` beside the handler and close the backend.
-
-    Attributes:
-        registry: the pipelines; not read yet.
-        backend: runs the models.
-        watch: knows which of them are ready, once it runs.
-        handler: does the hop's work.
-    """
-
-    registry: PipelineRegistry[InferencePlan]
-    backend: ModelBackend
-    watch: ModelWatch
-    handler: InferenceHandler
-
-
-def build(settings: InferenceSettings) -> InferenceParts:
-    """Returns the parts that the settings ask for. Call it on the event loop that runs them."""
+def build(settings: InferenceSettings) -> HopParts[messages.InferRequest, messages.InferResponse]:
+    """Returns the hop's parts; `watch` learns which models are ready."""
     registry = PipelineRegistry(
         settings.pipelines_dir,
         lambda pipeline: compile_for_inference(pipeline, settings.model_substitutes),
@@ -53,7 +35,17 @@ def build(settings: InferenceSettings) -> InferenceParts:
     backend = open_backend(settings)
     watch = ModelWatch(backend, plans, settings.model_poll_ms / 1000)
     limits = CallLimits(settings.model_max_in_flight, settings.model_max_queue)
-    return InferenceParts(registry, backend, watch, InferenceHandler(backend, watch, limits))
+    handler = InferenceHandler(backend, watch, limits)
+    servicer = InferenceServicer(HopRunner(SERVICE, registry, settings), handler)
+    return HopParts(
+        hop=SERVICE,
+        service_name=SERVICE_NAME,
+        registry=registry,
+        call=servicer.Infer,
+        add_to=functools.partial(stubs.add_InferenceServiceServicer_to_server, servicer),
+        watch=watch.run,
+        close=backend.close,
+    )
 
 
 def open_backend(settings: InferenceSettings) -> ModelBackend:
@@ -70,24 +62,4 @@ def open_backend(settings: InferenceSettings) -> ModelBackend:
 
 async def run(settings: InferenceSettings) -> None:
     """Serves until SIGTERM or SIGINT. Raises StartError if a port is in use."""
-    parts = build(settings)
-    runner = HopRunner(SERVICE, parts.registry, settings)
-
-    def add_servicers(server: grpc.aio.Server) -> None:
-        servicer = InferenceServicer(runner, parts.handler)
-        inference_service_pb2_grpc.add_InferenceServiceServicer_to_server(servicer, server)
-
-    async def watch_readiness(server: GrpcServer) -> None:
-        await parts.watch.run(server.set_serving)
-
-    try:
-        await run_service(
-            settings,
-            SERVICE,
-            (SERVICE_NAME,),
-            parts.registry,
-            add_servicers,
-            watch_readiness=watch_readiness,
-        )
-    finally:
-        await parts.backend.close()
+    await run_hop(settings, build(settings))

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import grpc.aio
-
 from tailrace.inference.compile import InferencePlan
 from tailrace.inference.handler import InferenceHandler
 from tailrace.runtime.batch import Batch
 from tailrace.runtime.columns import Columns
-from tailrace.runtime.hop_call import HopRunner
+from tailrace.runtime.hop_call import CallContext, HopRunner
 from tailrace.runtime.wire import batch_to_proto
 from tailrace.v1 import inference_service_pb2, inference_service_pb2_grpc
 
@@ -26,7 +22,7 @@ class InferenceServicer(inference_service_pb2_grpc.InferenceServiceServicer):
     async def Infer(
         self,
         request: inference_service_pb2.InferRequest,
-        context: grpc.aio.ServicerContext[Any, Any],
+        context: CallContext,
     ) -> inference_service_pb2.InferResponse:
         """Runs the pipeline's model on the live rows."""
         outcome = await self._runner.run(request.batch, context, self._handler.handle)

@@ -1,39 +1,39 @@
-"""The ingest service as a process: builds everything and runs it."""
+"""The ingest service: builds everything and runs it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
 
-import grpc.aio
-
-from tailrace.ingest.compile import CompiledIngest, compile_ingest
+from tailrace.ingest.compile import compile_ingest
 from tailrace.ingest.handler import IngestHandler
 from tailrace.ingest.servicer import IngestServicer
 from tailrace.runtime.config import IngestSettings
 from tailrace.runtime.hop_call import HopRunner
+from tailrace.runtime.hop_parts import HopParts
 from tailrace.runtime.pipeline.registry import PipelineRegistry
-from tailrace.runtime.service_process import run_service
-from tailrace.v1 import ingest_service_pb2, ingest_service_pb2_grpc
+from tailrace.runtime.service_process import run_hop
+from tailrace.v1 import ingest_service_pb2 as messages
+from tailrace.v1 import ingest_service_pb2_grpc as stubs
 
 SERVICE = "ingest"
-SERVICE_NAME = ingest_service_pb2.DESCRIPTOR.services_by_name["IngestService"].full_name
+SERVICE_NAME = messages.DESCRIPTOR.services_by_name["IngestService"].full_name
 
 
 def build(
     settings: IngestSettings,
-) -> tuple[PipelineRegistry[CompiledIngest], Callable[[grpc.aio.Server], None]]:
-    """Returns the service's pipelines, not yet read, and what registers its servicer."""
+) -> HopParts[messages.PreprocessRequest, messages.PreprocessResponse]:
+    """Returns the hop's parts."""
     registry = PipelineRegistry(settings.pipelines_dir, compile_ingest)
-    runner = HopRunner(SERVICE, registry, settings)
-    servicer = IngestServicer(runner, IngestHandler(settings))
-
-    def add_servicers(server: grpc.aio.Server) -> None:
-        ingest_service_pb2_grpc.add_IngestServiceServicer_to_server(servicer, server)
-
-    return registry, add_servicers
+    servicer = IngestServicer(HopRunner(SERVICE, registry, settings), IngestHandler(settings))
+    return HopParts(
+        hop=SERVICE,
+        service_name=SERVICE_NAME,
+        registry=registry,
+        call=servicer.Preprocess,
+        add_to=functools.partial(stubs.add_IngestServiceServicer_to_server, servicer),
+    )
 
 
 async def run(settings: IngestSettings) -> None:
     """Serves until SIGTERM or SIGINT. Raises StartError if a port is in use."""
-    registry, add_servicers = build(settings)
-    await run_service(settings, SERVICE, (SERVICE_NAME,), registry, add_servicers)
+    await run_hop(settings, build(settings))

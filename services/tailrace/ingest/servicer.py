@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import grpc.aio
-
 from tailrace.ingest.compile import CompiledIngest
 from tailrace.ingest.handler import IngestHandler
 from tailrace.runtime.batch import Batch
 from tailrace.runtime.columns import Columns
-from tailrace.runtime.hop_call import HopRunner
+from tailrace.runtime.hop_call import CallContext, HopRunner
 from tailrace.runtime.wire import batch_to_proto
 from tailrace.v1 import ingest_service_pb2, ingest_service_pb2_grpc
 
@@ -26,7 +22,7 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
     async def Preprocess(
         self,
         request: ingest_service_pb2.PreprocessRequest,
-        context: grpc.aio.ServicerContext[Any, Any],
+        context: CallContext,
     ) -> ingest_service_pb2.PreprocessResponse:
         """Returns the rows with the pipeline's ingest columns."""
         requests = [row.fields for row in request.requests]

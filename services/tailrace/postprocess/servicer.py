@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import grpc.aio
-
 from tailrace.postprocess.compile import CompiledPostprocess
 from tailrace.postprocess.handler import PostprocessHandler
 from tailrace.runtime.columns import Columns
-from tailrace.runtime.hop_call import HopRunner
+from tailrace.runtime.hop_call import CallContext, HopRunner
 from tailrace.runtime.wire import batch_to_proto
 from tailrace.v1 import postprocess_service_pb2, postprocess_service_pb2_grpc
 
@@ -25,7 +21,7 @@ class PostprocessServicer(postprocess_service_pb2_grpc.PostprocessServiceService
     async def Postprocess(
         self,
         request: postprocess_service_pb2.PostprocessRequest,
-        context: grpc.aio.ServicerContext[Any, Any],
+        context: CallContext,
     ) -> postprocess_service_pb2.PostprocessResponse:
         """Returns the rows with the pipeline's prediction columns."""
         outcome = await self._runner.run(request.batch, context, self._handler.handle)

@@ -6,9 +6,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-import grpc.aio
 import structlog
 
 from tailrace.runtime import telemetry_names as names
@@ -26,6 +25,14 @@ Compiled = TypeVar("Compiled")
 Result = TypeVar("Result")
 
 _log = structlog.get_logger(__name__)
+
+
+class CallContext(Protocol):
+    """What a hop asks of the call that it answers; gRPC's servicer contexts have it."""
+
+    def time_remaining(self) -> float | None:
+        """Returns the seconds that the caller still waits; None if for ever."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,7 @@ class HopRunner(Generic[Compiled]):
     async def run(
         self,
         message: batch_pb2.Batch,
-        context: grpc.aio.ServicerContext[Any, Any],
+        context: CallContext,
         work: Callable[[Batch, Compiled], Awaitable[Result]],
     ) -> HopOutcome[Result]:
         """Runs `work` on the live rows' batch, no longer than the latest of their deadlines.
@@ -93,7 +100,7 @@ class HopRunner(Generic[Compiled]):
     async def _work_on(
         self,
         batch: Batch,
-        context: grpc.aio.ServicerContext[Any, Any],
+        context: CallContext,
         work: Callable[[Batch, Compiled], Awaitable[Result]],
         received_ns: int,
     ) -> tuple[Result | None, batch_pb2.HopTiming]:

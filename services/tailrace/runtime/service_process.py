@@ -9,10 +9,27 @@ from typing import Any, TypeVar
 import grpc.aio
 
 from tailrace.runtime.config import ServerSettings
+from tailrace.runtime.hop_parts import HopParts
 from tailrace.runtime.pipeline.registry import PipelineRegistry
 from tailrace.runtime.server import GrpcServer, StartError, background
 
 Compiled = TypeVar("Compiled")
+
+
+async def run_hop(settings: ServerSettings, parts: HopParts[Any, Any]) -> None:
+    """Serves a hop until SIGTERM or SIGINT, and closes it. Raises StartError as `run_service`."""
+    watch = parts.watch
+    try:
+        await run_service(
+            settings,
+            parts.hop,
+            (parts.service_name,),
+            parts.registry,
+            parts.add_to,
+            None if watch is None else lambda server: watch(server.set_serving),
+        )
+    finally:
+        await parts.close()
 
 
 async def run_service(
