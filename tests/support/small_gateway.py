@@ -7,6 +7,7 @@ connected, and what it makes of each kind of answer. It makes no predictions.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,8 +16,19 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from tailrace.runtime.error_mapping import ErrorMappingInterceptor, status_of
-from tailrace.runtime.errors import InvalidField, NotFound, Overloaded, Reason
+from tailrace.runtime.error_mapping import (
+    STATUS_DETAILS_KEY,
+    ErrorMappingInterceptor,
+    status_of,
+)
+from tailrace.runtime.errors import (
+    InvalidField,
+    NotFound,
+    Overloaded,
+    Reason,
+    TailraceError,
+    Unavailable,
+)
 from tailrace.v1 import prediction_service_pb2 as messages
 from tailrace.v1 import prediction_service_pb2_grpc
 from tailrace.v1.ledger_pb2 import HOP_INGEST, Ledger, LedgerEntry
@@ -49,8 +61,12 @@ class SmallGateway(prediction_service_pb2_grpc.PredictionServiceServicer):
     `slow` never answers, `full` is overloaded, `broken` fails unexpectedly, `short` answers a
     batch with too few results, `missing` is not found. A field `reject` fails its request.
 
+    A stream answers each message with one of its own. `backwards` does so in reverse order,
+    `drains` answers one request and then breaks, `ends` ends after the first message, with an
+    answer to all but one of its requests, and `twice` answers all of them twice.
+
     Attributes:
-        seen: the calls, in order of arrival.
+        seen: the calls, and the messages of streams, in order of arrival.
         arrivals: the same, to wait for.
         descriptions: the pipelines, by name.
         entered: set once a call to `slow` has arrived.
@@ -90,6 +106,42 @@ class SmallGateway(prediction_service_pb2_grpc.PredictionServiceServicer):
         if request.requests[0].pipeline == "short":
             response.results.pop()
         return response
+
+    async def PredictStream(
+        self, request_iterator: AsyncIterator[messages.PredictStreamRequest], context: Context
+    ) -> AsyncIterator[messages.PredictStreamResponse]:
+        """Answers the requests of each message together."""
+        places = itertools.count()
+        async for message in request_iterator:
+            self._see(message, context)
+            results = [await self._stream_result(next(places), one) for one in message.requests]
+            pipeline = message.requests[0].pipeline
+            if pipeline == "drains":
+                yield messages.PredictStreamResponse(results=results[-1:])
+                status = status_of(Unavailable("draining", reason=Reason.DRAINING))
+                details = ((STATUS_DETAILS_KEY, status.SerializeToString()),)
+                await context.abort(grpc.StatusCode.UNAVAILABLE, status.message, details)
+            if pipeline == "ends":
+                yield messages.PredictStreamResponse(results=results[1:])
+                return
+            if pipeline == "backwards":
+                results.reverse()
+            for _ in range(2 if pipeline == "twice" else 1):
+                yield messages.PredictStreamResponse(results=results)
+
+    async def _stream_result(
+        self, place: int, request: messages.PredictRequest
+    ) -> messages.PredictStreamResult:
+        result = messages.PredictStreamResult(place=place, request_id=request.request_id)
+        try:
+            await self._trouble(request.pipeline)
+            if "reject" in request.fields:
+                raise InvalidField("rejected", field="fields.reject")
+        except TailraceError as error:
+            result.error.CopyFrom(status_of(error))
+        else:
+            result.response.CopyFrom(_answer(request))
+        return result
 
     async def ListPipelines(
         self, request: messages.ListPipelinesRequest, context: Context
@@ -151,6 +203,7 @@ def _answer(request: messages.PredictRequest) -> messages.PredictResponse:
             total_ns=1_500_000,
             unattributed_ns=500_000,
             deadline_ns=500_000_000,
+            convoy_rows=1,
         ),
     )
 

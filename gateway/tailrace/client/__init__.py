@@ -36,6 +36,7 @@ from tailrace.client.ledger import Ledger, LedgerEntry
 from tailrace.client.pipelines import PipelineSummary
 from tailrace.client.prediction import Prediction, Quality, QualityReason
 from tailrace.client.request import DEFAULT_TIMEOUT_S, Priority
+from tailrace.client.stream_book import StreamResult
 from tailrace.client.sync_client import Client
 from tailrace.client.tensor import Tensor
 from tailrace.client.transport import Tls
@@ -63,6 +64,7 @@ __all__ = [
     "Quality",
     "QualityReason",
     "ServerFault",
+    "StreamResult",
     "Tensor",
     "Tls",
     "Unavailable",

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 import grpc.aio
 
+from tailrace.client.async_stream import AsyncStream, Call
 from tailrace.client.errors import PredictionError, error_of_call
 from tailrace.client.pipelines import PipelineSummary
 from tailrace.client.prediction import Prediction
@@ -22,8 +23,10 @@ from tailrace.client.request import (
     RequestTemplate,
     checked_timeout,
     default_timeout,
+    fresh_request_ids,
     new_request_id,
 )
+from tailrace.client.stream_book import StreamBook, StreamLimits, StreamResult
 from tailrace.client.transport import DEFAULT_MAX_MESSAGE_BYTES, Tls, Transport
 from tailrace.client.values import Fields
 from tailrace.v1 import prediction_service_pb2 as messages
@@ -147,6 +150,73 @@ class AsyncClient:
         if batch.message.requests:
             response = await self._call(self._stub().PredictBatch, batch.message, timeout)
         return batch.results(response)
+
+    def predict_stream(
+        self,
+        pipeline: str,
+        rows: Iterable[Fields] | AsyncIterable[Fields],
+        *,
+        timeout: float | None = None,
+        stream_timeout: float | None = None,
+        pipeline_version: str = "",
+        request_ids: Iterable[str] | None = None,
+        priority: Priority = Priority.NORMAL,
+        tenant: str = "",
+        rows_per_message: int = 32,
+        max_unanswered: int = 1024,
+        ordered: bool = False,
+    ) -> AsyncGenerator[StreamResult, None]:
+        """Yields what becomes of many rows, in the order in which it is known.
+
+        One call, over one connection, takes any number of rows. They are taken from `rows` as
+        they are needed: a gateway that is behind, or a caller who does not ask for more, stops
+        the taking. Rows at hand are sent without waiting for those that would fill a message.
+
+        Nothing is lost silently: every row that was taken is yielded as one `StreamResult`, or
+        stands in `unanswered` of the error that ends the stream. Where `rows` itself raises,
+        what was taken is yielded first, and then the same exception raised.
+
+        Closing the generator (`aclose`, or `contextlib.aclosing` around it) cancels the stream at
+        once; leaving the loop does so, too, as soon as nothing refers to the generator.
+
+        Args:
+            pipeline: name of the pipeline.
+            rows: the requests by field name. An iterable that has to wait for its next row
+                should be asynchronous: a plain one keeps the event loop waiting.
+            timeout: time allowed for each request in seconds, from its receipt by the gateway;
+                None means the client's. The gateway shortens it to the pipeline's maximum.
+            stream_timeout: deadline of the whole stream in seconds; None means none.
+            pipeline_version: version to use; empty means the current one.
+            request_ids: an id for each row, taken together with it; None means fresh ones.
+            priority: how important the requests are when not all can be served.
+            tenant: whom the requests are made for.
+            rows_per_message: most requests of one message.
+            max_unanswered: most rows that are taken and not yet yielded.
+            ordered: yield in the order of the rows. A slow one then holds back those after it,
+                `max_unanswered` of them at most.
+
+        Raises:
+            PredictionError: the stream broke; `unanswered` says which requests have no answer.
+            ValueError: limits that no message fits into, a timeout that is no finite number, or
+                fewer request ids than rows.
+        """
+        template = RequestTemplate(
+            pipeline=pipeline,
+            pipeline_version=pipeline_version,
+            priority=priority,
+            tenant=tenant,
+            timeout_s=self._timeout if timeout is None else checked_timeout(timeout),
+        )
+        limits = StreamLimits(
+            rows_per_message=rows_per_message, max_unanswered=max_unanswered, ordered=ordered
+        )
+        ids = fresh_request_ids() if request_ids is None else iter(request_ids)
+        deadline = None if stream_timeout is None else checked_timeout(stream_timeout)
+
+        def open_call() -> Call:
+            return self._stub().PredictStream(timeout=deadline, metadata=self._metadata)
+
+        return AsyncStream(StreamBook(template, limits, ids), rows, open_call).results()
 
     async def list_pipelines(self, *, timeout: float | None = None) -> list[PipelineSummary]:
         """Returns the pipelines being served, by name. Raises PredictionError."""

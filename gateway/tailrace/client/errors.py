@@ -27,6 +27,8 @@ class PredictionError(Exception):
         field: path of the field at fault, such as `fields.origin`, or empty.
         request_id: id under which the server's logs know the request.
         retry_after_s: when the server wants to be asked again, in seconds, or None.
+        unanswered: of a stream that broke: the requests without an answer, their ids by the
+            place of their row in the input, from 0. Some of them may have been served.
     """
 
     default_code: ClassVar[grpc.StatusCode] = grpc.StatusCode.UNKNOWN
@@ -49,6 +51,7 @@ class PredictionError(Exception):
         self.field = field
         self.request_id = request_id
         self.retry_after_s = retry_after_s
+        self.unanswered: dict[int, str] = {}
 
     def __str__(self) -> str:
         """Returns all that is known, in one line."""

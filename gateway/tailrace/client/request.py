@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import math
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tailrace.client.errors import DeadlineExceeded, PredictionError, ServerFault
@@ -31,6 +31,12 @@ class Priority(enum.IntEnum):
 def new_request_id() -> str:
     """Returns a fresh id: made here, so that it is known even where no server answers."""
     return secrets.token_hex(16)
+
+
+def fresh_request_ids() -> Iterator[str]:
+    """Yields fresh ids without end."""
+    while True:
+        yield new_request_id()
 
 
 def default_timeout(timeout: float) -> float:

@@ -91,7 +91,8 @@ class Transport:
             ("grpc.max_send_message_length", self.max_message_bytes),
             ("grpc.max_receive_message_length", self.max_message_bytes),
             ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.min_reconnect_backoff_ms", 100),
+            # How long one attempt to connect may take, until a busy server has said hello.
+            ("grpc.min_reconnect_backoff_ms", 5_000),
             ("grpc.max_reconnect_backoff_ms", 5_000),
             # A server that vanished without closing is noticed while a call waits for it.
             ("grpc.keepalive_time_ms", 20_000),
