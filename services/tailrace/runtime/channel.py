@@ -28,7 +28,8 @@ def service_channel(
             ("grpc.max_send_message_length", max_message_bytes),
             ("grpc.max_receive_message_length", max_message_bytes),
             ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.min_reconnect_backoff_ms", 100),
+            # How long one attempt to connect may take, until a busy peer has said hello.
+            ("grpc.min_reconnect_backoff_ms", 2_000),
             ("grpc.max_reconnect_backoff_ms", MAX_RECONNECT_BACKOFF_MS),
             # A peer that vanished without closing is noticed within ten seconds.
             ("grpc.keepalive_time_ms", 5_000),
