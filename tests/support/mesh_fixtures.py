@@ -7,7 +7,7 @@ import csv
 from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import grpc.aio
 import pytest
@@ -17,7 +17,7 @@ from tailrace.cli.local.local_redis import LocalRedis
 from tailrace.cli.local.local_triton import LocalTriton
 from tailrace.v1 import prediction_service_pb2_grpc
 from tests.support.feature_loading import load_file
-from tests.support.running_mesh import RunningMesh
+from tests.support.running_mesh import FILES_DIR, RunningMesh
 
 # Accounts that the shared mesh knows in both views: (key, a, b).
 ACCOUNTS = (("account-1", 3.0, 4.0), ("account-2", 5.0, 6.0))
@@ -33,6 +33,9 @@ class StartMesh(Protocol):
         settings: Mapping[str, Mapping[str, str]] | None = None,
         files: Path | None = None,
         credentials: grpc.ChannelCredentials | None = None,
+        placement: str = "remote",
+        workers: int = 1,
+        replicas: Mapping[str, int] | None = None,
     ) -> RunningMesh:
         """Returns a mesh that serves, its features loaded."""
 
@@ -96,13 +99,23 @@ def _starter(tmp_path: Path) -> Iterator[StartMesh]:
         settings: Mapping[str, Mapping[str, str]] | None = None,
         files: Path | None = None,
         credentials: grpc.ChannelCredentials | None = None,
+        placement: str = "remote",
+        workers: int = 1,
+        replicas: Mapping[str, int] | None = None,
     ) -> RunningMesh:
         run_dir = tmp_path / f"mesh-{len(meshes)}"
         run_dir.mkdir()
-        arguments: dict[str, Any] = {"credentials": credentials}
-        if files is not None:
-            arguments["files"] = files
-        running = RunningMesh(redis, triton, run_dir, settings, **arguments)
+        running = RunningMesh(
+            redis,
+            triton,
+            run_dir,
+            settings,
+            files or FILES_DIR,
+            credentials,
+            placement,
+            workers,
+            replicas,
+        )
         meshes.append(running)
         load_accounts(redis, running.files / "features", run_dir)
         running.start()

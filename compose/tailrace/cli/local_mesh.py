@@ -6,55 +6,26 @@ import asyncio
 import datetime
 import json
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal, NoReturn, Protocol
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import NoReturn, Protocol
 
 from tailrace.cli.example import TritonSection
 from tailrace.cli.health import wait_serving
 from tailrace.cli.local.errors import LaunchError
 from tailrace.cli.local.local_redis import LocalRedis
 from tailrace.cli.local.local_triton import LocalTriton
-from tailrace.cli.local.mesh_process import MeshProcess
-from tailrace.cli.local.ports import check_port_is_free
+from tailrace.cli.local.mesh_process import MeshProcess, balanced_target, replica_name
 from tailrace.cli.local.process import ChildProcess
 from tailrace.cli.local.state import MeshState, ProcessState, RedisState, TritonState
 from tailrace.cli.mesh_folder import MeshFolder
+from tailrace.cli.mesh_options import MeshOptions
 from tailrace.cli.preparation import PreparedExample
 from tailrace.cli.progress import Steps
 from tailrace.cli.static_views import load_static_views
-from tailrace.runtime.config import TransportSettings
+from tailrace.runtime.placement import parse_placement
 
-SERVICES = ("ingest", "features", "inference", "postprocess")
-PROCESSES = (*SERVICES, "gateway", "redis", "triton")
 _WATCH_INTERVAL_S = 0.1
 _READY_TIMEOUT_S = 60.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class MeshOptions:
-    """How to run a mesh.
-
-    Attributes:
-        inference_backend: what runs the models.
-        gpu: whether Triton sees the GPUs, and runs the models that the example has for them.
-        ports: port of each of `PROCESSES`; 0 or none for a free one (Redis: a Unix socket).
-        metrics_ports: likewise for metrics; Redis has none.
-        redis_server_path: the `redis-server` to run, if not the one that is found.
-        triton_server_path: the `tritonserver` to run, if not the one that is found.
-        cache_dir: what can be made again.
-        transport: credentials for talking to the mesh's processes.
-    """
-
-    inference_backend: Literal["triton", "onnxruntime"]
-    gpu: bool = False
-    ports: Mapping[str, int] = field(default_factory=dict)
-    metrics_ports: Mapping[str, int] = field(default_factory=dict)
-    redis_server_path: Path | None = None
-    triton_server_path: Path | None = None
-    cache_dir: Path
-    transport: TransportSettings
 
 
 class _Server(Protocol):
@@ -81,6 +52,7 @@ class LocalMesh:
         self._prepared = prepared
         self._options = options
         self._steps = steps
+        self._places = parse_placement(options.placement)
         self._started_at = datetime.datetime.now(datetime.UTC)
         self._servers: dict[str, _Server] = {}
         self._ready: list[str] = []
@@ -100,24 +72,28 @@ class LocalMesh:
             LaunchError: if one cannot be started, ends, or does not become able to serve.
         """
         # Each would find out by itself, some of them only after others have been started.
-        for ports in (self._options.ports, self._options.metrics_ports):
-            for name, port in ports.items():
-                check_port_is_free(name, port)
+        self._options.check_ports()
         try:
             async with asyncio.TaskGroup() as group:
                 await self._start_in(group)
         except BaseExceptionGroup as errors:
             raise first_error(errors) from errors
 
-    async def watch(self) -> NoReturn:
+    async def watch(self, changed: Callable[[], None]) -> NoReturn:
         """Waits for a process to end that was ready and should not end.
 
+        Args:
+            changed: called when `state` has become another one: the gateway has started a
+                worker again, or lost one.
+
         Raises:
-            ProcessExited: as soon as one has.
+            ProcessExited: as soon as a process has ended that nobody starts again.
         """
         while True:
             for name in self._ready:
                 self._servers[name].process.check()
+            if "gateway" in self._ready and self.mesh_processes["gateway"].look_for_workers():
+                changed()
             await asyncio.sleep(_WATCH_INTERVAL_S)
 
     async def stop(self) -> None:
@@ -139,19 +115,18 @@ class LocalMesh:
     def state(self, pipelines: Iterable[str]) -> MeshState:
         """Returns what the state file is to say of a started mesh that serves those pipelines."""
         assert self.redis is not None
-        processes = []
+        processes: list[ProcessState] = []
         for name, server in self._servers.items():
-            mesh_process = self.mesh_processes.get(name)
-            grpc_port = mesh_process.port if mesh_process else None
-            metrics_port = mesh_process.metrics_port if mesh_process else None
-            if server is self.triton:
-                grpc_port, metrics_port = self.triton.grpc_port, self.triton.metrics_port
+            if name in self.mesh_processes:
+                processes += self.mesh_processes[name].states()
+                continue
+            triton = self.triton if server is self.triton else None
             process = ProcessState.of_running(
                 name,
                 server.process.pid,
                 log_path=server.process.log_path,
-                grpc_port=grpc_port,
-                metrics_port=metrics_port,
+                grpc_port=triton.grpc_port if triton else None,
+                metrics_port=triton.metrics_port if triton else None,
             )
             processes.append(process)
         return MeshState(
@@ -169,23 +144,32 @@ class LocalMesh:
         # inference that of Triton, the gateway those of all four services.
         redis = group.create_task(self._start_redis())
         triton = group.create_task(self._start_triton())
-        names = ("ingest", "postprocess")
-        services = [group.create_task(self._start_service(name)) for name in names]
-        redis_url = await redis
-        loaded = group.create_task(self._load_views(redis_url))
-        features = self._start_service("features", {"TAILRACE_FEATURE_REDIS_URL": redis_url})
-        services.append(group.create_task(features))
-        inference = self._start_service("inference", await triton)
-        services.append(group.create_task(inference))
-        await asyncio.gather(*services)
-        targets = {
-            f"TAILRACE_{name.upper()}_TARGET": self.mesh_processes[name].target for name in SERVICES
+        loaded = group.create_task(self._load_views(redis))
+        needs = {"features": redis, "inference": triton}
+        hops = [group.create_task(self._start_hop(hop, needs.get(hop))) for hop in self._places]
+        settings = {
+            "TAILRACE_PLACEMENT": self._options.placement,
+            "TAILRACE_WORKERS": str(self._options.workers),
         }
-        await asyncio.gather(self._start_service("gateway", targets), loaded)
+        for hop in hops:
+            settings |= await hop
+        await asyncio.gather(self._start_service("gateway", "gateway", settings), loaded)
         with self._steps.step("Waiting until all of them can serve"):
             await asyncio.gather(*(self._wait_serving(name) for name in self.mesh_processes))
 
-    async def _start_redis(self) -> str:
+    async def _start_hop(
+        self, hop: str, needs: Awaitable[Mapping[str, str]] | None
+    ) -> Mapping[str, str]:
+        """Starts the replicas of a hop, if it has any; returns the gateway's settings for it."""
+        settings = await needs if needs is not None else {}
+        if self._places[hop] == "local":
+            return settings
+        names = [replica_name(hop, i + 1) for i in range(self._options.replicas.get(hop, 1))]
+        await asyncio.gather(*(self._start_service(hop, name, settings) for name in names))
+        target = balanced_target([self.mesh_processes[name].target for name in names])
+        return {f"TAILRACE_{hop.upper()}_TARGET": target}
+
+    async def _start_redis(self) -> dict[str, str]:
         with self._steps.step("Starting Redis") as step:
             self.redis = LocalRedis(
                 log_path=self._folder.path / "redis.log",
@@ -198,7 +182,7 @@ class LocalMesh:
             await asyncio.to_thread(self.redis.wait_ready)
             self._ready.append("redis")
             step.tell(self.redis.version)
-            return self.redis.url
+            return {"TAILRACE_FEATURE_REDIS_URL": self.redis.url}
 
     async def _start_triton(self) -> dict[str, str]:
         repository = self._prepared.model_repository
@@ -232,33 +216,39 @@ class LocalMesh:
             plaintext = {"TAILRACE_TRITON_PLAINTEXT": "true"}
             return {**settings, **plaintext, "TAILRACE_TRITON_URL": self.triton.grpc_target}
 
-    async def _start_service(self, name: str, settings: Mapping[str, str] | None = None) -> None:
+    async def _start_service(self, service: str, name: str, settings: Mapping[str, str]) -> None:
         with self._steps.step(f"Starting {name}") as step:
             server = MeshProcess(
-                name,
+                service,
                 run_dir=self._folder.path,
-                settings={**self._common_settings(), **(settings or {})},
+                settings={**self._common_settings(), **settings},
                 port=self._options.ports.get(name, 0),
                 metrics_port=self._options.metrics_ports.get(name, 0),
+                name=name,
             )
             self._servers[name] = self.mesh_processes[name] = server
             server.launch()
             await asyncio.to_thread(server.wait_ready)
             self._ready.append(name)
-            step.tell(server.target)
+            workers = f", {len(server.workers)} workers" if server.workers else ""
+            step.tell(f"{server.target}{workers}")
 
-    async def _load_views(self, redis_url: str) -> None:
+    async def _load_views(self, redis: Awaitable[object]) -> None:
         views = self._prepared.static_views()
+        await redis
+        assert self.redis is not None
         if not views:
             return
         with self._steps.step(f"Loading the static views {', '.join(views)}") as step:
             pipelines_dir = self._prepared.example.pipelines_dir
-            rows = await asyncio.to_thread(load_static_views, views, pipelines_dir, redis_url)
+            rows = await asyncio.to_thread(load_static_views, views, pipelines_dir, self.redis.url)
             step.tell(f"{rows:,} rows")
 
     async def _wait_serving(self, name: str) -> None:
-        target = self.mesh_processes[name].target
-        await wait_serving(name, target, self._options.transport, _READY_TIMEOUT_S)
+        process = self.mesh_processes[name]
+        targets = {worker.name: worker.target for worker in process.workers}
+        for one, target in (targets or {name: process.target}).items():
+            await wait_serving(one, target, self._options.transport, _READY_TIMEOUT_S)
 
     def _common_settings(self) -> dict[str, str]:
         return {"TAILRACE_PIPELINES_DIR": str(self._prepared.example.pipelines_dir)}

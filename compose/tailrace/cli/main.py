@@ -102,18 +102,35 @@ def up(
         bool | None,
         typer.Option("--gpu", help="Let Triton see the GPUs, and run the models made for them."),
     ] = None,
+    placement: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the hops run: remote (processes of their own), local (inside the "
+            "gateway), or some inside it, as ingest=local,postprocess=local."
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="How many processes share the gateway's port.")
+    ] = None,
+    replicas: Annotated[
+        list[str] | None,
+        typer.Option(help="How many processes a hop has, as ingest=2. Repeatable."),
+    ] = None,
     port: Annotated[
         list[str] | None,
         typer.Option(
             help="Port of the gateway, or of another process as NAME=PORT (ingest, features, "
-            "inference, postprocess, redis, triton); 0 for a free one. Repeatable. By default "
-            f"{GATEWAY_PORT} for the gateway (0 with --once), a Unix socket for Redis, and "
-            "free ports for all others."
+            "inference, postprocess, redis, triton; ingest-2 for a second replica); 0 for a free "
+            f"one. Repeatable. By default {GATEWAY_PORT} for the gateway (0 with --once), a Unix "
+            "socket for Redis, and free ports for all others."
         ),
     ] = None,
     metrics_port: Annotated[
         list[str] | None,
-        typer.Option(help="Likewise for metrics; free ports by default. Redis has none."),
+        typer.Option(
+            help="Likewise for metrics; free ports by default. Redis has none. Several workers "
+            "take the numbers above the gateway's."
+        ),
     ] = None,
     redis_server: Annotated[
         Path | None, typer.Option(help="redis-server to run; PATH's or the wheel's by default.")
@@ -127,8 +144,9 @@ def up(
     import uvloop
     from rich.console import Console
 
-    from tailrace.cli.port_options import parse_ports
-    from tailrace.cli.up import UpOptions, default_name, mesh_options, run_up
+    from tailrace.cli.mesh_options import mesh_options
+    from tailrace.cli.port_options import parse_ports, parse_replicas
+    from tailrace.cli.up import UpOptions, default_name, run_up
     from tailrace.runtime.config import LauncherSettings, load_settings
 
     settings = load_settings(
@@ -136,6 +154,9 @@ def up(
         **_given(
             inference_backend=inference_backend,
             gpu=gpu,
+            placement=placement,
+            workers=workers,
+            replicas=parse_replicas(replicas) if replicas else None,
             redis_server_path=redis_server,
             triton_server_path=triton_server,
             state_dir=state_dir,

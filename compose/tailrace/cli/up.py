@@ -24,15 +24,15 @@ from tailrace.cli.example import (
 from tailrace.cli.first_done import first_done
 from tailrace.cli.held_out import HeldOutRow, read_held_out, spread
 from tailrace.cli.local.errors import LaunchError
-from tailrace.cli.local.state import write_state
-from tailrace.cli.local_mesh import LocalMesh, MeshOptions
+from tailrace.cli.local.state import MeshState, write_state
+from tailrace.cli.local_mesh import LocalMesh
 from tailrace.cli.mesh_folder import MeshFolder
+from tailrace.cli.mesh_options import MeshOptions
 from tailrace.cli.preparation import PreparedExample, prepare
 from tailrace.cli.progress import Steps
 from tailrace.cli.summary import print_endpoints, print_outcomes, print_trial, run_summary
 from tailrace.cli.trial import Trial, TrialFailed, try_mesh
 from tailrace.client import AsyncClient, Tls
-from tailrace.runtime.config import LauncherSettings
 from tailrace.runtime.pipeline.directory import load_directory
 from tailrace.runtime.pipeline.plan import Pipeline
 
@@ -100,6 +100,7 @@ class _Run:
         self._console = console
         self._steps = Steps(console)
         self._mesh: LocalMesh | None = None
+        self._pipelines: Mapping[str, Pipeline] = {}
         self._has_mesh = asyncio.Event()
 
     async def bring_up(self) -> None:
@@ -118,8 +119,8 @@ class _Run:
             self._has_mesh.set()
             await self._mesh.start()
             ready_s = time.monotonic() - began
-            state = self._mesh.state(pipelines)
-            write_state(self._folder.state_path, state)
+            self._pipelines = pipelines
+            state = self._write_state(self._mesh)
             trial = await self._try(self._mesh, held_out, rows) if held_out else None
         if held_out and trial:
             shown = spread(trial.measured, _SHOWN_OUTCOMES)
@@ -162,8 +163,19 @@ class _Run:
     async def watch(self) -> None:
         """Raises ProcessExited as soon as a process of the mesh has ended."""
         await self._has_mesh.wait()
-        assert self._mesh
-        await self._mesh.watch()
+        mesh = self._mesh
+        assert mesh
+        await mesh.watch(lambda: self._update_state(mesh))
+
+    def _write_state(self, mesh: LocalMesh) -> MeshState:
+        state = mesh.state(self._pipelines)
+        write_state(self._folder.state_path, state)
+        return state
+
+    def _update_state(self, mesh: LocalMesh) -> None:
+        # Before the mesh is up there is none to update.
+        if self._folder.state_path.exists():
+            self._write_state(mesh)
 
     def interrupt(self) -> None:
         """Ends the run; a second time, at once."""
@@ -217,22 +229,6 @@ def _signals(run: _Run) -> Iterator[None]:
     finally:
         for number in numbers:
             loop.remove_signal_handler(number)
-
-
-def mesh_options(
-    settings: LauncherSettings, ports: Mapping[str, int], metrics_ports: Mapping[str, int]
-) -> MeshOptions:
-    """Returns how to run a mesh, from the settings and the ports by process name."""
-    return MeshOptions(
-        inference_backend=settings.inference_backend,
-        gpu=settings.gpu,
-        ports=ports,
-        metrics_ports=metrics_ports,
-        redis_server_path=settings.redis_server_path,
-        triton_server_path=settings.triton_server_path,
-        cache_dir=settings.state_dir.absolute() / "cache",
-        transport=settings,
-    )
 
 
 def default_name(once: bool) -> str:

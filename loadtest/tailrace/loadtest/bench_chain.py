@@ -28,8 +28,9 @@ from tritonclient.utils import InferenceServerException
 
 from tailrace.cli.example import load_example
 from tailrace.cli.held_out import read_held_out
-from tailrace.cli.local_mesh import LocalMesh, MeshOptions
+from tailrace.cli.local_mesh import LocalMesh
 from tailrace.cli.mesh_folder import MeshFolder
+from tailrace.cli.mesh_options import MeshOptions
 from tailrace.cli.preparation import PreparedExample, prepare
 from tailrace.cli.progress import Steps
 from tailrace.client.values import to_value

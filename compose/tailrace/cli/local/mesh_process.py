@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 from tailrace.cli.local.errors import ProcessExited
 from tailrace.cli.local.ports import LOOPBACK, check_port_is_free
 from tailrace.cli.local.process import ChildProcess
+from tailrace.cli.local.state import ProcessState
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerProcess:
+    """One of the workers that a gateway consists of.
+
+    Attributes:
+        name: such as `gateway-1`.
+        pid: its process id.
+        port: the gRPC port on which it alone answers.
+        metrics_port: its metrics port.
+    """
+
+    name: str
+    pid: int
+    port: int
+    metrics_port: int
+
+    @property
+    def target(self) -> str:
+        """Where to reach it alone, as `host:port`."""
+        return f"{LOOPBACK}:{self.port}"
 
 
 class MeshProcess:
@@ -23,7 +51,9 @@ class MeshProcess:
         service: `ingest`, `features`, `inference`, `postprocess` or `gateway`.
         process: the process underneath.
         port: the real gRPC port once it is ready; before that the one asked for.
-        metrics_port: the real metrics port once it is ready; before that the one asked for.
+        metrics_port: the real metrics port once it is ready; before that the one asked for. A
+            gateway with several workers has none, but each of them has.
+        workers: those workers, as of the last `wait_ready` or `look_for_workers`.
     """
 
     def __init__(
@@ -50,6 +80,7 @@ class MeshProcess:
         self.service = service
         self.port = port
         self.metrics_port = metrics_port
+        self.workers: tuple[WorkerProcess, ...] = ()
         self._name = name or service
         self._run_dir = run_dir
         self._ready_file = run_dir / f"{self._name}.ready.json"
@@ -60,6 +91,11 @@ class MeshProcess:
     def target(self) -> str:
         """Where to reach it, as `host:port`; real once it is ready."""
         return f"{LOOPBACK}:{self.port}"
+
+    @property
+    def workers_target(self) -> str:
+        """gRPC target by which a caller takes turns among the workers, or reaches the only one."""
+        return balanced_target([worker.target for worker in self.workers] or [self.target])
 
     def start(self, timeout_s: float = 30.0) -> None:
         """Starts it and returns once it listens; `launch` and `wait_ready` in one."""
@@ -82,13 +118,24 @@ class MeshProcess:
             NotReady: if it does not listen within `timeout_s` seconds.
         """
         try:
-            self.port, self.metrics_port = self.process.wait_until(
+            ready = self.process.wait_until(
                 self._read_ready_file, timeout_s=timeout_s, waiting_for=str(self._ready_file)
             )
         except ProcessExited:
             for port in (self.port, self.metrics_port):
                 check_port_is_free(self._name, port)
             raise
+        self.port = ready["port"]
+        self.metrics_port = ready["metrics_port"] or self.metrics_port
+        self.workers = _workers(ready)
+
+    def look_for_workers(self) -> bool:
+        """Reads anew which workers listen; true if they are others than before."""
+        ready = self._read_ready_file()
+        if ready is None or _workers(ready) == self.workers:
+            return False
+        self.workers = _workers(ready)
+        return True
 
     def stop(self, grace_s: float = 15.0) -> None:
         """Lets it drain, and ends it after `grace_s` seconds at the latest."""
@@ -98,6 +145,35 @@ class MeshProcess:
     def kill(self) -> None:
         """Ends it with SIGKILL, as a crash would."""
         self.process.kill()
+
+    def states(self) -> list[ProcessState]:
+        """Returns what the state file is to say of it: itself, then the workers it consists of.
+
+        Raises:
+            psutil.NoSuchProcess: if it does not run.
+        """
+        log_path = self.process.log_path
+        metrics_port = None if self.workers else self.metrics_port
+        itself = ProcessState.of_running(
+            self._name,
+            self.process.pid,
+            log_path=log_path,
+            grpc_port=self.port,
+            metrics_port=metrics_port,
+        )
+        states = [itself]
+        for worker in self.workers:
+            # One that has ended a moment ago is about to be started again.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                state = ProcessState.of_running(
+                    worker.name,
+                    worker.pid,
+                    log_path=log_path,
+                    grpc_port=worker.port,
+                    metrics_port=worker.metrics_port,
+                )
+                states.append(state)
+        return states
 
     def _describe_process(self) -> ChildProcess:
         return ChildProcess(
@@ -113,12 +189,24 @@ class MeshProcess:
             },
         )
 
-    def _read_ready_file(self) -> tuple[int, int] | None:
+    def _read_ready_file(self) -> dict[str, Any] | None:
         try:
-            ready = json.loads(self._ready_file.read_bytes())
+            ready: dict[str, Any] = json.loads(self._ready_file.read_bytes())
         except (FileNotFoundError, ValueError):
             # Not there yet, or not all of it.
             return None
-        if ready["pid"] != self.process.pid:
-            return None
-        return int(ready["port"]), int(ready["metrics_port"])
+        return ready if ready["pid"] == self.process.pid else None
+
+
+def _workers(ready: Mapping[str, Any]) -> tuple[WorkerProcess, ...]:
+    return tuple(WorkerProcess(**worker) for worker in ready.get("workers", ()))
+
+
+def replica_name(service: str, number: int) -> str:
+    """Returns what a replica is called: the first, 1, like its service, the second `NAME-2`."""
+    return service if number == 1 else f"{service}-{number}"
+
+
+def balanced_target(targets: Sequence[str]) -> str:
+    """Returns the gRPC target of several addresses `host:port`, of IPv4; at least one."""
+    return targets[0] if len(targets) == 1 else f"ipv4:{','.join(targets)}"
