@@ -40,7 +40,7 @@ SCHEMA = [
 async def gateway() -> AsyncIterator[SmallGateway]:
     """A small gateway with the pipeline `echo`; its troublesome ones have the same schema."""
     async with small_gateway() as running:
-        for name in ("echo", "slow", "full"):
+        for name in ("drains", "echo", "full", "slow"):
             running.descriptions[name] = PipelineDescription(
                 name=name,
                 version="1-abc",
@@ -237,8 +237,9 @@ async def test_file_gives_one_line_per_line_in_order(
     assert [document["line"] for document in documents] == list(range(1, 1_001))
     assert [document["values"]["count"] for document in documents] == list(range(1, 1_001))
     calls = [
-        call for call in gateway.seen if isinstance(call.request, messages.PredictBatchRequest)
+        call for call in gateway.seen if isinstance(call.request, messages.PredictStreamRequest)
     ]
+    assert sum(len(call.request.requests) for call in calls) == 1_000
     assert max(len(call.request.requests) for call in calls) == 64
     assert len({call.peer for call in calls}) == 4
     assert "1000 predictions, 0 failures" in result.stderr
@@ -272,7 +273,27 @@ async def test_bad_lines_fail_with_their_number_and_the_others_do_not(
     assert "2 predictions, 4 failures" in result.stderr
 
 
-async def test_call_that_fails_fails_each_of_its_lines(run: Run, tmp_path: Path) -> None:
+async def test_stream_that_breaks_fails_what_was_under_way_and_the_rest_goes_on(
+    run: Run, gateway: SmallGateway, tmp_path: Path
+) -> None:
+    file = write_rows(tmp_path / "rows.ndjson", 1_000)
+
+    # Answers one row of each stream, and breaks it.
+    result = await run("predict", "drains", "--file", file, "--batch-rows", "8")
+
+    assert result.returncode == 1
+    documents = lines_of(result)
+    assert [document["line"] for document in documents] == list(range(1, 1_001))
+    errors = [document["error"] for document in documents if "error" in document]
+    assert {(error["code"], error["reason"]) for error in errors} == {("UNAVAILABLE", "DRAINING")}
+    assert {error["message"] for error in errors} == {"draining"}
+    assert len({error["request_id"] for error in errors} - {""}) == len(errors)
+    answered = 1_000 - len(errors)
+    assert answered >= 1_000 // 16
+    assert f"{answered} predictions, {len(errors)} failures" in result.stderr
+
+
+async def test_gateway_that_is_full_fails_each_line(run: Run, tmp_path: Path) -> None:
     file = write_rows(tmp_path / "rows.ndjson", 3)
 
     result = await run("predict", "full", "--file", file)
@@ -347,12 +368,14 @@ async def test_lines_are_read_no_faster_than_calls_are_answered(
     process = start(*command)
     assert process.stdin is not None
     os.set_blocking(process.stdin.fileno(), False)
-    batches, written = 0, 0
-    while batches < 4:
+    streams: set[str] = set()
+    written = 0
+    while len(streams) < 4:
         written += write_what_fits(process.stdin.fileno())
         with contextlib.suppress(TimeoutError):
             call = await asyncio.wait_for(gateway.arrivals.get(), 0.1)
-            batches += isinstance(call.request, messages.PredictBatchRequest)
+            if isinstance(call.request, messages.PredictStreamRequest):
+                streams.add(call.peer)
 
     # Whatever is on its way comes to rest.
     for _ in range(10):
@@ -483,6 +506,7 @@ async def test_pipelines_are_listed(run: Run, gateway: SmallGateway) -> None:
     assert "broken: its file is refused" in refused.stdout
     assert [summary["name"] for summary in json.loads(as_json.stdout)] == [
         "broken",
+        "drains",
         "echo",
         "full",
         "slow",

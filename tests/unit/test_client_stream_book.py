@@ -130,7 +130,7 @@ def test_error_names_some_places_and_holds_them_all() -> None:
     assert str(error) == (
         "UNAVAILABLE: gone; rows of the stream without an answer: 7 (0, 1, 2, 3, 4, …)"
     )
-    assert error.args == (error.message,)
+    assert error.message == "gone"
     assert error.unanswered == {n: f"r{n}" for n in range(7)}
 
 

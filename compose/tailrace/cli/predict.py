@@ -49,10 +49,11 @@ def predict(
         str, typer.Option(help="Version of the pipeline; the current one by default.")
     ] = "",
     batch_rows: Annotated[
-        int, typer.Option(min=1, max=4096, help="With --file: most lines of one call.")
+        int, typer.Option(min=1, max=4096, help="With --file: most lines of one message.")
     ] = 256,
     in_flight: Annotated[
-        int, typer.Option(min=1, max=64, help="With --file: most calls at once.")
+        int,
+        typer.Option(min=1, max=64, help="With --file: streams at once, each over a connection."),
     ] = 4,
     state_dir: StateDir = None,
     tls_ca: TlsCa = None,

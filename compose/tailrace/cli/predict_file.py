@@ -1,13 +1,14 @@
-"""Predictions for every line of a file, in order, with a bounded number of calls at once."""
+"""Predictions for every line of a file, in order, with a bounded number under way at once."""
 
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import os
 import sys
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +19,14 @@ import typer
 from tailrace.cli.chunk_reader import MAX_LINE_BYTES, ChunkReader, Line, read_lines
 from tailrace.cli.gateway_options import GatewayOptions
 from tailrace.cli.json_line import parse_json
-from tailrace.client import AsyncClient, Fields, InvalidRequest, Prediction, PredictionError
+from tailrace.cli.line_blocks import LineBlock, Outcome, RowQueue, RowTaker
+from tailrace.client import AsyncClient, Fields, InvalidRequest, PredictionError
 from tailrace.client.json_values import error_to_json, fields_from_json, prediction_to_json
 from tailrace.v1.pipeline_pb2 import RequestField
 
-Outcome = Prediction | PredictionError
+# Of batches: some are read or printed while others are under way.
+_BLOCKS_PER_STREAM = 2
+_MESSAGES_PER_STREAM = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +36,14 @@ class FileRun:
     Attributes:
         pipeline: name of the pipeline.
         pipeline_version: its version; empty means the current one.
-        batch_rows: most lines of one call.
-        in_flight: most calls at once.
+        batch_rows: most lines of one message.
+        streams: how many streams to use, each over a connection of its own.
     """
 
     pipeline: str
     pipeline_version: str
     batch_rows: int
-    in_flight: int
+    streams: int
 
 
 @dataclass(slots=True)
@@ -60,15 +64,12 @@ async def predict_file(options: GatewayOptions, run: FileRun, file: Path) -> int
         The exit status: 1 if any line failed, or nobody reads the results to their end.
     """
     tally, started = _Tally(), time.monotonic()
-    async with _lines_of(file) as lines, options.client(connections=run.in_flight) as client:
+    async with _lines_of(file) as lines, options.client(connections=run.streams) as client:
         try:
             description = await client.describe_pipeline(
                 run.pipeline, pipeline_version=run.pipeline_version
             )
-            async for numbers, outcomes in _in_order(
-                client, run, description.request_fields, lines
-            ):
-                _print(numbers, outcomes, tally)
+            await _predict_all(client, run, description.request_fields, lines, tally)
         except PredictionError as error:
             print(f"tailrace predict: {error}", file=sys.stderr)
             return 1
@@ -103,57 +104,90 @@ async def _lines_of(file: Path) -> AsyncIterator[AsyncIterator[list[Line]]]:
             stream.close()
 
 
-async def _in_order(
+async def _predict_all(
     client: AsyncClient,
     run: FileRun,
     schema: Sequence[RequestField],
     lines: AsyncIterator[list[Line]],
-) -> AsyncGenerator[tuple[list[int], list[Outcome]], None]:
-    # The place in the queue is taken before a call is made, and freed when its results have
-    # been printed: neither calls nor results pile up behind a slow one.
-    places = asyncio.Semaphore(run.in_flight)
-    calls: asyncio.Queue[tuple[list[int], asyncio.Task[list[Outcome]]] | None] = asyncio.Queue()
-
-    async def call_all() -> None:
-        async for batch in _batches(lines, run.batch_rows):
-            await places.acquire()
-            call = asyncio.create_task(_call(client, run, schema, batch))
-            calls.put_nowait(([number for number, _ in batch], call))
-
-    calling = asyncio.create_task(call_all())
-    calling.add_done_callback(lambda task: calls.put_nowait(None))
+    tally: _Tally,
+) -> None:
+    rows = RowQueue()
+    blocks: asyncio.Queue[LineBlock | None] = asyncio.Queue()
+    # A place is taken before lines are parsed, and freed when their results have been printed:
+    # neither rows nor results pile up behind a slow one.
+    places = asyncio.Semaphore(_BLOCKS_PER_STREAM * run.streams)
     try:
-        while (next_call := await calls.get()) is not None:
-            numbers, call = next_call
-            yield numbers, await call
-            places.release()
-        await calling
-    finally:
-        calling.cancel()
-        while not calls.empty():
-            left = calls.get_nowait()
-            if left is not None:
-                left[1].cancel()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_read(_batches(lines, run.batch_rows), schema, rows, blocks, places))
+            for _ in range(run.streams):
+                group.create_task(_predict(client, run, rows))
+            group.create_task(_print_all(blocks, places, tally))
+    except ExceptionGroup as errors:
+        # The first has cancelled all others.
+        raise errors.exceptions[0] from errors
+
+
+async def _read(
+    batches: AsyncIterator[list[Line]],
+    schema: Sequence[RequestField],
+    rows: RowQueue,
+    blocks: asyncio.Queue[LineBlock | None],
+    places: asyncio.Semaphore,
+) -> None:
+    async for batch in batches:
+        await places.acquire()
+        block = LineBlock(number for number, _ in batch)
+        blocks.put_nowait(block)
+        for number, line in batch:
+            fields = _parse(line, schema)
+            if isinstance(fields, PredictionError):
+                block.settle(number, fields)
+            else:
+                rows.put(block, number, fields)
+    rows.close()
+    blocks.put_nowait(None)
+
+
+async def _predict(client: AsyncClient, run: FileRun, rows: RowQueue) -> None:
+    while True:
+        taker = RowTaker(rows)
+        results = client.predict_stream(
+            run.pipeline,
+            taker,
+            pipeline_version=run.pipeline_version,
+            rows_per_message=run.batch_rows,
+            max_unanswered=_MESSAGES_PER_STREAM * run.batch_rows,
+        )
+        try:
+            async for result in results:
+                taker.settle(result.place, result.outcome)
+        except PredictionError as error:
+            # Those of the rows that were under way; the others go through a new stream.
+            for place, request_id in error.unanswered.items():
+                taker.settle(place, _of_one_row(error, request_id))
+        else:
+            return
+
+
+def _of_one_row(error: PredictionError, request_id: str) -> PredictionError:
+    own = copy.copy(error)
+    own.request_id, own.unanswered = request_id, {}
+    return own
+
+
+async def _print_all(
+    blocks: asyncio.Queue[LineBlock | None], places: asyncio.Semaphore, tally: _Tally
+) -> None:
+    while (block := await blocks.get()) is not None:
+        await block.complete.wait()
+        _print(block.numbers, block.outcomes(), tally)
+        places.release()
 
 
 async def _batches(lines: AsyncIterator[list[Line]], batch_rows: int) -> AsyncIterator[list[Line]]:
     async for come in lines:
         for start in range(0, len(come), batch_rows):
             yield come[start : start + batch_rows]
-
-
-async def _call(
-    client: AsyncClient, run: FileRun, schema: Sequence[RequestField], batch: list[Line]
-) -> list[Outcome]:
-    parsed = [_parse(line, schema) for _, line in batch]
-    rows = [fields for fields in parsed if not isinstance(fields, PredictionError)]
-    try:
-        answers = iter(
-            await client.predict_batch(run.pipeline, rows, pipeline_version=run.pipeline_version)
-        )
-    except PredictionError as error:
-        return [fields if isinstance(fields, PredictionError) else error for fields in parsed]
-    return [fields if isinstance(fields, PredictionError) else next(answers) for fields in parsed]
 
 
 def _parse(line: bytes | None, schema: Sequence[RequestField]) -> Fields | PredictionError:

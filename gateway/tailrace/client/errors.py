@@ -12,6 +12,7 @@ from google.rpc import error_details_pb2, status_pb2
 STATUS_DETAILS_KEY = "grpc-status-details-bin"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
 
+_PLACES_SHOWN = 5
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -58,7 +59,15 @@ class PredictionError(Exception):
         code = f"{self.code.name} ({self.reason})" if self.reason else self.code.name
         where = f" at {self.field}" if self.field else ""
         request = f" [request {self.request_id}]" if self.request_id else ""
-        return f"{code}{where}: {self.message}{request}"
+        return f"{code}{where}: {self.message}{request}{self._lost()}"
+
+    def _lost(self) -> str:
+        places = sorted(self.unanswered)
+        if not places:
+            return ""
+        more = ", …" if len(places) > _PLACES_SHOWN else ""
+        shown = ", ".join(map(str, places[:_PLACES_SHOWN]))
+        return f"; rows of the stream without an answer: {len(places)} ({shown}{more})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Lets the error cross from one process to another with all its fields."""

@@ -18,8 +18,6 @@ from tailrace.client.request import RequestTemplate
 from tailrace.client.values import Fields
 from tailrace.v1.prediction_service_pb2 import PredictStreamRequest, PredictStreamResponse
 
-_PLACES_SHOWN = 5
-
 
 @dataclass(frozen=True, slots=True)
 class StreamResult:
@@ -160,14 +158,6 @@ class StreamBook:
             self._ready.extend(self._held[place] for place in sorted(self._held))
             self._held = None
         error.unanswered = self.unanswered
-        if error.unanswered:
-            places = sorted(error.unanswered)
-            shown = ", ".join(map(str, places[:_PLACES_SHOWN]))
-            more = ", …" if len(places) > _PLACES_SHOWN else ""
-            error.message += (
-                f"; rows of the stream without an answer: {len(places)} ({shown}{more})"
-            )
-            error.args = (error.message,)
         return error
 
     def _keep(self, result: StreamResult) -> None:
