@@ -83,28 +83,6 @@ def test_the_features_hop_killed_degrades_or_fails_as_the_pipeline_says(
     wait_for(lambda: caller.answers(STRICT), 15)
 
 
-def test_two_replicas_of_a_hop_outlive_the_death_of_one(
-    start_mesh: Any, redis_server: Any, triton_server: Any
-) -> None:
-    mesh = start_mesh(redis_server, triton_server)
-    second = mesh.add("ingest", "ingest-2")
-    second.wait_ready()
-    mesh.wait_serving("ingest-2")
-    gateway = mesh.processes["gateway"]
-    gateway.stop()
-    mesh.add("gateway", "gateway").wait_ready()
-    mesh.wait_serving("gateway")
-    caller = Caller(mesh)
-    with caller.channel:
-        assert all(caller.answers() for _ in range(20))
-        served = [
-            mesh.metric(name, "tailrace_rpc_server_calls_total") for name in ("ingest", "ingest-2")
-        ]
-        assert min(served) >= 5
-        mesh.processes["ingest"].kill()
-        assert all(caller.answers() for _ in range(40))
-
-
 def test_sigterm_lets_calls_in_flight_finish(
     start_mesh: Any, redis_server: Any, triton_server: Any
 ) -> None:
