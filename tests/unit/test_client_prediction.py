@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import pickle
+
 import grpc
 import pytest
 
@@ -69,6 +72,18 @@ def test_prediction_holds_the_whole_answer() -> None:
         request_id="request-1",
         ledger=Ledger.of_message(LEDGER),
     )
+
+
+def test_prediction_is_the_same_whether_its_ledger_was_looked_at_or_not() -> None:
+    looked_at, untouched = Prediction.of_message(response()), Prediction.of_message(response())
+    assert looked_at.ledger is looked_at.ledger
+
+    assert looked_at == untouched
+    assert repr(looked_at) == repr(Prediction.of_message(response()))
+    assert pickle.loads(pickle.dumps(Prediction.of_message(response()))) == looked_at
+    changed = dataclasses.replace(Prediction.of_message(response()), pipeline="other")
+    assert changed.ledger == looked_at.ledger
+    assert not hasattr(looked_at, "ledgers")
 
 
 def test_ledger_is_told_in_milliseconds() -> None:

@@ -95,7 +95,7 @@ class Ledger:
 
 def hop_name(number: int) -> str:
     """Returns the name of a hop; of one that this version does not know, its number."""
-    return _HOPS.get(number, f"hop_{number}")
+    return _HOPS.get(number) or f"hop_{number}"
 
 
 def _entry(message: ledger_pb2.LedgerEntry) -> LedgerEntry:
@@ -108,7 +108,7 @@ def _entry(message: ledger_pb2.LedgerEntry) -> LedgerEntry:
         work_ms=message.work_ns / _NS_PER_MS,
         attempts=message.attempts,
         budget_ms=message.budget_ns / _NS_PER_MS,
-        placement=_PLACEMENTS.get(message.placement, f"placement_{message.placement}"),
+        placement=_PLACEMENTS.get(message.placement) or f"placement_{message.placement}",
         critical=message.critical,
         code=_CODES.get(message.code, grpc.StatusCode.UNKNOWN),
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tailrace.client.errors import PredictionError, ServerFault, error_of_status
 from tailrace.client.ledger import Ledger, hop_name
 from tailrace.client.values import PythonValue, from_value
-from tailrace.v1 import prediction_service_pb2
+from tailrace.v1 import ledger_pb2, prediction_service_pb2
 
 
 class Quality(enum.Enum):
@@ -48,8 +49,25 @@ class QualityReason:
     detail: str
 
 
+class _LedgerOnDemand:
+    """Reads the ledger when it is first asked for: to read it takes half of reading an answer."""
+
+    # Bytes, as a part of a message would keep all of the message, and with it all other answers.
+    __slots__ = ("_ledger_bytes",)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Ledger:
+            # Python asks here where a slot is empty.
+            if name != "ledger":
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            ledger = Ledger.of_message(ledger_pb2.Ledger.FromString(self._ledger_bytes))
+            object.__setattr__(self, "ledger", ledger)
+            return ledger
+
+
 @dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(_LedgerOnDemand):
     """One prediction.
 
     Attributes:
@@ -87,17 +105,19 @@ class Prediction:
             raise ServerFault(
                 f"the answer cannot be read: {error}", request_id=message.request_id
             ) from error
-        return cls(
-            values=values,
-            quality=_QUALITIES.get(message.quality, Quality.UNSPECIFIED),
-            quality_reasons=tuple(_reason(reason) for reason in message.quality_reasons),
-            pipeline=message.pipeline,
-            pipeline_version=message.pipeline_version,
-            model_name=message.model.name,
-            model_version=message.model.version,
-            request_id=message.request_id,
-            ledger=Ledger.of_message(message.ledger),
-        )
+        model, reasons = message.model, message.quality_reasons
+        prediction = object.__new__(cls)
+        set_field = object.__setattr__
+        set_field(prediction, "values", values)
+        set_field(prediction, "quality", _QUALITIES.get(message.quality, Quality.UNSPECIFIED))
+        set_field(prediction, "quality_reasons", tuple(map(_reason, reasons)) if reasons else ())
+        set_field(prediction, "pipeline", message.pipeline)
+        set_field(prediction, "pipeline_version", message.pipeline_version)
+        set_field(prediction, "model_name", model.name)
+        set_field(prediction, "model_version", model.version)
+        set_field(prediction, "request_id", message.request_id)
+        set_field(prediction, "_ledger_bytes", message.ledger.SerializeToString())
+        return prediction
 
 
 def outcome_of(
