@@ -79,6 +79,10 @@ test: $(INSTALLED) ## Run all tests (ARGS="-k name": some of them)
 bench: $(INSTALLED) ## Measure the chain beside its baselines
 	$(BIN)/python -m tailrace.loadtest.bench_chain $(ARGS)
 
+.PHONY: bench-mesh
+bench-mesh: $(INSTALLED) ## Measure the mesh beside all that could be built instead
+	$(BIN)/python -m tailrace.loadtest.bench_mesh $(ARGS)
+
 # --- protos --------------------------------------------------------------------------------
 
 .PHONY: protos

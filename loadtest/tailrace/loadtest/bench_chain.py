@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import grpc.aio
 import numpy as np
@@ -27,26 +26,24 @@ from rich.table import Table
 from tritonclient.utils import InferenceServerException
 
 from tailrace.cli.example import load_example
-from tailrace.cli.held_out import read_held_out
 from tailrace.cli.local_mesh import LocalMesh
 from tailrace.cli.mesh_folder import MeshFolder
 from tailrace.cli.mesh_options import MeshOptions
-from tailrace.cli.preparation import PreparedExample, prepare
+from tailrace.cli.preparation import prepare
 from tailrace.cli.progress import Steps
-from tailrace.client.values import to_value
+from tailrace.loadtest.agreement import largest_difference
 from tailrace.loadtest.contenders import (
     BareTriton,
     Contender,
-    Flight,
     Mesh,
     PlainChain,
-    check_agreement,
 )
+from tailrace.loadtest.flights import Flight, read_flights
 from tailrace.loadtest.plain_chain.feature_rows import load_rows
-from tailrace.loadtest.plain_chain.flight_row import FlightModel, encode, entity_keys, read_model
+from tailrace.loadtest.plain_chain.flight_row import read_model
 from tailrace.loadtest.plain_mesh import PlainMesh
+from tailrace.loadtest.spread import Spread
 from tailrace.runtime.config import TransportSettings, load_settings
-from tailrace.v1 import prediction_service_pb2
 
 STATE_DIR = Path(".tailrace").absolute()
 CHECKED_ROWS = 200
@@ -114,30 +111,6 @@ async def compare(
     return results
 
 
-def read_flights(prepared: PreparedExample, model: FlightModel, client: Any) -> list[Flight]:
-    """Returns the held-out flights, in both forms."""
-    section = prepared.example.manifest.held_out
-    assert section is not None
-    names = {
-        "carrier", "flight_number", "tailnum", "origin", "dest", "scheduled_departure",
-        "scheduled_arrival", "distance",
-    }  # fmt: skip
-    rows = read_held_out(prepared.folder / section.file, section, names, 2000)
-    flights = []
-    for row in rows:
-        fields = {name: to_value(value, name) for name, value in row.fields.items()}
-        request = prediction_service_pb2.PredictRequest(pipeline=section.pipeline, fields=fields)
-        keys = entity_keys(request)
-        values = list(np.array(encode(model, request), "<f4"))
-        for view, stored in zip(
-            model.views, client.mget([keys[view] for view in model.views]), strict=True
-        ):
-            missing = np.full(len(model.views[view]), np.nan, "<f4")
-            values += list(missing if stored is None else np.frombuffer(stored, "<f4"))
-        flights.append(Flight(request, np.array([values], "<f4")))
-    return flights
-
-
 def report(
     console: Console, results: dict[int, dict[str, list[Slice]]], mesh: Mesh, difference: float
 ) -> dict[str, object]:
@@ -163,10 +136,10 @@ def report(
             table.add_row(
                 str(concurrency),
                 name,
-                _spread([item.p50_ms for item in measured]),
-                _spread([item.p99_ms for item in measured]),
-                _spread([item.rate for item in measured], 0),
-                _spread(ratios),
+                Spread.of([item.p50_ms for item in measured]).text(),
+                Spread.of([item.p99_ms for item in measured]).text(),
+                Spread.of([item.rate for item in measured]).text(0),
+                Spread.of(ratios).text(),
                 str(sum(item.failed for item in measured)),
             )
             key = f"{name.replace(' ', '_').lower()}_c{concurrency}"
@@ -182,13 +155,6 @@ def report(
         f"largest difference between contenders' answers: {difference:.1e}"
     )
     return figures
-
-
-def _spread(values: Sequence[float], digits: int = 2) -> str:
-    return (
-        f"{statistics.median(values):.{digits}f} "
-        f"({min(values):.{digits}f}–{max(values):.{digits}f})"
-    )
 
 
 async def run(options: argparse.Namespace, console: Console) -> None:
@@ -226,7 +192,7 @@ async def run(options: argparse.Namespace, console: Console) -> None:
                 contender.name: [await contender.call(flight) for flight in flights[:CHECKED_ROWS]]
                 for contender in contenders
             }
-            difference = check_agreement(scores)
+            difference = largest_difference(scores)
             mesh.unattributed.clear()
             results = await compare(contenders, flights, options)
             for contender in contenders:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import grpc.aio
 import numpy as np
-from numpy.typing import NDArray
 from tritonclient.grpc import InferInput
 from tritonclient.grpc import aio as triton
 
+from tailrace.loadtest.flights import Flight
 from tailrace.loadtest.plain_chain.flight_row import FlightModel
 from tailrace.loadtest.plain_chain.hops import calibrated, hop_method
-from tailrace.v1 import ledger_pb2, prediction_service_pb2, prediction_service_pb2_grpc
+from tailrace.v1 import ledger_pb2, prediction_service_pb2_grpc
 
 TIMEOUT_S = 10.0
 
@@ -38,19 +36,6 @@ class Contender(Protocol):
     async def close(self) -> None:
         """Closes the connection."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Flight:
-    """One flight, in both forms that contenders take.
-
-    Attributes:
-        request: for the chains.
-        row: float32 [1, features], for the bare model.
-    """
-
-    request: prediction_service_pb2.PredictRequest
-    row: NDArray[np.float32]
 
 
 class BareTriton:
@@ -130,16 +115,3 @@ class Mesh:
     async def close(self) -> None:
         """Closes the connection."""
         await self._channel.close()
-
-
-def check_agreement(scores: Mapping[str, Sequence[float]], tolerance: float = 1e-5) -> float:
-    """Returns the largest difference between contenders on the same rows.
-
-    Raises:
-        RuntimeError: it is above the tolerance: they do not do the same work.
-    """
-    columns = np.array(list(scores.values()))
-    worst = float(np.ptp(columns, axis=0).max())
-    if worst > tolerance:
-        raise RuntimeError(f"contenders differ by up to {worst:g}: {json.dumps(list(scores))}")
-    return worst

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from tailrace.cli.local.process import ChildProcess
@@ -12,7 +13,16 @@ from tailrace.loadtest.plain_chain.__main__ import HOPS
 class PlainMesh:
     """The baseline's processes, beside a Redis and a Triton that others run."""
 
-    def __init__(self, run_dir: Path, pipelines: Path, redis_url: str, triton: str) -> None:
+    def __init__(
+        self,
+        run_dir: Path,
+        pipelines: Path,
+        redis_url: str,
+        triton: str,
+        *,
+        name: str = "plain",
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         """Describes the processes; `start` starts them.
 
         Args:
@@ -20,8 +30,12 @@ class PlainMesh:
             pipelines: folder of the flight-delay pipeline.
             redis_url: where the plain feature rows are.
             triton: gRPC target of Triton.
+            name: what its processes are called, before the hop's name.
+            env: more of their environment.
         """
         self._run_dir = run_dir
+        self._name = name
+        self._env = env
         self._common = [
             f"--pipelines={pipelines}", f"--redis-url={redis_url}", f"--triton={triton}",
         ]  # fmt: skip
@@ -40,15 +54,16 @@ class PlainMesh:
             process.stop(2.0)
 
     def _start(self, hop: str, options: list[str]) -> str:
-        ready_file = self._run_dir / f"plain-{hop}.ready"
+        ready_file = self._run_dir / f"{self._name}-{hop}.ready"
         ready_file.unlink(missing_ok=True)
         process = ChildProcess(
-            f"plain {hop}",
+            f"{self._name} {hop}",
             [
                 sys.executable, "-m", "tailrace.loadtest.plain_chain", hop, *self._common,
                 f"--ready-file={ready_file}", *options,
             ],
-            log_path=self._run_dir / f"plain-{hop}.log",
+            log_path=self._run_dir / f"{self._name}-{hop}.log",
+            env=self._env,
         )  # fmt: skip
         self.processes[hop] = process
         process.start()

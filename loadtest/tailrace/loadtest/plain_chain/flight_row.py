@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from tailrace.runtime.pipeline.directory import load_directory
 from tailrace.runtime.pipeline.ingest_steps import VocabularyStep
-from tailrace.runtime.pipeline.postprocess_steps import PlattStep
+from tailrace.runtime.pipeline.postprocess_steps import PlattStep, ThresholdStep
 from tailrace.v1 import prediction_service_pb2
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -29,12 +29,14 @@ class FlightModel:
         vocabularies: index by value, for `carrier` and `origin`.
         views: feature names of each view, in the order of the model's input.
         platt: a and b of the calibration.
+        threshold: from which probability a flight is called late.
         model: name of the model in Triton.
     """
 
     vocabularies: dict[str, dict[str, int]]
     views: dict[str, list[str]]
     platt: tuple[float, float]
+    threshold: float
     model: str
 
 
@@ -56,8 +58,10 @@ def read_model(pipelines: Path) -> FlightModel:
         for step in pipeline.spec.ingest.steps
         if isinstance(step, VocabularyStep)
     }
-    platt = next(step for step in pipeline.spec.postprocess.steps if isinstance(step, PlattStep))
-    return FlightModel(vocabularies, views, (platt.a, platt.b), pipeline.spec.model.name)
+    steps = pipeline.spec.postprocess.steps
+    platt = next(step for step in steps if isinstance(step, PlattStep))
+    threshold = next(step for step in steps if isinstance(step, ThresholdStep)).threshold
+    return FlightModel(vocabularies, views, (platt.a, platt.b), threshold, pipeline.spec.model.name)
 
 
 def encode(model: FlightModel, request: prediction_service_pb2.PredictRequest) -> list[float]:

@@ -1,0 +1,71 @@
+"""Reads the scores out of an answer; a load takes it for a sample of the answers only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import numpy as np
+from tritonclient.grpc import service_pb2
+
+from tailrace.loadtest.generator.orders import Endpoint
+from tailrace.loadtest.plain_chain.hops import calibrated
+from tailrace.v1 import prediction_service_pb2, tensor_pb2
+
+Reader: TypeAlias = Callable[[bytes], Sequence[float]]
+
+
+class WrongPlacement(Exception):
+    """A hop ran elsewhere than the contender says."""
+
+
+def answer_reader(endpoint: Endpoint) -> Reader:
+    """Returns what reads the scores of one message's answer, in the order of its rows.
+
+    The reader raises WrongPlacement where a ledger tells of another placement.
+    """
+    match endpoint.answers:
+        case "triton":
+            return _triton_reader(endpoint.calibration)
+        case "chain":
+            return _read_chain
+        case "mesh":
+            return _mesh_reader(endpoint.placement)
+        case "mesh_stream":
+            raise ValueError("answers of a stream belong to several messages")
+
+
+def response_score(response: prediction_service_pb2.PredictResponse, placement: int) -> float:
+    """Returns the score of one answer of the mesh.
+
+    Raises:
+        WrongPlacement: a hop ran elsewhere, or did not run at all.
+    """
+    found = {entry.placement for entry in response.ledger.entries}
+    if found != {placement}:
+        raise WrongPlacement(f"hops ran in the placements {found}, not in {placement}")
+    return response.prediction["probability"].double_value
+
+
+def _triton_reader(calibration: tuple[float, float] | None) -> Reader:
+    def read(data: bytes) -> Sequence[float]:
+        answer = service_pb2.ModelInferResponse.FromString(data)
+        names = [output.name for output in answer.outputs]
+        raw = answer.raw_output_contents[names.index("probability")]
+        scores: list[float] = np.frombuffer(raw, "<f4").tolist()
+        return [calibrated(score, *calibration) for score in scores] if calibration else scores
+
+    return read
+
+
+def _read_chain(data: bytes) -> Sequence[float]:
+    scores: list[float] = np.frombuffer(tensor_pb2.Tensor.FromString(data).data, "<f4").tolist()
+    return scores
+
+
+def _mesh_reader(placement: int) -> Reader:
+    def read(data: bytes) -> Sequence[float]:
+        response = prediction_service_pb2.PredictResponse.FromString(data)
+        return [response_score(response, placement)]
+
+    return read

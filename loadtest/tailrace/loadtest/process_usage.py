@@ -1,0 +1,57 @@
+"""CPU time and memory of the processes of a benchmark, their children included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import psutil
+
+Usage = dict[str, float]
+
+MACHINE = "machine"
+"""The name of the whole machine among the processes."""
+
+
+class ProcessUsage:
+    """Reads what named processes have used."""
+
+    def __init__(self, pids: Mapping[str, Iterable[int]]) -> None:
+        """Takes the processes.
+
+        Args:
+            pids: ids by name; their children count as they do.
+        """
+        self._roots = {name: [psutil.Process(pid) for pid in own] for name, own in pids.items()}
+
+    def cpu_s(self) -> Usage:
+        """Returns the CPU time, user and system, by name, in seconds since the start.
+
+        Under `MACHINE` stands what all processes there are have used together, and what the
+        hypervisor gave to other machines.
+        """
+        machine = psutil.cpu_times()
+        stolen = getattr(machine, "steal", 0.0)
+        used = {MACHINE: machine.user + machine.nice + machine.system + stolen}
+        for name, roots in self._roots.items():
+            times = [process.cpu_times() for process in _with_children(roots)]
+            used[name] = sum(time.user + time.system for time in times)
+        return used
+
+    def resident_bytes(self) -> Usage:
+        """Returns the resident memory by name, in bytes; shared pages count for each process."""
+        return {
+            name: float(sum(process.memory_info().rss for process in _with_children(roots)))
+            for name, roots in self._roots.items()
+        }
+
+
+def used_between(before: Usage, after: Usage) -> Usage:
+    """Returns what was used between two readings, by name."""
+    return {name: after[name] - before[name] for name in after}
+
+
+def _with_children(roots: Iterable[psutil.Process]) -> list[psutil.Process]:
+    found = []
+    for root in roots:
+        found += [root, *root.children(recursive=True)]
+    return found
