@@ -108,6 +108,35 @@ async def test_each_row_of_a_batch_has_its_own_outcome(client: AsyncClient) -> N
         assert outcome.request_id
 
 
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_each_row_of_a_stream_has_its_own_outcome(client: AsyncClient, ordered: bool) -> None:
+    rows: list[Fields] = [{**ROW, "x0": float(number)} for number in range(500)]
+    rows[3], rows[444] = {"x0": "one"}, {**ROW, "x1": 5000.0}
+
+    stream = client.predict_stream("echo", rows, timeout=5, max_unanswered=128, ordered=ordered)
+    results = [result async for result in stream]
+
+    places = [result.place for result in results]
+    assert (places if ordered else sorted(places)) == list(range(500))
+    outcomes = {result.place: result.outcome for result in results}
+    for place, field in ((3, "fields.x0"), (444, "fields.x1")):
+        refused = outcomes.pop(place)
+        assert isinstance(refused, InvalidRequest)
+        assert refused.field == field
+    for place, outcome in outcomes.items():
+        assert isinstance(outcome, Prediction)
+        assert outcome.values["score"] == SCORE - 1.0 + place
+        assert 4_000 < outcome.ledger.deadline_ms <= 5_050
+
+
+def test_sync_stream_gets_the_same_predictions(mesh: RunningMesh) -> None:
+    with Client(mesh.target) as client:
+        results = list(client.predict_stream("echo", [ROW] * 100, timeout=5, ordered=True))
+
+    scores = [r.outcome.values["score"] for r in results if isinstance(r.outcome, Prediction)]
+    assert scores == [SCORE] * 100
+
+
 async def test_unknown_pipeline_is_not_found(client: AsyncClient) -> None:
     with pytest.raises(NotFound) as caught:
         await client.predict("ecko", ROW)

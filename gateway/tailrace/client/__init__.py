@@ -13,6 +13,9 @@
 
 `AsyncClient` is the same on asyncio: `async with`, and `await client.predict(...)`.
 
+For many rows, `predict_batch` is one call for all of them, and `predict_stream` takes any
+iterable, no faster than its results are consumed.
+
 A deadline is always set: `timeout` of the call, else that of the client, else five seconds.
 What goes wrong is raised as a `PredictionError`, with a subclass per kind of trouble. The client
 needs gRPC and protobuf only; numpy arrays may be passed where numpy is installed.

@@ -26,7 +26,8 @@ class CallEnd:
 
     def __init__(self, call: grpc.aio.Call) -> None:
         """Listens to a call that has just been opened."""
-        self._told: asyncio.Future[grpc.aio.AioRpcError] = asyncio.Future()
+        loop = asyncio.get_running_loop()
+        self._told: asyncio.Future[grpc.aio.AioRpcError] = loop.create_future()
         call.add_done_callback(self._note)
 
     async def status(self, seen: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError:

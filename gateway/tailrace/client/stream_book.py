@@ -119,6 +119,10 @@ class StreamBook:
         """Returns whether there are rows to send."""
         return bool(self._message.requests)
 
+    def has_whole_message(self) -> bool:
+        """Returns whether the rows to send fill a message."""
+        return len(self._message.requests) >= self._limits.rows_per_message
+
     def message(self) -> PredictStreamRequest | None:
         """Returns the rows to send, whether they fill a message or not; None if there are none."""
         if not self._message.requests:

@@ -13,6 +13,10 @@ from tailrace.client.stream_book import StreamBook, StreamResult, raise_end
 from tailrace.client.values import Fields
 from tailrace.v1.prediction_service_pb2 import PredictStreamRequest
 
+_COMPANY_S = 0.001
+"""How long a row waits for the next one: without it, this thread would send what the other has
+taken a row at a time."""
+
 
 class SyncStream:
     """Takes rows in one thread, sends in gRPC's, receives in another, hands on in the caller's.
@@ -116,8 +120,9 @@ class SyncStream:
     def _messages(self) -> Iterator[PredictStreamRequest]:
         while True:
             with self._lock:
+                self._work.wait_for(lambda: self._over() or self._book.has_message())
                 self._work.wait_for(
-                    lambda: self._stopped or self._rows_ended or self._book.has_message()
+                    lambda: self._over() or self._book.has_whole_message(), _COMPANY_S
                 )
                 message = None if self._stopped else self._book.message()
                 if message is None:
@@ -125,6 +130,9 @@ class SyncStream:
                     return
                 self._room.notify()
             yield message
+
+    def _over(self) -> bool:
+        return self._stopped or self._rows_ended
 
     def _receive(self) -> None:
         failure: Exception | None = None
