@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import psutil
 import pytest
 
 from tailrace.cli.local.state import MeshState, read_state
+from tailrace.client import Client
 from tests.support.triton_fixtures import MODELS_DIR
 from tests.support.waiting import is_gone, wait_for
 
@@ -198,6 +200,100 @@ def test_once_runs_a_folder_with_nothing_to_prepare_or_try(
     assert summary["endpoints"]["gateway"]["address"] in launcher.output
     for line in ("Preparing", "Predicting", "AUC"):
         assert line not in launcher.output
+
+
+def test_workers_and_replicas_are_processes_and_a_worker_that_died_is_listed_anew(
+    start_mesh_command: Any, minimal_example: Path
+) -> None:
+    options = [
+        "--port",
+        "0",
+        "--workers",
+        "2",
+        "--replicas",
+        "ingest=2",
+        "--replicas",
+        "features=3",
+    ]
+    launcher = start_mesh_command("workers", *options, example=minimal_example)
+    launcher.wait_up()
+    children = children_of(launcher)
+    state = launcher.state()
+    assert {process.name for process in state.processes} == {
+        *("redis", "triton", "gateway", "gateway-1", "gateway-2"),
+        *("ingest", "ingest-2", "features", "features-2", "features-3"),
+        *("inference", "postprocess"),
+    }
+    gateway, workers = state.process("gateway"), ("gateway-1", "gateway-2")
+    assert gateway.metrics_port is None
+    assert len({gateway.grpc_port, *(state.process(name).grpc_port for name in workers)}) == 3
+    assert all(state.process(name).metrics_port for name in workers)
+    assert re.search(
+        rf"gateway-2 +127.0.0.1:{state.process('gateway-2').grpc_port} ", launcher.output
+    )
+
+    status = run_status(launcher.name)
+    assert status.returncode == 0, status.stdout
+    answer = json.loads(status.stdout)
+    assert {process["health"] for process in answer["processes"].values()} == {"SERVING"}
+
+    os.kill(state.process("gateway-1").pid, signal.SIGKILL)
+
+    def is_listed_anew() -> bool:
+        now = {process.name: process.pid for process in launcher.state().processes}
+        return now.get("gateway-1") not in (None, state.process("gateway-1").pid)
+
+    wait_for(is_listed_anew, 60)
+    assert launcher.process.poll() is None
+    assert launcher.state().process("gateway-2") == state.process("gateway-2")
+    wait_for(lambda: run_status(launcher.name).returncode == 0, 60)
+
+    launcher.process.send_signal(signal.SIGINT)
+    assert launcher.wait_end() == 0, launcher.output
+    assert_nothing_is_left(launcher, children)
+    assert not launcher.folder.exists()
+
+
+def test_hops_inside_the_gateway_have_no_process_of_their_own(
+    start_mesh_command: Any, minimal_example: Path
+) -> None:
+    placement = "ingest=local,features=local"
+    launcher = start_mesh_command(
+        "placed", "--port", "0", "--placement", placement, example=minimal_example
+    )
+    launcher.wait_up()
+    state = launcher.state()
+    names = {process.name for process in state.processes}
+    assert names == {"redis", "triton", "inference", "postprocess", "gateway"}
+    assert run_status(launcher.name).returncode == 0
+    with Client(f"127.0.0.1:{state.process('gateway').grpc_port}", timeout=10) as client:
+        prediction = client.predict("first", {"x": 1.0, "account": "account-1"})
+    # x + 10 x + 100 a + 1000 a, where a was loaded as 3; the model's latest version negates it.
+    assert prediction.values["score"] == -3311.0
+    assert {entry.hop: entry.placement for entry in prediction.ledger.entries} == {
+        "ingest": "local",
+        "features": "local",
+        "inference": "remote",
+        "postprocess": "remote",
+    }
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        (("--replicas", "ingst=2"), "TAILRACE_REPLICAS: there is no hop 'ingst'"),
+        (("--replicas", "ingest=0"), "ingest cannot have 0 replicas"),
+        (("--replicas", "ingest=2", "--placement", "local"), "ingest is placed in the gateway"),
+        (("--placement", "here"), "TAILRACE_PLACEMENT: 'here': a hop is placed `local` or"),
+        (("--workers", "0"), "TAILRACE_WORKERS: Input should be greater than or equal to 1"),
+    ],
+)
+def test_processes_that_cannot_be_are_refused(
+    start_mesh_command: Any, minimal_example: Path, option: tuple[str, ...], told: str
+) -> None:
+    launcher = start_mesh_command("refused", *option, example=minimal_example)
+    assert launcher.wait_end() == 1
+    assert told in launcher.output
 
 
 def test_meshes_run_side_by_side_and_end_on_ctrl_c(start_mesh_command: Any, tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ class MeshProcess:
 
     @property
     def workers_target(self) -> str:
-        """gRPC target by which a caller takes turns among the workers, or reaches the only one."""
+        """GRPC target by which a caller takes turns among the workers, or reaches the only one."""
         return balanced_target([worker.target for worker in self.workers] or [self.target])
 
     def start(self, timeout_s: float = 30.0) -> None:

@@ -45,7 +45,7 @@ class Supervisor:
         self._settings = settings
         self._port = port
         self._workers = [
-            Worker(f"gateway-{number}", _ports(settings, port, number), folder)
+            Worker(f"gateway-{number}", ports_of(settings, port, number), folder)
             for number in range(1, settings.workers + 1)
         ]
 
@@ -143,7 +143,8 @@ class Supervisor:
         write_ready_file(self._settings.ready_file, content)
 
 
-def _ports(settings: GatewaySettings, shared: int, number: int) -> WorkerPorts:
+def ports_of(settings: GatewaySettings, shared: int, number: int) -> WorkerPorts:
+    """Returns the ports of a worker: those of the gateway plus the worker's number, from 1."""
     return WorkerPorts(
         shared=shared,
         own=settings.own_port and settings.own_port + number,
