@@ -353,6 +353,18 @@ async def test_nobody_there_is_unavailable_with_all_that_was_taken() -> None:
     assert list(error.unanswered) == list(range(40))
 
 
+async def test_gateway_that_goes_away_breaks_the_stream() -> None:
+    async with small_gateway() as gateway, AsyncClient(gateway.target) as client:
+        ends = asyncio.create_task(broken(client.predict_stream("slow", Rows(3))))
+        await asyncio.wait_for(gateway.entered.wait(), 5)
+        await gateway.stop()
+
+        _, error = await asyncio.wait_for(ends, 5)
+
+    assert isinstance(error, Unavailable)
+    assert list(error.unanswered) == [0, 1, 2]
+
+
 async def test_deadline_of_the_stream_breaks_it(client: AsyncClient) -> None:
     results, error = await broken(client.predict_stream("slow", Rows(3), stream_timeout=0.2))
 

@@ -7,8 +7,9 @@ connected, and what it makes of each kind of answer. It makes no predictions.
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,6 +73,7 @@ class SmallGateway(prediction_service_pb2_grpc.PredictionServiceServicer):
         entered: set once a call to `slow` has arrived.
         cancelled: set once a call to `slow` has been cancelled.
         target: where it listens.
+        stop: makes it go away, with all calls.
     """
 
     seen: list[SeenCall] = field(default_factory=list)
@@ -80,6 +82,7 @@ class SmallGateway(prediction_service_pb2_grpc.PredictionServiceServicer):
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     target: str = ""
+    stop: Callable[[], Awaitable[None]] = field(init=False)
 
     async def Predict(
         self, request: messages.PredictRequest, context: Context
@@ -224,6 +227,7 @@ async def small_gateway(
         port = server.add_secure_port("127.0.0.1:0", credentials)
     await server.start()
     gateway.target = f"127.0.0.1:{port}"
+    gateway.stop = functools.partial(server.stop, None)
     try:
         yield gateway
     finally:
