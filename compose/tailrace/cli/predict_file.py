@@ -24,6 +24,7 @@ from tailrace.client import AsyncClient, Fields, InvalidRequest, PredictionError
 from tailrace.client.json_values import error_to_json, fields_from_json, prediction_to_json
 from tailrace.v1.pipeline_pb2 import RequestField
 
+_ENCODE = json.JSONEncoder(ensure_ascii=False).encode
 # Of batches: some are read or printed while others are under way.
 _BLOCKS_PER_STREAM = 2
 _MESSAGES_PER_STREAM = 2
@@ -202,7 +203,7 @@ def _parse(line: bytes | None, schema: Sequence[RequestField]) -> Fields | Predi
 def _print(numbers: Sequence[int], outcomes: Sequence[Outcome], tally: _Tally) -> None:
     documents: Iterator[dict[str, Any]] = map(_document, outcomes)
     text = "".join(
-        json.dumps({"line": number, **document}, ensure_ascii=False) + "\n"
+        _ENCODE({"line": number, **document}) + "\n"
         for number, document in zip(numbers, documents, strict=True)
     )
     sys.stdout.write(text)

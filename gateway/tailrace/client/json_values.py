@@ -10,11 +10,12 @@ import base64
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
 from tailrace.client.errors import InvalidRequest, PredictionError
+from tailrace.client.ledger import Ledger, LedgerEntry
 from tailrace.client.prediction import Prediction
 from tailrace.client.tensor import Tensor
 from tailrace.client.values import InputValue, PythonValue
@@ -24,6 +25,9 @@ from tailrace.v1.pipeline_pb2 import RequestField
 _RFC_3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.(?P<fraction>\d+))?(?:[Zz]|[+-]\d\d:\d\d)"
 )
+
+_LEDGER_FIELDS = tuple(field.name for field in fields(Ledger))
+_ENTRY_FIELDS = tuple(field.name for field in fields(LedgerEntry))
 
 
 def fields_from_json(document: object, schema: Iterable[RequestField]) -> dict[str, InputValue]:
@@ -72,9 +76,6 @@ def _to_json(value: Any) -> Any:
 
 def prediction_to_json(prediction: Prediction) -> dict[str, Any]:
     """Returns the prediction as a JSON document, ledger included (in milliseconds)."""
-    ledger = asdict(prediction.ledger)
-    for entry in ledger["entries"]:
-        entry["code"] = entry["code"].name
     return {
         "request_id": prediction.request_id,
         "values": {name: to_json(value) for name, value in prediction.values.items()},
@@ -86,8 +87,17 @@ def prediction_to_json(prediction: Prediction) -> dict[str, Any]:
         "pipeline": prediction.pipeline,
         "pipeline_version": prediction.pipeline_version,
         "model": {"name": prediction.model_name, "version": prediction.model_version},
-        "ledger": ledger,
+        "ledger": _ledger_to_json(prediction.ledger),
     }
+
+
+def _ledger_to_json(ledger: Ledger) -> dict[str, Any]:
+    # Not `dataclasses.asdict`, which copies every number as if it were a tree.
+    document: dict[str, Any] = {name: getattr(ledger, name) for name in _LEDGER_FIELDS}
+    entries = [{name: getattr(entry, name) for name in _ENTRY_FIELDS} for entry in ledger.entries]
+    for entry in entries:
+        entry["code"] = entry["code"].name
+    return {**document, "entries": entries}
 
 
 def error_to_json(error: PredictionError) -> dict[str, Any]:
