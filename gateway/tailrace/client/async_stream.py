@@ -124,11 +124,10 @@ class AsyncStream:
     async def _write(self, message: PredictStreamRequest) -> None:
         if self._call is None:
             self._call = self._open_call()
-            self._start(self._receive(self._call))
+            self._start(self._receive(self._call, CallEnd(self._call)))
         await self._call.write(message)
 
-    async def _receive(self, call: Call) -> None:
-        end = CallEnd(call)
+    async def _receive(self, call: Call, end: CallEnd) -> None:
         try:
             # Not `read`, which leaves what has come where it is once a write has failed.
             async for response in call:

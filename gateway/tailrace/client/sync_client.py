@@ -186,7 +186,8 @@ class Client:
             request_ids: an id for each row, taken together with it; None means fresh ones.
             priority: how important the requests are when not all can be served.
             tenant: whom the requests are made for.
-            rows_per_message: most requests of one message.
+            rows_per_message: most requests of one message, which has to stay within the largest
+                size of one.
             max_unanswered: most rows that are taken and not yet yielded.
             ordered: yield in the order of the rows. A slow one then holds back those after it,
                 `max_unanswered` of them at most.
