@@ -74,27 +74,16 @@ def contenders_of(servers: BenchServers, names: Sequence[str], folder: Path) -> 
     """Returns the contenders that were asked for, with their messages written to files.
 
     Args:
-        servers: that are up, a BLS variant loaded.
+        servers: that are up, a variant loaded if the BLS model takes part.
         names: of the contenders.
         folder: where the messages go.
     """
-    model, variant = servers.model, servers.rivals.variant
-    assert variant is not None
-    serialisers: dict[str, tuple[Serialise, Serialise | None]] = {
-        "triton": (bare_request(model.model), bare_request(model.model)),
-        "chain": (predict_request, None),
-        "bls": (bls_request(variant.name), bls_request(variant.name)),
-    }
-    contenders = []
-    for name in names:
-        unary, wide = serialisers.get(name, (predict_request, stream_request))
-        contender = _contender(servers, name, folder)
-        messages_of(servers.flights, 1, unary).write(Path(contender.unary.messages_file))
-        if contender.wide is not None:
-            assert wide is not None
-            file = Path(contender.wide.messages_file)
-            messages_of(servers.flights, WIDE_ROWS, wide).write(file)
-        contenders.append(contender)
+    contenders = [_contender(servers, name, folder) for name in names]
+    for contender in contenders:
+        for endpoint in contender.endpoints():
+            serialise = _serialiser(servers, contender.name, endpoint)
+            messages = messages_of(servers.flights, endpoint.rows, serialise)
+            messages.write(Path(endpoint.messages_file))
     return contenders
 
 
@@ -106,6 +95,15 @@ def bls_endpoint(servers: BenchServers, folder: Path) -> Endpoint:
     messages_of(servers.flights, 1, bls_request(variant.name)).write(file)
     target = servers.rivals.triton.grpc_target
     return Endpoint(target=target, method=_INFER, messages_file=str(file), answers="triton")
+
+
+def _serialiser(servers: BenchServers, name: str, endpoint: Endpoint) -> Serialise:
+    if name == "triton":
+        return bare_request(servers.model.model)
+    if name == "bls":
+        assert servers.rivals.variant is not None
+        return bls_request(servers.rivals.variant.name)
+    return stream_request if endpoint.streams else predict_request
 
 
 def _contender(servers: BenchServers, name: str, folder: Path) -> Contender:

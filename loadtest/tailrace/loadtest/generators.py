@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from types import TracebackType
-from typing import IO
 
 from tailrace.loadtest.generator.orders import Order, Outcome
 
@@ -21,15 +20,13 @@ _LEAD_TIME_S = 0.05
 class Generators:
     """Processes that share every order; a context manager."""
 
-    def __init__(self, count: int, log: IO[bytes]) -> None:
+    def __init__(self, count: int) -> None:
         """Describes the processes.
 
         Args:
             count: how many; more than there are cores would measure each other.
-            log: takes what they write to stderr.
         """
         self._count = count
-        self._log = log
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Generators:
@@ -42,7 +39,6 @@ class Generators:
                 ["env", *settings, sys.executable, "-m", module],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=self._log,
             )
             for _ in range(self._count)
         ]
@@ -126,5 +122,5 @@ def _carry_out(process: subprocess.Popen[bytes], order: Order) -> Outcome:
     process.stdin.flush()
     line = process.stdout.readline()
     if not line:
-        raise RuntimeError(f"a generator ended with status {process.wait()}; its log says why")
+        raise RuntimeError(f"a generator ended with status {process.wait()}; see above")
     return Outcome.from_line(line.decode())
