@@ -3,42 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
+from tailrace.gateway.convoy_control import ConvoyBounds
+from tailrace.gateway.convoy_former import ConvoyFormer
 from tailrace.gateway.predictor import Predictor
 from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.config import GatewaySettings
-from tailrace.runtime.pipeline.spec import DeadlineSection
 from tailrace.v1 import prediction_service_pb2
+from tests.support.simulated_hops import SimulatedChain
+from tests.support.written_pipeline import written_pipeline
+
+MS = 1_000_000
+BOUNDS = ConvoyBounds(8, 2, 5 * MS, 500 * MS, 100, 1_000_000)
 
 
-class _NeverDone:
-    """A chain that takes its time, and a registry that knows only it."""
+class _OnePipeline:
+    """A registry of the pipeline `under-test` alone, whose hops never answer."""
 
-    def __init__(self) -> None:
-        self.entered = asyncio.Event()
-        self.pipeline = SimpleNamespace(
-            name="slow", version="1-abc", spec=SimpleNamespace(deadline=DeadlineSection())
-        )
+    def __init__(self, folder: Path) -> None:
+        self.world = SimulatedChain(lambda hop, rows: (3600.0, None))
+        self.former = ConvoyFormer(self.world.chain(written_pipeline(folder)), BOUNDS)
 
-    async def run(self, convoy: Any) -> None:
-        self.entered.set()
-        await asyncio.Event().wait()
-
-    def find(self, name: str, version: str) -> _NeverDone:
-        return self
+    def find(self, name: str, version: str) -> ConvoyFormer:
+        return self.former
 
     def __contains__(self, name: object) -> bool:
-        return name == "slow"
+        return name == "under-test"
 
 
 def _counted(code: str) -> float:
-    labels = {"pipeline": "slow", "outcome": code}
+    labels = {"pipeline": "under-test", "outcome": code}
     return REGISTRY.get_sample_value(names.PREDICTIONS_TOTAL, labels) or 0
 
 
@@ -46,26 +46,30 @@ def _counted(code: str) -> float:
     ("remaining_s", "code"), [(None, "CANCELLED"), (0.01, "DEADLINE_EXCEEDED")]
 )
 async def test_a_request_whose_caller_goes_away_is_told_and_counted(
-    remaining_s: float | None, code: str
+    tmp_path: Path, remaining_s: float | None, code: str
 ) -> None:
-    chain: Any = _NeverDone()
+    registry: Any = _OnePipeline(tmp_path)
     requests = [
-        prediction_service_pb2.PredictRequest(pipeline="slow", request_id=name)
+        prediction_service_pb2.PredictRequest(pipeline="under-test", request_id=name)
         for name in ("first", "second")
     ]
     before = _counted(code)
     with capture_logs() as lines:
         call = asyncio.ensure_future(
-            Predictor(chain, GatewaySettings()).predict(requests, remaining_s, {})
+            Predictor(registry, GatewaySettings()).predict(requests, remaining_s, {})
         )
-        await chain.entered.wait()
-        await asyncio.sleep(remaining_s or 0)
-        call.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await call
+        if remaining_s is None:
+            await asyncio.sleep(0.005)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+        else:
+            outcomes: Any = await call
+            assert [outcome.code.name for outcome in outcomes] == [code, code]
 
     assert _counted(code) - before == 2
-    assert [(line[names.REQUEST_ID], line[names.ERROR_CODE]) for line in lines] == [
+    told = [line for line in lines if line["event"] == "prediction failed"]
+    assert [(line[names.REQUEST_ID], line[names.ERROR_CODE]) for line in told] == [
         ("first", code),
         ("second", code),
     ]

@@ -88,7 +88,7 @@ def admit(
         tracestate=trace.get("tracestate", ""),
         priority=request.priority or batch_pb2.PRIORITY_NORMAL,
         tenant=request.tenant,
-        size=request.ByteSize(),
+        data=request.SerializeToString(),
     )
 
 

@@ -17,6 +17,7 @@ from tailrace.gateway.hop_caller import HopCaller
 from tailrace.gateway.hop_port import HopPort, HopResponse
 from tailrace.gateway.lookup_keys import LookupKeys
 from tailrace.gateway.passing import HopColumns, join_columns
+from tailrace.gateway.request_packing import pack_requests
 from tailrace.runtime.deadline import Deadline
 from tailrace.runtime.errors import Code, DeadlineExceeded, Reason, TailraceError
 from tailrace.runtime.pipeline.plan import Pipeline
@@ -121,12 +122,9 @@ class Chain:
     async def _ingest(
         self, convoy: Convoy, rows: list[int], start_ns: int, hops_after: Sequence[str]
     ) -> HopColumns:
-        request = ingest_service_pb2.PreprocessRequest(
-            batch=convoy.header(rows),
-            requests=[
-                ingest_service_pb2.RequestFields(fields=convoy.rows[row].fields) for row in rows
-            ],
-        )
+        request = ingest_service_pb2.PreprocessRequest(batch=convoy.header(rows))
+        # Copied as bytes: taking the fields over one by one takes three times as long.
+        request.MergeFromString(pack_requests([row.data for row in convoy.members(rows)]))
         response = await self._call(
             convoy, "ingest", self._ports.ingest, request, rows, start_ns, hops_after, group=0
         )

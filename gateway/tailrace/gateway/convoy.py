@@ -47,7 +47,7 @@ class ConvoyRow:
         tracestate: W3C tracestate, or empty.
         priority: number of `tailrace.v1.Priority`.
         tenant: for whom, or empty.
-        size: bytes of its fields, about.
+        data: the `PredictRequest`, serialised.
         recipient: who waits for its outcome.
         place: of the request, for the recipient.
         error: why the row left its convoy; None while it is well.
@@ -65,7 +65,7 @@ class ConvoyRow:
     tracestate: str = ""
     priority: batch_pb2.Priority.ValueType = batch_pb2.PRIORITY_NORMAL
     tenant: str = ""
-    size: int = 0
+    data: bytes = b""
     recipient: Recipient | None = None
     place: int = 0
     error: TailraceError | None = None
@@ -131,7 +131,7 @@ class Convoy:
 
     pipeline: Pipeline
     rows: Sequence[ConvoyRow]
-    departed_ns: int = field(default_factory=time.monotonic_ns)
+    departed_ns: int = field(default_factory=lambda: time.monotonic_ns())
     book: LedgerBook = field(default_factory=LedgerBook)
     degradations: list[Degradation] = field(default_factory=list)
     views: list[feature_service_pb2.ViewLookup] = field(default_factory=list)

@@ -9,8 +9,11 @@ Three rules, each within hard bounds:
 - *Number in flight.* Every convoy costs each hop a fixed amount of work, so more convoys at once
   mean smaller ones and more work. One more is tried while requests wait, and is kept only if a
   tenth more requests per second come through.
-- *Window.* Departures are spaced by the chain's time divided by the number in flight, so that
-  convoys do not bunch together, one large and the next one nearly empty.
+- *Company.* A convoy departs once it carries its fair share of all requests that have lately been
+  present at once, waiting or under way: their number divided by the number in flight. So convoys
+  do not bunch together, one large and the next one nearly empty. No request waits for company
+  longer than the chain's time divided by the number in flight. Where requests come one at a time,
+  the share is less than one, and each departs at once.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from tailrace.runtime.deadline import NS_PER_MS, NS_PER_S
 FIRST_IN_FLIGHT = 2
 SMOOTHING = 0.1
 RATE_SMOOTHING = 0.3
+PRESENT_SMOOTHING = 0.2
 DURATIONS_KEPT = 64
 PERCENTILE = 0.95
 SHRINK = 0.75
@@ -42,7 +46,7 @@ class ConvoyBounds:
     Attributes:
         max_rows: most requests of one convoy.
         max_in_flight: most convoys under way at once.
-        max_window_ns: longest wait for company while others are under way.
+        max_window_ns: longest wait for company.
         target_ns: what the 95th percentile of the chain's time is kept below.
         max_queued_rows: most requests that wait.
         max_bytes: most bytes of the requests of one convoy; a single one may have more.
@@ -98,6 +102,7 @@ class ConvoyControl:
         self.in_flight_limit = min(FIRST_IN_FLIGHT, bounds.max_in_flight)
         self._chain = _ChainTime()
         self._rows_per_s = 0.0
+        self._present = 1.0
         self._durations_ns: deque[int] = deque(maxlen=DURATIONS_KEPT)
         self._size_reached = False
         self._tried_from = 0.0
@@ -113,8 +118,12 @@ class ConvoyControl:
         """What the chain typically takes, in nanoseconds; 0 before the first convoy."""
         return int(self._chain.mean_ns)
 
+    def share(self) -> float:
+        """Returns how many requests make a convoy worth its departure."""
+        return min(self.size_limit, self._present / self.in_flight_limit)
+
     def window_ns(self) -> int:
-        """Returns the time to leave between departures while convoys are under way."""
+        """Returns the longest that a request waits for company."""
         return min(self._bounds.max_window_ns, int(self._chain.mean_ns / self.in_flight_limit))
 
     def wait_ns(self, rows_ahead: int) -> int:
@@ -122,9 +131,15 @@ class ConvoyControl:
         convoys = -(-rows_ahead // self.size_limit)
         return int(convoys * self._chain.estimate_ns(self.size_limit) / self.in_flight_limit)
 
-    def departed(self, rows: int) -> None:
-        """Notes a departure."""
+    def departed(self, rows: int, present: int) -> None:
+        """Notes a departure.
+
+        Args:
+            rows: how many the convoy carries.
+            present: all that are under way or wait, these included.
+        """
         self._size_reached |= rows >= self.size_limit
+        self._present += PRESENT_SMOOTHING * (present - self._present)
 
     def returned(self, rows: int, duration_ns: int, now_ns: int, *, saturated: bool) -> None:
         """Notes a convoy that went through the whole chain.

@@ -1,8 +1,8 @@
 """Forms convoys of the requests for one pipeline version, and sends them on their way.
 
-An idle pipeline sends at once. While convoys are under way, arrivals gather. A row that has its
-outcome early (its deadline passed, its caller left) is out of its convoy at the next hop; a
-convoy that all rows have left is cancelled.
+A request that comes alone departs at once. Under load arrivals gather while convoys are under
+way. A row that has its outcome early (its deadline passed, its caller left) is out of its convoy
+at the next hop; a convoy that all rows have left is cancelled.
 """
 
 from __future__ import annotations
@@ -77,6 +77,10 @@ class _Lane:
         while self._rows and self._rows[0].settled:
             self._rows.popleft()
 
+    def since_ns(self) -> int:
+        """Returns when the first of those who wait joined, on the monotonic clock."""
+        return self._rows[0].received_ns
+
     def take(self, max_rows: int, max_bytes: int) -> list[ConvoyRow]:
         """Returns the next rows; at least one, if any waits."""
         taken: list[ConvoyRow] = []
@@ -84,7 +88,7 @@ class _Lane:
         while self._rows and len(taken) < max_rows:
             row = self._rows[0]
             if not row.settled:
-                size += row.size
+                size += len(row.data)
                 if taken and size > max_bytes:
                     break
                 taken.append(row)
@@ -124,7 +128,6 @@ class ConvoyFormer:
         self._bounds = bounds
         self._lanes = {priority: _Lane() for priority in PRIORITIES}
         self._under_way: set[_Voyage] = set()
-        self._last_departure_ns = 0
         self._turn: asyncio.Handle | None = None
         self._window: asyncio.TimerHandle | None = None
         name = chain.pipeline.name
@@ -132,6 +135,11 @@ class ConvoyFormer:
         self._wait_seconds = _WAIT_SECONDS.labels(name)
         self._in_flight = _IN_FLIGHT.labels(name)
         self._queued = _QUEUED.labels(name)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits and nothing is under way."""
+        return not self._under_way and not any(lane.waiting for lane in self._lanes.values())
 
     def submit(self, rows: Sequence[ConvoyRow]) -> None:
         """Lets rows wait for a convoy, or refuses them at once; either way they get an outcome.
@@ -197,8 +205,8 @@ class ConvoyFormer:
             lane = next((lane for lane in self._lanes.values() if lane.waiting), None)
             if lane is None:
                 break
-            if self._under_way and lane.waiting < self.control.size_limit:
-                early_ns = self._last_departure_ns + self.control.window_ns() - time.monotonic_ns()
+            if lane.waiting < self.control.share():
+                early_ns = lane.since_ns() + self.control.window_ns() - time.monotonic_ns()
                 if early_ns > 0:
                     loop = asyncio.get_running_loop()
                     self._window = loop.call_later(early_ns / NS_PER_S, self._look)
@@ -208,8 +216,8 @@ class ConvoyFormer:
     def _depart(self, lane: _Lane) -> None:
         rows = lane.take(self.control.size_limit, self._bounds.max_bytes)
         convoy = Convoy(self.chain.pipeline, rows)
-        self._last_departure_ns = convoy.departed_ns
-        self.control.departed(len(rows))
+        under_way = sum([len(other.convoy.rows) for other in self._under_way])
+        self.control.departed(len(rows), len(rows) + under_way + lane.waiting)
         self._rows.observe(len(rows))
         longest_ns = convoy.departed_ns - min([row.received_ns for row in rows])
         self._wait_seconds.observe(longest_ns / NS_PER_S)

@@ -36,13 +36,15 @@ class LookupKeys:
     def __init__(self, pipeline: Pipeline) -> None:
         """Sorts the keys by where they come from and by type: one block each."""
         schema = pipeline.spec.request.fields
-        self._from_requests: dict[DType, list[tuple[KeySource, Any]]] = {}
+        self._from_requests: dict[DType, list[KeySource]] = {}
         self._from_columns: list[KeySource] = []
+        # By request field: its kind and its default. Several keys may come from one field.
+        self._fields: dict[str, tuple[str, Any]] = {}
         for plan in pipeline.views:
             for key in plan.keys:
                 if key.origin == "request":
-                    keys = self._from_requests.setdefault(key.key.dtype, [])
-                    keys.append((key, _default(schema[key.name])))
+                    self._from_requests.setdefault(key.key.dtype, []).append(key)
+                    self._fields[key.name] = _KIND[key.key.dtype], _default(schema[key.name])
                 else:
                     self._from_columns.append(key)
 
@@ -55,7 +57,15 @@ class LookupKeys:
             rows: the requests.
             ingested: what ingest made of these rows; needed where a key comes from there.
         """
-        blocks = [_request_block(dtype, keys, rows) for dtype, keys in self._from_requests.items()]
+        fields = [row.fields for row in rows]
+        values = {
+            name: [_read(request, name, kind, default) for request in fields]
+            for name, (kind, default) in self._fields.items()
+        }
+        blocks = [
+            _request_block(dtype, keys, values, len(rows))
+            for dtype, keys in self._from_requests.items()
+        ]
         if ingested is not None:
             blocks += [
                 block_to_proto(
@@ -79,16 +89,15 @@ def _default(field: RequestField) -> object:
 
 
 def _request_block(
-    dtype: DType, keys: list[tuple[KeySource, Any]], rows: Sequence[ConvoyRow]
+    dtype: DType, keys: list[KeySource], values_by_field: Mapping[str, list[Any]], rows: int
 ) -> tensor_pb2.ColumnBlock:
     # Straight to bytes: with one pass per key and row, arrays in between cost more than they help.
-    kind = _KIND[dtype]
-    values = [_read(row.fields, key.name, kind, default) for key, default in keys for row in rows]
+    values = [value for key in keys for value in values_by_field[key.name]]
     validity = b""
     if None in values:
         validity = bytes(value is not None for value in values)
         values = [_EMPTY[dtype] if value is None else value for value in values]
-    tensor = tensor_pb2.Tensor(dtype=dtype_number(dtype), shape=(len(keys), len(rows)))
+    tensor = tensor_pb2.Tensor(dtype=dtype_number(dtype), shape=(len(keys), rows))
     if dtype is DType.STRING:
         pack_ragged(tensor, values)
     elif dtype is DType.BOOL:
@@ -96,7 +105,7 @@ def _request_block(
     else:
         tensor.data = struct.pack(f"<{len(values)}q", *values)
     return tensor_pb2.ColumnBlock(
-        names=[key.column for key, _ in keys], values=tensor, validity=validity
+        names=[key.column for key in keys], values=tensor, validity=validity
     )
 
 
@@ -104,6 +113,11 @@ def _read(fields: Mapping[str, tensor_pb2.Value], name: str, kind: str, default:
     value = fields.get(name)
     if value is None:
         return default
+    if kind != "timestamp_value":
+        element = getattr(value, kind)
+        # What is not the type's default must have been set: most values end here.
+        if element:
+            return element
     found = value.WhichOneof("kind")
     if found is None:
         return default

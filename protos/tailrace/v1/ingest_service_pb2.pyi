@@ -22,7 +22,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class RequestFields(_message.Message):
-    """The fields of one request."""
+    """The fields of one request. A PredictRequest can be read as this message, as both give the
+    fields the same number: so the gateway passes requests on without taking them apart.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -1,0 +1,268 @@
+"""How convoys form, on a simulated clock."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import tempfile
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tailrace.gateway.arrival import CallArrival
+from tailrace.gateway.convoy import ConvoyRow, Outcome
+from tailrace.gateway.convoy_control import ConvoyBounds
+from tailrace.gateway.convoy_former import ConvoyFormer
+from tailrace.gateway.outcome_account import OutcomeAccount
+from tailrace.runtime.errors import Code, Reason, TailraceError
+from tailrace.runtime.pipeline.plan import Pipeline
+from tailrace.v1 import batch_pb2, prediction_service_pb2
+from tests.support.simulated_hops import SimulatedChain
+from tests.support.virtual_time import run_virtually
+from tests.support.written_pipeline import written_pipeline
+
+MS = 1_000_000
+BOUNDS = ConvoyBounds(
+    max_rows=8,
+    max_in_flight=2,
+    max_window_ns=5 * MS,
+    target_ns=500 * MS,
+    max_queued_rows=100,
+    max_bytes=1_000_000,
+)
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Pipeline:
+    return written_pipeline(Path(tempfile.mkdtemp()))
+
+
+class Entrance:
+    """A former in front of hops that all take `hop_ms`, and callers of it."""
+
+    def __init__(self, pipeline: Pipeline, bounds: ConvoyBounds = BOUNDS, hop_ms: float = 10):
+        self.hop_ms = hop_ms
+        self.world = SimulatedChain(lambda hop, rows: (self.hop_ms / 1000, None))
+        self.former = ConvoyFormer(self.world.chain(pipeline), bounds)
+        self._numbers = itertools.count()
+
+    def call(
+        self, timeout_ms: int = 1000, priority: Any = batch_pb2.PRIORITY_NORMAL, padding: int = 0
+    ) -> asyncio.Task[Outcome]:
+        """Asks for one prediction; returns what waits for it."""
+        now_ns = _now_ns()
+        number = next(self._numbers)
+        request = prediction_service_pb2.PredictRequest()
+        request.fields["x"].double_value = number
+        if padding:
+            request.fields["padding"].bytes_value = bytes(padding)
+        row = ConvoyRow(
+            pipeline="under-test",
+            request_id=str(number),
+            fields=request.fields,
+            deadline_ns=now_ns + timeout_ms * MS,
+            granted_ns=timeout_ms * MS,
+            received_ns=now_ns,
+            priority=priority,
+            data=request.SerializeToString(),
+        )
+        arrival = CallArrival(OutcomeAccount(0.0), 1)
+        arrival.add(row, 0)
+        self.former.submit([row])
+        arrival.watch()
+
+        async def outcome() -> Outcome:
+            return (await arrival.outcomes())[0]
+
+        return asyncio.ensure_future(outcome())
+
+    def convoys(self) -> list[list[str]]:
+        """Returns the ids of each convoy that has departed."""
+        return [call.request_ids for call in self.world.calls("ingest")]
+
+
+def _now_ns() -> int:
+    return round(asyncio.get_running_loop().time() * 1e9)
+
+
+def simulated(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[[Pipeline], None]:
+    def run(pipeline: Pipeline) -> None:
+        run_virtually(test(pipeline))
+
+    run.__name__ = test.__name__
+    return run
+
+
+def _error(outcome: Outcome) -> TailraceError:
+    assert isinstance(outcome, TailraceError)
+    return outcome
+
+
+@simulated
+async def test_a_request_that_comes_alone_departs_at_once(pipeline: Pipeline) -> None:
+    entrance = Entrance(pipeline)
+    for _ in range(5):
+        begun_ns = _now_ns()
+        answer: Any = await entrance.call()
+        assert answer.ledger.convoy_wait_ns == 0
+        assert answer.ledger.convoy_rows == 1
+        assert _now_ns() - begun_ns == 30 * MS
+
+
+@simulated
+async def test_arrivals_gather_while_convoys_are_under_way(pipeline: Pipeline) -> None:
+    entrance = Entrance(pipeline)
+    calls = []
+    for _ in range(12):
+        calls.append(entrance.call())
+        await asyncio.sleep(0.001)
+    await asyncio.gather(*calls)
+    assert sorted(sum(entrance.convoys(), []), key=int) == [str(n) for n in range(12)]
+    assert len(entrance.convoys()) <= 4
+    assert all(len(convoy) <= BOUNDS.max_rows for convoy in entrance.convoys())
+
+
+@simulated
+async def test_what_arrives_together_departs_together(pipeline: Pipeline) -> None:
+    entrance = Entrance(pipeline)
+    await asyncio.gather(*[entrance.call() for _ in range(8)])
+    assert [len(convoy) for convoy in entrance.convoys()] == [8]
+
+
+@simulated
+async def test_no_more_convoys_are_under_way_than_the_limit(pipeline: Pipeline) -> None:
+    entrance = Entrance(pipeline, replace(BOUNDS, max_rows=1))
+    calls = [entrance.call() for _ in range(6)]
+    await asyncio.sleep(0.005)
+    assert len(entrance.convoys()) == 2
+    await asyncio.gather(*calls)
+    assert len(entrance.convoys()) == 6
+
+
+@simulated
+async def test_the_last_to_leave_cancels_the_convoy_at_that_moment(pipeline: Pipeline) -> None:
+    entrance = Entrance(pipeline)
+    first, second = entrance.call(), entrance.call()
+    await asyncio.sleep(0.005)
+    first.cancel()
+    await asyncio.sleep(0.001)
+    (ingest,) = entrance.world.seen
+    assert not ingest.cancelled
+    second.cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert ingest.cancelled
+    await asyncio.sleep(0.001)
+    assert entrance.former.idle
+    assert len(entrance.world.seen) == 1
+
+
+@simulated
+async def test_a_row_whose_deadline_passes_is_answered_then_and_the_others_go_on(
+    pipeline: Pipeline,
+) -> None:
+    entrance = Entrance(pipeline)
+    begun_ns = _now_ns()
+    short, long = entrance.call(timeout_ms=15), entrance.call()
+    error = _error(await short)
+    assert error.code is Code.DEADLINE_EXCEEDED
+    assert 14 * MS <= _now_ns() - begun_ns <= 16 * MS
+    answer: Any = await long
+    assert answer.request_id == "1"
+    assert entrance.world.calls("postprocess")[0].request_ids == ["1"]
+
+
+@simulated
+async def test_a_row_that_cannot_make_its_deadline_is_refused_at_once(pipeline: Pipeline) -> None:
+    entrance = Entrance(pipeline)
+    await asyncio.gather(*[entrance.call() for _ in range(30)])  # it learns: 30 ms a convoy
+    calls = [entrance.call() for _ in range(60)]
+    await asyncio.sleep(0)
+    begun_ns = _now_ns()
+    error = _error(await entrance.call(timeout_ms=60))
+    assert (error.code, error.reason) == (Code.RESOURCE_EXHAUSTED, Reason.QUEUE_TOO_LONG)
+    assert _now_ns() == begun_ns
+    assert error.retry_after_ms is not None and 10 <= error.retry_after_ms <= 200
+    answers: Any = await asyncio.gather(*calls)
+    assert not [answer for answer in answers if isinstance(answer, TailraceError)]
+    # Nobody waits any more: the same deadline is taken.
+    answer: Any = await entrance.call(timeout_ms=60)
+    assert answer.request_id
+
+
+@simulated
+async def test_a_full_queue_refuses_with_pushback(pipeline: Pipeline) -> None:
+    entrance = Entrance(pipeline, replace(BOUNDS, max_queued_rows=4))
+    outcomes = await asyncio.gather(*[entrance.call() for _ in range(10)])
+    errors = [_error(outcome) for outcome in outcomes[4:]]
+    assert {error.reason for error in errors} == {Reason.QUEUE_FULL}
+    assert all(error.retry_after_ms for error in errors)
+    assert not [item for item in outcomes[:4] if isinstance(item, TailraceError)]
+
+
+@simulated
+async def test_the_critical_depart_first_and_by_themselves(pipeline: Pipeline) -> None:
+    entrance = Entrance(pipeline, replace(BOUNDS, max_in_flight=1))
+    calls = [entrance.call()]
+    await asyncio.sleep(0.001)
+    kinds = (batch_pb2.PRIORITY_SHEDDABLE, batch_pb2.PRIORITY_NORMAL, batch_pb2.PRIORITY_CRITICAL)
+    calls += [entrance.call(priority=kind) for kind in kinds for _ in range(2)]
+    await asyncio.gather(*calls)
+    assert entrance.convoys() == [["0"], ["5", "6"], ["3", "4"], ["1", "2"]]
+
+
+@simulated
+async def test_a_convoy_carries_no_more_bytes_than_allowed(pipeline: Pipeline) -> None:
+    entrance = Entrance(pipeline, replace(BOUNDS, max_bytes=2500))
+    calls = [entrance.call(padding=size) for size in (1000, 1000, 1000, 9000, 10)]
+    await asyncio.gather(*calls)
+    assert entrance.convoys() == [["0", "1"], ["2"], ["3"], ["4"]]
+
+
+@simulated
+async def test_convoys_shrink_while_the_chain_is_too_slow_and_grow_again(
+    pipeline: Pipeline,
+) -> None:
+    entrance = Entrance(pipeline, replace(BOUNDS, target_ns=60 * MS, max_rows=64), hop_ms=30)
+    control = entrance.former.control
+    while control.size_limit > 16:
+        await asyncio.gather(*[entrance.call() for _ in range(64)])
+    assert control.in_flight_limit == 1
+    entrance.hop_ms = 5
+    while control.size_limit < 64:
+        await asyncio.gather(*[entrance.call() for _ in range(64)])
+
+
+@simulated
+async def test_more_in_flight_are_kept_only_where_more_come_through(pipeline: Pipeline) -> None:
+    bounds = replace(BOUNDS, max_in_flight=6, max_window_ns=0)
+    wide, narrow = Entrance(pipeline, bounds), Entrance(pipeline, bounds)
+    busy = asyncio.Lock()
+
+    async def callers(entrance: Entrance) -> None:
+        async def caller() -> None:
+            for _ in range(150):
+                await entrance.call()
+
+        await asyncio.gather(*[caller() for _ in range(80)])
+
+    # Hops that work beside each other: twice the convoys, twice the rate.
+    await callers(wide)
+    assert wide.former.control.in_flight_limit >= 4
+
+    # Hops that take turns, as on one core: more convoys only wait for each other.
+    inner = narrow.former.chain
+
+    class OneByOne:
+        pipeline = inner.pipeline
+
+        async def run(self, convoy: Any) -> None:
+            async with busy:
+                await inner.run(convoy)
+
+    narrow.former.chain = OneByOne()
+    await callers(narrow)
+    assert narrow.former.control.in_flight_limit <= 3
