@@ -3,6 +3,7 @@
 from tests.support.feature_world import make_world
 from tests.support.flights_fixtures import prepared_flights
 from tests.support.mesh_fixtures import mesh, predictions, start_mesh, start_module_mesh
+from tests.support.placements import placed_mesh
 from tests.support.redis_fixtures import fresh_redis, redis_server, start_redis
 from tests.support.triton_fixtures import start_triton, triton_server
 
@@ -10,6 +11,7 @@ __all__ = [
     "fresh_redis",
     "make_world",
     "mesh",
+    "placed_mesh",
     "predictions",
     "prepared_flights",
     "redis_server",
