@@ -1,5 +1,6 @@
 """Mutual TLS between all processes and their callers."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ def authority() -> trustme.CA:
 
 
 @pytest.fixture
-def secure_mesh(
+def start_secure_mesh(
     start_mesh: Any, redis_server: Any, triton_server: Any, authority: trustme.CA, tmp_path: Path
 ) -> Any:
     identity = _identity(authority, authority, tmp_path, "mesh")
@@ -60,7 +61,22 @@ def secure_mesh(
         "all": identity.settings(),
         "inference": {"TAILRACE_TRITON_PLAINTEXT": "true"},
     }
-    return start_mesh(redis_server, triton_server, settings, credentials=identity.credentials())
+
+    def start(workers: int) -> Any:
+        return start_mesh(
+            redis_server,
+            triton_server,
+            settings,
+            credentials=identity.credentials(),
+            workers=workers,
+        )
+
+    return start
+
+
+@pytest.fixture
+def secure_mesh(start_secure_mesh: Any) -> Any:
+    return start_secure_mesh(workers=1)
 
 
 def _predict(channel: grpc.Channel) -> Any:
@@ -106,3 +122,16 @@ def test_half_a_tls_setting_stops_the_start(tmp_path: Path, authority: trustme.C
             tls_key_file=identity.key,
             tls_certificate_file=tmp_path / "nowhere.pem",
         )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers need Linux")
+def test_workers_speak_mtls_on_the_shared_port_and_on_their_own(start_secure_mesh: Any) -> None:
+    mesh = start_secure_mesh(workers=2)
+    for name in ("gateway", "gateway-1", "gateway-2"):
+        with mesh.channel(name) as channel:
+            assert _predict(channel).prediction["score"].double_value == 4301.0
+    worker = mesh.processes["gateway"].workers[1]
+    with grpc.insecure_channel(worker.target) as channel:
+        with pytest.raises(grpc.RpcError) as caught:
+            _predict(channel)
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE

@@ -189,7 +189,7 @@ class RunningMesh:
 
     def _worker(self, name: str) -> WorkerProcess | None:
         gateway = self.processes.get("gateway")
-        if gateway is None or not gateway.workers:
+        if gateway is None:
             return None
         gateway.look_for_workers()
         return next((worker for worker in gateway.workers if worker.name == name), None)

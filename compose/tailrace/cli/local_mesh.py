@@ -92,8 +92,9 @@ class LocalMesh:
         while True:
             for name in self._ready:
                 self._servers[name].process.check()
-            if "gateway" in self._ready and self.mesh_processes["gateway"].look_for_workers():
-                changed()
+            if self._options.workers > 1 and "gateway" in self._ready:
+                if self.mesh_processes["gateway"].look_for_workers():
+                    changed()
             await asyncio.sleep(_WATCH_INTERVAL_S)
 
     async def stop(self) -> None:

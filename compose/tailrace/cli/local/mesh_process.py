@@ -153,7 +153,8 @@ class MeshProcess:
             psutil.NoSuchProcess: if it does not run.
         """
         log_path = self.process.log_path
-        metrics_port = None if self.workers else self.metrics_port
+        # The parent of workers has none, whatever it was asked to give them.
+        metrics_port = None if self.workers else self.metrics_port or None
         itself = ProcessState.of_running(
             self._name,
             self.process.pid,
