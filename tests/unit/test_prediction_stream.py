@@ -1,0 +1,93 @@
+"""A stream whose caller does not read, on a simulated clock."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tailrace.gateway.convoy_former import ConvoyFormer
+from tailrace.gateway.prediction_stream import PredictionStream
+from tailrace.gateway.predictor import Predictor
+from tailrace.runtime.config import GatewaySettings
+from tailrace.runtime.errors import DeadlineExceeded
+from tailrace.v1 import prediction_service_pb2 as messages
+from tests.support.simulated_hops import SimulatedChain
+from tests.support.virtual_time import run_virtually
+from tests.support.written_pipeline import written_pipeline
+from tests.unit.test_convoy_former import BOUNDS
+
+SETTINGS = GatewaySettings(stream_max_unanswered=16, stream_idle_timeout_ms=2000)
+
+
+class _OnePipeline:
+    def __init__(self, folder: Path) -> None:
+        world = SimulatedChain(lambda hop, rows: (0.01, None))
+        self.former = ConvoyFormer(world.chain(written_pipeline(folder)), BOUNDS)
+
+    def find(self, name: str, version: str) -> ConvoyFormer:
+        return self.former
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+class _Caller:
+    """Asks without end, four at a time, and takes as many answers as it is told to."""
+
+    def __init__(self, folder: Path, takes: int) -> None:
+        registry: Any = _OnePipeline(folder)
+        self.former = registry.former
+        self.asked = 0
+        self.taken: list[int] = []
+        self._takes = takes
+        self.stream = PredictionStream(
+            Predictor(registry, SETTINGS), SETTINGS, {}, self.read, self.write, lambda: None
+        )
+
+    async def read(self) -> messages.PredictStreamRequest:
+        self.asked += 4
+        request = messages.PredictRequest(pipeline="under-test")
+        request.fields["x"].double_value = 1.0
+        return messages.PredictStreamRequest(requests=[request] * 4)
+
+    async def write(self, reply: messages.PredictStreamResponse) -> None:
+        while len(self.taken) >= self._takes:
+            await asyncio.sleep(1)
+        self.taken += [result.place for result in reply.results]
+
+
+@pytest.mark.parametrize("takes", [0, 1, 100])
+def test_a_caller_who_takes_no_more_is_read_no_further_and_let_go(
+    tmp_path: Path, takes: int
+) -> None:
+    async def run() -> _Caller:
+        caller = _Caller(tmp_path, takes)
+        with pytest.raises(DeadlineExceeded, match="no answer was taken"):
+            await caller.stream.run()
+        await asyncio.sleep(1)
+        return caller
+
+    caller = run_virtually(run())
+    assert len(set(caller.taken)) == len(caller.taken)
+    unanswered = caller.asked - len(caller.taken)
+    assert unanswered <= SETTINGS.stream_max_unanswered + 4
+    # What was asked and cannot be answered any more keeps nothing busy.
+    assert caller.former.idle
+
+
+def test_a_caller_who_takes_everything_is_served_without_end(tmp_path: Path) -> None:
+    async def run() -> _Caller:
+        caller = _Caller(tmp_path, 10**9)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(5):
+                await caller.stream.run()
+        await asyncio.sleep(1)
+        return caller
+
+    caller = run_virtually(run())
+    assert sorted(caller.taken) == list(range(len(caller.taken)))
+    assert len(caller.taken) > 500
+    assert caller.former.idle
