@@ -19,7 +19,7 @@ import grpc.aio
 
 from tailrace.runtime.error_mapping import (
     STATUS_DETAILS_KEY,
-    ErrorMappingInterceptor,
+    mapping_errors,
     status_of,
 )
 from tailrace.runtime.errors import (
@@ -217,10 +217,10 @@ async def small_gateway(
 ) -> AsyncIterator[SmallGateway]:
     """A running one, on a free port of loopback."""
     gateway = SmallGateway()
-    server = grpc.aio.server(
-        interceptors=[ErrorMappingInterceptor()], options=[("grpc.so_reuseport", 0)]
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+        gateway, mapping_errors(server)
     )
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(gateway, server)
     if credentials is None:
         port = server.add_insecure_port("127.0.0.1:0")
     else:

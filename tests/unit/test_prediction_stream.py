@@ -54,8 +54,8 @@ class _Caller:
         return messages.PredictStreamRequest(requests=[request] * 4)
 
     async def write(self, reply: messages.PredictStreamResponse) -> None:
-        while len(self.taken) >= self._takes:
-            await asyncio.sleep(1)
+        if len(self.taken) >= self._takes:
+            await asyncio.Event().wait()
         self.taken += [result.place for result in reply.results]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
+import random
 import re
 from collections.abc import Mapping
 
@@ -79,7 +79,7 @@ def admit(
         raise DeadlineExceeded("the deadline was spent on arrival")
     return ConvoyRow(
         pipeline=request.pipeline,
-        request_id=request.request_id or os.urandom(16).hex(),
+        request_id=request.request_id or f"{random.getrandbits(128):032x}",
         fields=request.fields,
         deadline_ns=received_ns + granted_ns,
         granted_ns=granted_ns,

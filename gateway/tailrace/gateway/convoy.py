@@ -143,9 +143,13 @@ class Convoy:
     prediction_rows: list[int] = field(default_factory=list)
     _live: list[int] = field(init=False)
     _earliest_deadline_ns: int = field(init=False)
+    _traced: bool = field(init=False)
+    _for_tenants: bool = field(init=False)
 
     def __post_init__(self) -> None:
         """Counts every row as live."""
+        self._traced = any([row.traceparent for row in self.rows])
+        self._for_tenants = any([row.tenant for row in self.rows])
         self._live = list(range(len(self.rows)))
         self._earliest_deadline_ns = min(row.deadline_ns for row in self.rows)
 
@@ -204,9 +208,9 @@ class Convoy:
         # All rows of a convoy have one priority; the usual one goes without saying.
         if members[0].priority != batch_pb2.PRIORITY_NORMAL:
             contexts.priorities.extend([row.priority for row in members])
-        if any([row.traceparent for row in members]):
+        if self._traced:
             contexts.traceparents.extend([row.traceparent for row in members])
             contexts.tracestates.extend([row.tracestate for row in members])
-        if any([row.tenant for row in members]):
+        if self._for_tenants:
             contexts.tenants.extend([row.tenant for row in members])
         return batch

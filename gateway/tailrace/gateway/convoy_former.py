@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
+from weakref import WeakSet
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -42,6 +43,7 @@ _WAIT_SECONDS = Histogram(
 )
 _IN_FLIGHT = Gauge(names.CONVOYS_IN_FLIGHT, "Convoys under way.", ["pipeline"])
 _QUEUED = Gauge(names.QUEUED_ROWS, "Requests that wait for a convoy.", ["pipeline"])
+_FORMERS: dict[str, WeakSet[ConvoyFormer]] = {}
 _REFUSED = Counter(names.REFUSED_TOTAL, "Requests refused on arrival.", ["pipeline", "reason"])
 
 
@@ -133,13 +135,24 @@ class ConvoyFormer:
         name = chain.pipeline.name
         self._rows = _ROWS.labels(name)
         self._wait_seconds = _WAIT_SECONDS.labels(name)
-        self._in_flight = _IN_FLIGHT.labels(name)
-        self._queued = _QUEUED.labels(name)
+        _FORMERS.setdefault(name, WeakSet()).add(self)
+        _IN_FLIGHT.labels(name).set_function(lambda: _sum(name, lambda it: it.convoys_under_way))
+        _QUEUED.labels(name).set_function(lambda: _sum(name, lambda it: it.waiting))
+
+    @property
+    def convoys_under_way(self) -> int:
+        """Convoys that have departed and not returned."""
+        return len(self._under_way)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a convoy."""
+        return sum([lane.waiting for lane in self._lanes.values()])
 
     @property
     def idle(self) -> bool:
         """Whether nobody waits and nothing is under way."""
-        return not self._under_way and not any(lane.waiting for lane in self._lanes.values())
+        return not self._under_way and not self.waiting
 
     def submit(self, rows: Sequence[ConvoyRow]) -> None:
         """Lets rows wait for a convoy, or refuses them at once; either way they get an outcome.
@@ -147,7 +160,7 @@ class ConvoyFormer:
         Refused with RESOURCE_EXHAUSTED is a row that would not be answered by its deadline, given
         those who wait before it, and one that finds as many waiting as are allowed.
         """
-        waiting = sum([lane.waiting for lane in self._lanes.values()])
+        waiting = self.waiting
         for row in rows:
             lane = self._lanes.get(row.priority) or self._lanes[batch_pb2.PRIORITY_NORMAL]
             if waiting:
@@ -225,7 +238,6 @@ class ConvoyFormer:
         self._under_way.add(voyage)
         voyage.task = asyncio.get_running_loop().create_task(self._travel(voyage))
         voyage.task.add_done_callback(lambda _: self._ended(voyage))
-        self._tell()
 
     async def _travel(self, voyage: _Voyage) -> None:
         convoy = voyage.convoy
@@ -234,7 +246,7 @@ class ConvoyFormer:
             await self.chain.run(convoy)
         except Exception as caught:  # whatever it was, every row gets its outcome
             error = caught
-        waiting = any(lane.waiting for lane in self._lanes.values())
+        waiting = self.waiting > 0
         self._learn(convoy, saturated=waiting)
         # The hops get their next work before this one's answers are written.
         self._returned(voyage)
@@ -265,11 +277,11 @@ class ConvoyFormer:
     def _returned(self, voyage: _Voyage) -> None:
         self._under_way.discard(voyage)
         self._look()
-        self._tell()
 
-    def _tell(self) -> None:
-        self._in_flight.set(len(self._under_way))
-        self._queued.set(sum([lane.waiting for lane in self._lanes.values()]))
+
+def _sum(pipeline: str, count: Callable[[ConvoyFormer], int]) -> int:
+    """Adds up over the versions of a pipeline; asked when metrics are read, in another thread."""
+    return sum(map(count, list(_FORMERS[pipeline])))
 
 
 def _answers(convoy: Convoy) -> Sequence[Outcome]:

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, NoReturn, TypeAlias, cast
 
 import grpc
@@ -121,34 +121,54 @@ Handler = Callable[[Any, "grpc.aio.ServicerContext[Any, Any]"], Awaitable[Any]]
 MethodHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
-class ErrorMappingInterceptor(grpc.aio.ServerInterceptor):
-    """Turns what handlers raise into statuses, and counts and times the calls.
+def mapping_errors(server: grpc.aio.Server) -> grpc.aio.Server:
+    """Returns what to register servicers with in the server's place. See `MappingServer`."""
+    return cast(grpc.aio.Server, MappingServer(server))
 
-    Of the streaming ones those that read and write through their context, without an iterator;
-    they get messages as bytes, for `parsed`.
+
+class MappingServer:
+    """Stands before a gRPC server where servicers are registered.
+
+    What their handlers raise becomes a status, and their calls are counted and timed. Of the
+    streaming ones this holds for those that read and write through their context, without an
+    iterator; they get messages as bytes, for `parsed`. The handlers are wrapped once, here: an
+    interceptor of gRPC's is asked anew for every call.
     """
 
-    def __init__(self) -> None:
-        """Has wrapped nothing yet."""
-        self._wrapped: dict[str, tuple[MethodHandler, MethodHandler]] = {}
+    def __init__(self, server: grpc.aio.Server) -> None:
+        """Keeps the server."""
+        self._server = server
 
-    async def intercept_service(
-        self,
-        continuation: Callable[
-            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]
-        ],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        """Returns the handler, wrapped if it is unary or streams through its context."""
-        handler = await continuation(handler_call_details)
-        if handler is None or not (handler.unary_unary or _streams_by_context(handler)):
-            return handler
-        # gRPC asks for every call; the handler of a method is always the same.
+    def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """Registers handlers, wrapped."""
+        self._server.add_generic_rpc_handlers(tuple(map(_MappedHandlers, handlers)))
+
+    def add_registered_method_handlers(
+        self, service_name: str, method_handlers: Mapping[str, MethodHandler]
+    ) -> None:
+        """Registers the handlers of a service by method name, wrapped."""
+        wrapped = {
+            method: _wrap(f"{service_name}/{method}", handler)
+            for method, handler in method_handlers.items()
+        }
+        self._server.add_registered_method_handlers(service_name, wrapped)
+
+
+class _MappedHandlers(grpc.GenericRpcHandler):
+    def __init__(self, handlers: grpc.GenericRpcHandler) -> None:
+        self._handlers = handlers
+        self._wrapped: dict[str, MethodHandler] = {}
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> MethodHandler | None:
         method = handler_call_details.method
-        known = self._wrapped.get(method)
-        if known is None or known[0] is not handler:
-            known = self._wrapped[method] = (handler, _wrap(method.lstrip("/"), handler))
-        return known[1]
+        wrapped = self._wrapped.get(method)
+        if wrapped is None:
+            handler = self._handlers.service(handler_call_details)
+            if handler is None:
+                # Not remembered: callers choose the names of methods that do not exist.
+                return None
+            wrapped = self._wrapped[method] = _wrap(method.lstrip("/"), handler)
+        return wrapped
 
 
 def _streams_by_context(handler: MethodHandler) -> bool:
@@ -157,6 +177,8 @@ def _streams_by_context(handler: MethodHandler) -> bool:
 
 def _wrap(method: str, handler: MethodHandler) -> MethodHandler:
     if handler.unary_unary is None:
+        if not _streams_by_context(handler):
+            return handler
         return grpc.stream_stream_rpc_method_handler(
             _mapped(method, cast(Handler, handler.stream_stream), None),
             None,

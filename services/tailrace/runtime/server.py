@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha import reflection
 
 from tailrace.runtime.config import ServerSettings
 from tailrace.runtime.credentials import bind
-from tailrace.runtime.error_mapping import ErrorMappingInterceptor
+from tailrace.runtime.error_mapping import mapping_errors
 from tailrace.runtime.health import HealthService
 from tailrace.runtime.metrics import MetricsPort
 from tailrace.runtime.ready_file import write_ready_file
@@ -59,12 +59,12 @@ class GrpcServer:
         self._names = ("", *service_names)
         self._health = HealthService()
         self._server = grpc.aio.server(
-            interceptors=[ErrorMappingInterceptor()],
             options=_server_options(settings),
             maximum_concurrent_rpcs=settings.max_concurrent_calls,
         )
-        add_servicers(self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        mapping = mapping_errors(self._server)
+        add_servicers(mapping)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, mapping)
         if settings.reflection:
             names = (*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)
