@@ -51,7 +51,7 @@ async def infer(mesh: RunningMesh) -> AsyncIterator[Infer]:
                 blocks=[block_to_proto(column)],
             )
             request = inference_service_pb2.InferRequest(batch=batch)
-            return await stub.Infer(request, timeout=timeout_s)
+            return await stub.Infer(request, timeout=timeout_s + 5)
 
         yield call
 
