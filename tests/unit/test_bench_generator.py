@@ -13,7 +13,7 @@ import grpc.aio
 import numpy as np
 import pytest
 
-from tailrace.loadtest.generator.answers import WrongPlacement, response_score
+from tailrace.loadtest.generator.answers import WrongPlacement, response_reading
 from tailrace.loadtest.generator.calls import closed_loop, every_score, open_loop
 from tailrace.loadtest.generator.connections import Connections
 from tailrace.loadtest.generator.messages import Messages
@@ -46,6 +46,7 @@ class Server:
         most_in_flight: at any moment.
         peers: addresses that called.
         refuse_every: every so manieth call or row fails; 0 for none.
+        quality: of answers on streams.
     """
 
     target: str = ""
@@ -54,6 +55,7 @@ class Server:
     peers: set[str] = field(default_factory=set)
     calls: int = 0
     refuse_every: int = 0
+    quality: prediction_service_pb2.Quality.ValueType = prediction_service_pb2.QUALITY_LIVE
 
     async def call(self, request: bytes, context: Context) -> bytes:
         self.peers.add(context.peer())
@@ -92,6 +94,7 @@ class Server:
             result.error.code = grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
         else:
             result.response.prediction["probability"].double_value = float(score)
+            result.response.quality = self.quality
             result.response.ledger.entries.add(placement=ledger_pb2.PLACEMENT_REMOTE)
         return result
 
@@ -233,6 +236,25 @@ async def test_every_stream_gets_its_share_and_every_row_is_counted(
     assert (outcome.wrong, outcome.failed) == (0, {})
 
 
+async def test_another_score_is_wrong_only_in_an_answer_that_calls_itself_live(
+    server: Server, connections: Connections
+) -> None:
+    channels = connections.open(server.target, 1)
+    right = many_rows()
+    messages = Messages(right.data, [[score + 0.01 for score in row] for row in right.expected])
+    for quality in (
+        prediction_service_pb2.QUALITY_LIVE,
+        prediction_service_pb2.QUALITY_DEFAULT_FEATURES,
+    ):
+        server.quality = quality
+        order = streaming(server, in_flight=4, starts_at=soon(), seconds=0.2)
+        outcome = await stream_loop(channels, order, messages)
+        live = quality == prediction_service_pb2.QUALITY_LIVE
+        assert outcome.checked > 0
+        assert outcome.wrong == (outcome.checked if live else 0)
+        assert outcome.degraded == (0 if live else outcome.checked)
+
+
 async def test_rows_that_fail_on_a_stream_are_counted_by_status(
     server: Server, connections: Connections
 ) -> None:
@@ -266,12 +288,12 @@ def test_a_hop_that_ran_elsewhere_is_an_error(place: int) -> None:
     response.prediction["probability"].double_value = 0.25
     response.ledger.entries.add(placement=ledger_pb2.PLACEMENT_REMOTE)
     if place == REMOTE:
-        assert response_score(response, place) == 0.25
+        assert response_reading(response, place).scores == [0.25]
     else:
         with pytest.raises(WrongPlacement):
-            response_score(response, place)
+            response_reading(response, place)
     with pytest.raises(WrongPlacement):
-        response_score(prediction_service_pb2.PredictResponse(), place)
+        response_reading(prediction_service_pb2.PredictResponse(), place)
 
 
 def order_of(**more: Any) -> Order:

@@ -13,7 +13,7 @@ from tailrace.loadtest.process_usage import MACHINE
 
 def measured(rate: float, p50_ms: float = 1.0, p99_ms: float = 2.0) -> Slice:
     return Slice(
-        p50_ms, p99_ms, rate, failed={}, wrong=0, checked=0,
+        p50_ms, p99_ms, rate, failed={}, wrong=0, degraded=0, checked=0,
         cpu_us={}, idle_cores=0.0, outside_cores=0.0,
     )  # fmt: skip
 

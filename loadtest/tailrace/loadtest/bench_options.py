@@ -23,7 +23,7 @@ def parse_options() -> argparse.Namespace:
     add("--concurrency", type=int, nargs="+", default=[1, 32, 128, 256], help="calls in flight")
     add("--wide", type=int, nargs="*", default=[32], help="messages of 32 rows in flight")
     add("--repeats", type=int, default=5, help="slices of every load, in turn")
-    add("--seconds", type=float, default=2.0, help="length of a slice")
+    add("--seconds", type=float, default=1.8, help="length of a slice")
     add("--ramp", type=float, default=0.25, help="how long a load runs before its slice")
     add("--workers", type=int, default=1, help="processes of each gateway")
     add("--generators", type=int, default=1, help="processes that make the load")

@@ -20,7 +20,7 @@ _MIB = 1024 * 1024
 def print_loads(console: Console, results: Results) -> None:
     """Prints latency and throughput of every load."""
     table = _table("medians (min–max) over interleaved repeats", "load", "contender")
-    for heading in ("p50 ms", "p99 ms", "rows per second", "failed", "wrong"):
+    for heading in ("p50 ms", "p99 ms", "rows per second", "failed", "degraded", "wrong"):
         table.add_column(heading, justify="right")
     for load in sorted(results, key=_place):
         slices = results[load]
@@ -31,6 +31,7 @@ def print_loads(console: Console, results: Results) -> None:
             Spread.of([one.p99_ms for one in slices]).text(1),
             Spread.of([one.rate for one in slices]).text(0),
             str(sum(sum(one.failed.values()) for one in slices)),
+            str(sum(one.degraded for one in slices)),
             str(sum(one.wrong for one in slices)),
         )
     console.print(table)
@@ -102,6 +103,7 @@ def figures_of(
         "idle_cores": asdict(_over_all(results, lambda one: one.idle_cores)),
         "outside_cores": asdict(_over_all(results, lambda one: one.outside_cores)),
         "rows_checked": sum(one.checked for slices in results.values() for one in slices),
+        "rows_degraded": sum(one.degraded for slices in results.values() for one in slices),
         "rows_wrong": sum(one.wrong for slices in results.values() for one in slices),
     }
 
@@ -136,6 +138,9 @@ def _figures(slices: Sequence[Slice]) -> dict[str, object]:
         "rate": asdict(Spread.of([one.rate for one in slices])),
         "cpu_us": cpu_by_process(slices),
         "failed": failed,
+        "checked": sum(one.checked for one in slices),
+        "degraded": sum(one.degraded for one in slices),
+        "wrong": sum(one.wrong for one in slices),
     }
 
 

@@ -45,6 +45,7 @@ class Slice:
         rate: rows answered per second.
         failed: rows without an answer, by status; they are in none of the other figures.
         wrong: rows of the sample with another score than expected.
+        degraded: the same, where the answer calls itself degraded.
         checked: rows of the sample.
         cpu_us: CPU time per row answered of each process that works for the contender, and of
             the generator, in microseconds.
@@ -58,6 +59,7 @@ class Slice:
     rate: float
     failed: Mapping[str, int]
     wrong: int
+    degraded: int
     checked: int
     cpu_us: Mapping[str, float]
     idle_cores: float
@@ -178,6 +180,7 @@ def slice_of(
         rate=outcome.counted / seconds,
         failed=outcome.failed,
         wrong=outcome.wrong,
+        degraded=outcome.degraded,
         checked=outcome.checked,
         cpu_us={name: used_cpu_s[name] / outcome.answered * 1e6 for name in own},
         idle_cores=others / elapsed_s,

@@ -13,15 +13,24 @@ MACHINE = "machine"
 
 
 class ProcessUsage:
-    """Reads what named processes have used."""
+    """Reads what named processes have used.
+
+    Their children are looked for once, as that takes longer than reading. A process that ends
+    later ends the measurement.
+    """
 
     def __init__(self, pids: Mapping[str, Iterable[int]]) -> None:
-        """Takes the processes.
+        """Finds the processes.
 
         Args:
-            pids: ids by name; their children count as they do.
+            pids: ids by name; their children of this moment count as they do.
+
+        Raises:
+            psutil.NoSuchProcess: there is none of that id.
         """
-        self._roots = {name: [psutil.Process(pid) for pid in own] for name, own in pids.items()}
+        self._processes = {
+            name: _with_children([psutil.Process(pid) for pid in own]) for name, own in pids.items()
+        }
 
     def cpu_s(self) -> Usage:
         """Returns the CPU time, user and system, by name, in seconds since the start.
@@ -32,16 +41,16 @@ class ProcessUsage:
         machine = psutil.cpu_times()
         stolen = getattr(machine, "steal", 0.0)
         used = {MACHINE: machine.user + machine.nice + machine.system + stolen}
-        for name, roots in self._roots.items():
-            times = [process.cpu_times() for process in _with_children(roots)]
+        for name, processes in self._processes.items():
+            times = [process.cpu_times() for process in processes]
             used[name] = sum(time.user + time.system for time in times)
         return used
 
     def resident_bytes(self) -> Usage:
         """Returns the resident memory by name, in bytes; shared pages count for each process."""
         return {
-            name: float(sum(process.memory_info().rss for process in _with_children(roots)))
-            for name, roots in self._roots.items()
+            name: float(sum(process.memory_info().rss for process in processes))
+            for name, processes in self._processes.items()
         }
 
 

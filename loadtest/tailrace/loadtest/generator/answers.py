@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from tritonclient.grpc import service_pb2
@@ -12,7 +12,20 @@ from tailrace.loadtest.generator.orders import Endpoint
 from tailrace.loadtest.plain_chain.hops import calibrated
 from tailrace.v1 import prediction_service_pb2, tensor_pb2
 
-Reader: TypeAlias = Callable[[bytes], Sequence[float]]
+
+class Reading(NamedTuple):
+    """What an answer says.
+
+    Attributes:
+        scores: in the order of the message's rows.
+        live: false if the answer calls itself degraded.
+    """
+
+    scores: Sequence[float]
+    live: bool = True
+
+
+Reader: TypeAlias = Callable[[bytes], Reading]
 
 
 class WrongPlacement(Exception):
@@ -20,7 +33,7 @@ class WrongPlacement(Exception):
 
 
 def answer_reader(endpoint: Endpoint) -> Reader:
-    """Returns what reads the scores of one message's answer, in the order of its rows.
+    """Returns what reads one message's answer.
 
     The reader raises WrongPlacement where a ledger tells of another placement.
     """
@@ -35,8 +48,8 @@ def answer_reader(endpoint: Endpoint) -> Reader:
             raise ValueError("answers of a stream belong to several messages")
 
 
-def response_score(response: prediction_service_pb2.PredictResponse, placement: int) -> float:
-    """Returns the score of one answer of the mesh.
+def response_reading(response: prediction_service_pb2.PredictResponse, placement: int) -> Reading:
+    """Returns what one answer of the mesh says.
 
     Raises:
         WrongPlacement: a hop ran elsewhere, or did not run at all.
@@ -44,28 +57,30 @@ def response_score(response: prediction_service_pb2.PredictResponse, placement: 
     found = {entry.placement for entry in response.ledger.entries}
     if found != {placement}:
         raise WrongPlacement(f"hops ran in the placements {found}, not in {placement}")
-    return response.prediction["probability"].double_value
+    live = response.quality == prediction_service_pb2.QUALITY_LIVE
+    return Reading([response.prediction["probability"].double_value], live)
 
 
 def _triton_reader(calibration: tuple[float, float] | None) -> Reader:
-    def read(data: bytes) -> Sequence[float]:
+    def read(data: bytes) -> Reading:
         answer = service_pb2.ModelInferResponse.FromString(data)
         names = [output.name for output in answer.outputs]
         raw = answer.raw_output_contents[names.index("probability")]
         scores: list[float] = np.frombuffer(raw, "<f4").tolist()
-        return [calibrated(score, *calibration) for score in scores] if calibration else scores
+        if calibration is None:
+            return Reading(scores)
+        return Reading([calibrated(score, *calibration) for score in scores])
 
     return read
 
 
-def _read_chain(data: bytes) -> Sequence[float]:
-    scores: list[float] = np.frombuffer(tensor_pb2.Tensor.FromString(data).data, "<f4").tolist()
-    return scores
+def _read_chain(data: bytes) -> Reading:
+    return Reading(np.frombuffer(tensor_pb2.Tensor.FromString(data).data, "<f4").tolist())
 
 
 def _mesh_reader(placement: int) -> Reader:
-    def read(data: bytes) -> Sequence[float]:
+    def read(data: bytes) -> Reading:
         response = prediction_service_pb2.PredictResponse.FromString(data)
-        return [response_score(response, placement)]
+        return response_reading(response, placement)
 
     return read

@@ -33,7 +33,7 @@ async def every_score(
     read = answer_reader(order.endpoint)
     outcome = Outcome()
     for message in messages.data[: order.messages]:
-        scores = read(await call(message))
+        scores = read(await call(message)).scores
         outcome.scores += scores
         outcome.answered += len(scores)
     return outcome

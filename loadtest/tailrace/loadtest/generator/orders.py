@@ -91,7 +91,8 @@ class Outcome:
         latencies_us: of messages whose measured time was the order's; whole microseconds.
         failed: rows without an answer, by status.
         checked: rows whose score was compared with the one expected.
-        wrong: rows whose score was another.
+        wrong: rows whose score was another, in an answer that does not call itself degraded.
+        degraded: rows whose score was another, in one that does.
         scores: what `scores` asked for, row by row.
     """
 
@@ -101,6 +102,7 @@ class Outcome:
     failed: dict[str, int] = field(default_factory=dict)
     checked: int = 0
     wrong: int = 0
+    degraded: int = 0
     scores: list[float] = field(default_factory=list)
 
     def to_line(self) -> str:
@@ -121,4 +123,5 @@ class Outcome:
             self.failed[status] = self.failed.get(status, 0) + rows
         self.checked += other.checked
         self.wrong += other.wrong
+        self.degraded += other.degraded
         self.scores += other.scores

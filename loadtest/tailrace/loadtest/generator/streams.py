@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import grpc.aio
 from google.rpc import code_pb2
 
-from tailrace.loadtest.generator.answers import response_score
+from tailrace.loadtest.generator.answers import response_reading
 from tailrace.loadtest.generator.calls import TIMEOUT_S
 from tailrace.loadtest.generator.messages import Messages
 from tailrace.loadtest.generator.orders import Endpoint, Order, Outcome
@@ -83,8 +83,8 @@ class _Stream:
             sent.failed = True
             tally.fail(code_pb2.Code.Name(result.error.code), 1)
         elif checks:
-            score = response_score(result.response, self._endpoint.placement)
-            tally.check(sent.place, [score], row)
+            reading = response_reading(result.response, self._endpoint.placement)
+            tally.check(sent.place, reading, row)
         if not sent.left:
             self._finish(tally, number)
         return answered
@@ -132,7 +132,8 @@ async def every_stream_score(
         for result in prediction_service_pb2.PredictStreamResponse.FromString(data).results:
             if not result.HasField("response"):
                 raise RuntimeError(f"row {result.place} of a stream failed: {result.error}")
-            scores[result.place] = response_score(result.response, order.endpoint.placement)
+            reading = response_reading(result.response, order.endpoint.placement)
+            (scores[result.place],) = reading.scores
     return Outcome(answered=len(scores), scores=[scores[place] for place in sorted(scores)])
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from tailrace.loadtest.agreement import count_wrong
+from tailrace.loadtest.generator.answers import Reading
 from tailrace.loadtest.generator.messages import Messages
 from tailrace.loadtest.generator.orders import Order, Outcome
 
@@ -67,12 +68,12 @@ class Tally:
         """Whether the answer that was counted last is to be checked."""
         return (self.outcome.answered // self._rows) % SAMPLED_EVERY == 0
 
-    def check(self, place: int, scores: Sequence[float], row: int | None = None) -> None:
+    def check(self, place: int, reading: Reading, row: int | None = None) -> None:
         """Compares scores with those expected.
 
         Args:
             place: of the message.
-            scores: of all its rows, or of one of them.
+            reading: of all its rows, or of one of them.
             row: which one that is.
         """
         if not self._messages.expected:
@@ -80,5 +81,9 @@ class Tally:
         expected = self._messages.expected[place]
         if row is not None:
             expected = expected[row : row + 1]
-        self.outcome.checked += len(scores)
-        self.outcome.wrong += count_wrong(scores, expected)
+        self.outcome.checked += len(reading.scores)
+        wrong = count_wrong(reading.scores, expected)
+        if reading.live:
+            self.outcome.wrong += wrong
+        else:
+            self.outcome.degraded += wrong

@@ -38,7 +38,8 @@ def ingest_hop(model: FlightModel) -> Hop:
 
 def features_hop(model: FlightModel, redis_url: str) -> Hop:
     """Returns the features hop: one MGET per request."""
-    client: Any = redis.asyncio.Redis.from_url(redis_url)
+    # redis-py opens a connection per call under way, and by default refuses the 101st.
+    client: Any = redis.asyncio.Redis.from_url(redis_url, max_connections=4096)
     missing = {
         view: np.full(len(names), np.nan, "<f4").tobytes() for view, names in model.views.items()
     }
