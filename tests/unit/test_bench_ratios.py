@@ -13,7 +13,7 @@ from tailrace.loadtest.process_usage import MACHINE
 
 def measured(rate: float, p50_ms: float = 1.0, p99_ms: float = 2.0) -> Slice:
     return Slice(
-        p50_ms, p99_ms, rate, failed={}, wrong=0, degraded=0, checked=0,
+        p50_ms, p99_ms, rate, failed={}, wrong=0, degraded=0, checked=0, convoy_rows=0.0,
         cpu_us={}, idle_cores=0.0, outside_cores=0.0,
     )  # fmt: skip
 
@@ -90,12 +90,15 @@ def test_nobody_is_always_first_among_those_that_are_compared() -> None:
 
 
 def test_cpu_time_is_told_by_process_and_what_others_took_apart() -> None:
-    outcome = Outcome(answered=1000, counted=800, latencies_us=[1000, 2000, 3000])
+    outcome = Outcome(
+        answered=1000, counted=800, latencies_us=[1000, 2000, 3000], convoy_rows=[1, 7, 9]
+    )
     used = {"gateway": 0.5, "generator": 0.25, "plain gateway": 0.02, MACHINE: 1.77}
     taken = slice_of(outcome, 2.0, used, ("gateway",), elapsed_s=2.0)
     assert taken.cpu_us == {"gateway": 500, "generator": 250}
     assert taken.rate == 400
     assert taken.p50_ms == 2
+    assert taken.convoy_rows == 7
     assert taken.idle_cores == pytest.approx(0.01)
     assert taken.outside_cores == pytest.approx(0.5)
 

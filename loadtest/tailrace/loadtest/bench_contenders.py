@@ -24,7 +24,7 @@ from tailrace.v1 import ledger_pb2
 TITLES = {
     "triton": "(a) bare Triton, model only",
     "chain": "(b) plain chain",
-    "mesh": "(c) Tailrace, remote placement",
+    "mesh": "(c) Tailrace, remote",
     "local": "(d) Tailrace, local, ONNX Runtime",
     "local_triton": "(d) Tailrace, local, Triton",
     "bls": "(e) Triton BLS model",

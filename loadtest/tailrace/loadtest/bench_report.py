@@ -20,7 +20,7 @@ _MIB = 1024 * 1024
 def print_loads(console: Console, results: Results) -> None:
     """Prints latency and throughput of every load."""
     table = _table("medians (min–max) over interleaved repeats", "load", "contender")
-    for heading in ("p50 ms", "p99 ms", "rows per second", "failed", "degraded", "wrong"):
+    for heading in ("p50 ms", "p99 ms", "rows per second", "convoy", "failed", "degraded", "wrong"):
         table.add_column(heading, justify="right")
     for load in sorted(results, key=_place):
         slices = results[load]
@@ -30,6 +30,7 @@ def print_loads(console: Console, results: Results) -> None:
             Spread.of([one.p50_ms for one in slices]).text(),
             Spread.of([one.p99_ms for one in slices]).text(1),
             Spread.of([one.rate for one in slices]).text(0),
+            _convoy(slices),
             str(sum(sum(one.failed.values()) for one in slices)),
             str(sum(one.degraded for one in slices)),
             str(sum(one.wrong for one in slices)),
@@ -138,6 +139,7 @@ def _figures(slices: Sequence[Slice]) -> dict[str, object]:
         "rate": asdict(Spread.of([one.rate for one in slices])),
         "cpu_us": cpu_by_process(slices),
         "failed": failed,
+        "convoy_rows": statistics.median(one.convoy_rows for one in slices),
         "checked": sum(one.checked for one in slices),
         "degraded": sum(one.degraded for one in slices),
         "wrong": sum(one.wrong for one in slices),
@@ -146,6 +148,11 @@ def _figures(slices: Sequence[Slice]) -> dict[str, object]:
 
 def _over_all(results: Results, figure: Callable[[Slice], float]) -> Spread:
     return Spread.of([figure(one) for slices in results.values() for one in slices])
+
+
+def _convoy(slices: Sequence[Slice]) -> str:
+    rows = statistics.median(one.convoy_rows for one in slices)
+    return f"{rows:.0f}" if rows else ""
 
 
 def _place(load: Load) -> tuple[int, int, int]:

@@ -47,6 +47,7 @@ class Slice:
         wrong: rows of the sample with another score than expected.
         degraded: the same, where the answer calls itself degraded.
         checked: rows of the sample.
+        convoy_rows: median of requests per convoy over the sample; 0 without convoys.
         cpu_us: CPU time per row answered of each process that works for the contender, and of
             the generator, in microseconds.
         idle_cores: cores that the other contenders' processes took.
@@ -61,6 +62,7 @@ class Slice:
     wrong: int
     degraded: int
     checked: int
+    convoy_rows: float
     cpu_us: Mapping[str, float]
     idle_cores: float
     outside_cores: float
@@ -182,6 +184,7 @@ def slice_of(
         wrong=outcome.wrong,
         degraded=outcome.degraded,
         checked=outcome.checked,
+        convoy_rows=float(np.median(outcome.convoy_rows)) if outcome.convoy_rows else 0.0,
         cpu_us={name: used_cpu_s[name] / outcome.answered * 1e6 for name in own},
         idle_cores=others / elapsed_s,
         outside_cores=max(0.0, used_cpu_s[MACHINE] - known) / elapsed_s,

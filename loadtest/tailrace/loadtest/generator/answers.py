@@ -19,10 +19,12 @@ class Reading(NamedTuple):
     Attributes:
         scores: in the order of the message's rows.
         live: false if the answer calls itself degraded.
+        convoy_rows: requests that travelled in the same convoy; 0 where there are no convoys.
     """
 
     scores: Sequence[float]
     live: bool = True
+    convoy_rows: int = 0
 
 
 Reader: TypeAlias = Callable[[bytes], Reading]
@@ -58,7 +60,8 @@ def response_reading(response: prediction_service_pb2.PredictResponse, placement
     if found != {placement}:
         raise WrongPlacement(f"hops ran in the placements {found}, not in {placement}")
     live = response.quality == prediction_service_pb2.QUALITY_LIVE
-    return Reading([response.prediction["probability"].double_value], live)
+    score = response.prediction["probability"].double_value
+    return Reading([score], live, response.ledger.convoy_rows)
 
 
 def _triton_reader(calibration: tuple[float, float] | None) -> Reader:

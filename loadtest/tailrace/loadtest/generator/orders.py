@@ -93,6 +93,7 @@ class Outcome:
         checked: rows whose score was compared with the one expected.
         wrong: rows whose score was another, in an answer that does not call itself degraded.
         degraded: rows whose score was another, in one that does.
+        convoy_rows: requests in the convoy of each row checked, of contenders that form convoys.
         scores: what `scores` asked for, row by row.
     """
 
@@ -103,6 +104,7 @@ class Outcome:
     checked: int = 0
     wrong: int = 0
     degraded: int = 0
+    convoy_rows: list[int] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
 
     def to_line(self) -> str:
@@ -124,4 +126,5 @@ class Outcome:
         self.checked += other.checked
         self.wrong += other.wrong
         self.degraded += other.degraded
+        self.convoy_rows += other.convoy_rows
         self.scores += other.scores

@@ -81,6 +81,8 @@ class Tally:
         expected = self._messages.expected[place]
         if row is not None:
             expected = expected[row : row + 1]
+        if reading.convoy_rows:
+            self.outcome.convoy_rows.append(reading.convoy_rows)
         self.outcome.checked += len(reading.scores)
         wrong = count_wrong(reading.scores, expected)
         if reading.live:
