@@ -52,7 +52,7 @@ def keys_of(pipeline: Pipeline, requests: pd.DataFrame) -> Columns:
 
 
 async def look_up_in_redis(pipeline: Pipeline, url: str, keys: Columns) -> LookupResult:
-    deadlines = np.full(keys.rows, time.monotonic_ns() + DEADLINE_NS)
+    deadlines = [time.monotonic_ns() + DEADLINE_NS] * keys.rows
     batch = Batch(PIPELINE, pipeline.version, Rows([""] * keys.rows, deadlines), keys)
     store = RedisFeatureStore(url, prefix=PREFIX)
     try:

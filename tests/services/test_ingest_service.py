@@ -17,9 +17,9 @@ from tailrace.client.values import to_value
 from tailrace.ingest.app import SERVICE, SERVICE_NAME, build
 from tailrace.runtime.config import IngestSettings
 from tailrace.runtime.error_mapping import error_of
-from tailrace.runtime.wire import batch_from_proto
-from tailrace.v1 import ingest_service_pb2, ingest_service_pb2_grpc, tensor_pb2
+from tailrace.v1 import batch_pb2, ingest_service_pb2, ingest_service_pb2_grpc, tensor_pb2
 from tests.support.hop_server import hop_batch, hop_process, refusal, row_errors, serve_hop
+from tests.support.wire_batches import answer_from_proto
 from tests.support.written_pipeline import write_pipeline
 
 FIELDS = {
@@ -74,11 +74,12 @@ def stub(channel: grpc.aio.Channel) -> Any:
 
 async def test_good_rows_come_back_as_columns(stub: Any) -> None:
     reply = await stub.Preprocess(request_of({"x": 4.0, "s": "b"}, {"x": 9}), timeout=5)
-    batch = batch_from_proto(reply.batch, 10)
+    batch = answer_from_proto(reply.batch)
     assert not reply.batch.rows.errors
     assert batch.columns["place"].tolist() == [1.0, 0.0]
     assert batch.columns["root"].tolist() == [2.0, 3.0]
-    assert list(reply.batch.rows.request_ids) == ["request-0", "request-1"]
+    # Whoever asked knows who the rows are.
+    assert reply.batch.rows == batch_pb2.RowContexts(count=2)
     assert reply.timing.work_ns > 0
     assert reply.timing.queue_ns >= 0
 
@@ -105,7 +106,7 @@ async def test_bad_rows_have_their_own_errors_and_harm_no_other(stub: Any) -> No
         6: "3 INVALID_TENSOR fields.v.shape",
     }
     assert "unlucky" not in str(reply)
-    roots = batch_from_proto(reply.batch, 10).columns["root"].tolist()
+    roots = answer_from_proto(reply.batch).columns["root"].tolist()
     assert (roots[0], roots[7]) == (1.0, 4.0)
     assert roots[1:7] == [0.0] * 6
 
@@ -114,7 +115,7 @@ async def test_rows_without_time_left_are_not_worked_on(stub: Any) -> None:
     request = request_of({"x": 1.0}, {"x": 4.0}, remaining_us=[-5, 5_000_000])
     reply = await stub.Preprocess(request, timeout=5)
     assert row_errors(reply.batch) == {0: "4 DEADLINE_EXCEEDED "}
-    assert batch_from_proto(reply.batch, 10).columns["root"].tolist() == [0.0, 2.0]
+    assert answer_from_proto(reply.batch).columns["root"].tolist() == [0.0, 2.0]
 
 
 async def test_a_batch_of_bad_rows_only_is_answered_without_columns(stub: Any) -> None:
@@ -179,7 +180,7 @@ async def test_a_new_version_that_ingest_cannot_run_leaves_the_old_one(
     status, _, _ = await refusal(stub.Preprocess(request, timeout=5))
     assert status == "UNAVAILABLE"
     reply = await stub.Preprocess(request_of({"x": 4.0}), timeout=5)
-    assert batch_from_proto(reply.batch, 10).columns["root"].tolist() == [2.0]
+    assert answer_from_proto(reply.batch).columns["root"].tolist() == [2.0]
 
 
 async def test_the_process_serves_stays_small_and_drains(tmp_path: Path, pipelines: Path) -> None:

@@ -14,9 +14,10 @@ import pytest_asyncio
 from tailrace.postprocess.app import SERVICE, build
 from tailrace.runtime.columns import DType, column_block
 from tailrace.runtime.config import PostprocessSettings
-from tailrace.runtime.wire import batch_from_proto, block_to_proto
+from tailrace.runtime.wire import block_to_proto
 from tailrace.v1 import postprocess_service_pb2, postprocess_service_pb2_grpc, tensor_pb2
 from tests.support.hop_server import hop_batch, hop_process, refusal, row_errors, serve_hop
+from tests.support.wire_batches import answer_from_proto
 from tests.support.written_pipeline import write_pipeline
 
 SECTION = {
@@ -49,7 +50,7 @@ async def stub(pipelines: Path) -> AsyncIterator[Any]:
 
 async def test_model_outputs_become_the_named_fields(stub: Any) -> None:
     reply = await stub.Postprocess(request_of([0.25, 0.75]), timeout=5)
-    columns = batch_from_proto(reply.batch, 10).columns
+    columns = answer_from_proto(reply.batch).columns
     assert list(columns) == ["probability", "late"]
     np.testing.assert_allclose(columns["probability"], [0.25, 0.75], rtol=1e-6)
     assert columns["late"].tolist() == ["no", "yes"]
@@ -62,7 +63,7 @@ async def test_a_bad_output_fails_its_row_only(stub: Any) -> None:
         1: "13 MODEL_OUTPUT_INVALID score",
         2: "13 MODEL_OUTPUT_INVALID chance",
     }
-    assert batch_from_proto(reply.batch, 10).columns["late"].tolist() == ["no", "", "", "yes"]
+    assert answer_from_proto(reply.batch).columns["late"].tolist() == ["no", "", "", "yes"]
 
 
 async def test_rows_without_time_left_are_not_worked_on(stub: Any) -> None:
@@ -107,4 +108,4 @@ async def test_the_process_serves_and_drains(tmp_path: Path, pipelines: Path) ->
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             stub: Any = postprocess_service_pb2_grpc.PostprocessServiceStub(channel)
             reply = await stub.Postprocess(request_of([0.9]), timeout=10)
-            assert batch_from_proto(reply.batch, 10).columns["late"].tolist() == ["yes"]
+            assert answer_from_proto(reply.batch).columns["late"].tolist() == ["yes"]

@@ -168,7 +168,7 @@ class FeatureWorld:
             values[:] = [empty if cell is None else cell for cell in cells]
             present = np.array([cell is not None for cell in cells])
             columns.extend([column_block(name, dtype, values, None if present.all() else present)])
-        deadlines = np.full(rows, time.monotonic_ns() + int(deadline_ms * NS_PER_MS))
+        deadlines = [time.monotonic_ns() + int(deadline_ms * NS_PER_MS)] * rows
         ids = [f"request-{row}" for row in range(rows)]
         return Batch("p", self.pipeline.version, Rows(ids, deadlines), columns)
 

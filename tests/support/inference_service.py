@@ -21,9 +21,9 @@ from tailrace.runtime.columns import Block, Columns, DType
 from tailrace.runtime.config import InferenceSettings
 from tailrace.runtime.deadline import NS_PER_MS
 from tailrace.runtime.error_mapping import error_of
-from tailrace.runtime.wire import batch_from_proto, batch_to_proto
 from tailrace.v1 import inference_service_pb2, inference_service_pb2_grpc
 from tests.support.hop_server import serve_hop
+from tests.support.wire_batches import answer_from_proto, batch_to_proto
 
 FEATURES = ("x0", "x1", "x2", "x3")
 
@@ -64,7 +64,7 @@ def feature_batch(
     remaining_ns = np.broadcast_to(np.asarray(remaining_ms) * NS_PER_MS, count).astype(np.int64)
     rows = Rows(
         request_ids=list(request_ids or (f"request-{row}" for row in range(count))),
-        deadlines_ns=remaining_ns + time.monotonic_ns(),
+        deadlines_ns=(remaining_ns + time.monotonic_ns()).tolist(),
         priorities=list(priorities),
     )
     block = Block(tuple(names), DType.FLOAT32, columns)
@@ -103,7 +103,7 @@ class RunningInference:
         stub = inference_service_pb2_grpc.InferenceServiceStub(self.channel)
         request = inference_service_pb2.InferRequest(batch=batch_to_proto(batch))
         reply = await stub.Infer(request, timeout=timeout_s)
-        answer = batch_from_proto(reply.batch, 100_000)
+        answer = answer_from_proto(reply.batch)
         return Inferred(answer, reply.model_name, list(reply.model_versions))
 
     async def refused(self, batch: Batch, timeout_s: float = 10.0) -> grpc.aio.AioRpcError:

@@ -20,7 +20,7 @@ NUMERIC = [dtype for dtype in DType if not dtype.is_ragged]
 
 
 def rows_of(count: int) -> Rows:
-    deadlines_ns = np.full(count, 2**62, dtype=np.int64)
+    deadlines_ns = [2**62] * count
     return Rows([f"r{row}" for row in range(count)], deadlines_ns)
 
 

@@ -18,7 +18,7 @@ SAID = ModelOutput(name="said", dtype=DType.STRING, shape=[])
 
 
 def rows_of(count: int) -> Rows:
-    return Rows([f"r{row}" for row in range(count)], np.zeros(count, np.int64))
+    return Rows([f"r{row}" for row in range(count)], [0] * count)
 
 
 def answered(rows: list[int], scores: list[float], version: str = "1", **parts: Any) -> Outcome:

@@ -21,6 +21,7 @@ from tailrace.runtime.steps.function_call import MAX_ISOLATING_CALLS
 from tailrace.runtime.steps.offload import SLOW_IN_A_ROW
 from tailrace.v1 import tensor_pb2
 from tests.support.waiting import wait_for
+from tests.support.wire_batches import done
 from tests.support.written_pipeline import written_pipeline
 
 FIELDS = {
@@ -50,11 +51,11 @@ def pipeline_of(
 
 async def served(pipeline: Any, values: Any, handler: Any = None) -> Any:
     compiled = compile_ingest(pipeline)
-    rows = Rows([str(row) for row in range(len(values))], np.full(len(values), 2**62))
+    rows = Rows([str(row) for row in range(len(values))], [2**62] * len(values))
     batch = Batch(pipeline.name, pipeline.version, rows, Columns(len(values)))
     requests = [{"x": tensor_pb2.Value(double_value=value)} for value in values]
     handler = handler or IngestHandler(IngestSettings())
-    columns = await handler.handle(batch, requests, compiled)
+    columns = await done(handler.handle(batch, requests, compiled))
     return columns, rows.failures
 
 
@@ -253,10 +254,10 @@ async def test_a_pipeline_that_is_slow_several_times_in_a_row_leaves_the_event_l
     handler = IngestHandler(IngestSettings())
 
     async def thread_of(delay_s: Any) -> Any:
-        rows = Rows(["0"], np.full(1, 2**62))
+        rows = Rows(["0"], [2**62] * 1)
         batch = Batch(pipeline.name, pipeline.version, rows, Columns(1))
         requests = [{"x": tensor_pb2.Value(double_value=delay_s)}]
-        return (await handler.handle(batch, requests, compiled))["y"].tolist()[0]
+        return (await done(handler.handle(batch, requests, compiled)))["y"].tolist()[0]
 
     here = threading.get_ident() % 2**20
     for _ in range(SLOW_IN_A_ROW):
@@ -279,11 +280,11 @@ async def test_a_cancelled_batch_stops_between_steps(tmp_path: Path) -> None:
     compiled = compile_ingest(pipeline)
     first: Any = compiled.steps[0]
     calls = first._function.__globals__["calls"]
-    rows = Rows(["0"], np.full(1, 2**62))
+    rows = Rows(["0"], [2**62] * 1)
     batch = Batch(pipeline.name, pipeline.version, rows, Columns(1))
     handler = IngestHandler(IngestSettings(offload_cells=1))
     requests = [{"x": tensor_pb2.Value(double_value=1.0)}]
-    call = asyncio.create_task(handler.handle(batch, requests, compiled))
+    call = asyncio.create_task(done(handler.handle(batch, requests, compiled)))
     await asyncio.to_thread(wait_for, lambda: bool(calls))
     call.cancel()
     with pytest.raises(asyncio.CancelledError):

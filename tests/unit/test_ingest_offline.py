@@ -19,6 +19,7 @@ from tailrace.ingest.offline import BadRow, BadTable, ingest_columns
 from tailrace.runtime.batch import Batch, Rows
 from tailrace.runtime.columns import Columns
 from tailrace.runtime.config import IngestSettings
+from tests.support.wire_batches import done
 from tests.support.written_pipeline import written_pipeline
 
 FIELDS = {
@@ -75,10 +76,10 @@ def test_offline_columns_are_bit_for_bit_those_of_the_service(pipeline: Any, row
         fields = {**row, "t": instant}
         values = {k: v if v is None or k != "x" else float(v) for k, v in fields.items()}
         requests.append({k: to_value(v, k) for k, v in values.items() if v is not None})
-    contexts = Rows([""] * len(rows), np.full(len(rows), 2**62))
+    contexts = Rows([""] * len(rows), [2**62] * len(rows))
     batch = Batch("under-test", pipeline.version, contexts, Columns(len(rows)))
     handler = IngestHandler(IngestSettings())
-    served = asyncio.run(handler.handle(batch, requests, compile_ingest(pipeline)))
+    served = asyncio.run(done(handler.handle(batch, requests, compile_ingest(pipeline))))
     assert not contexts.failures
     assert [block.names for block in offline.blocks] == [block.names for block in served.blocks]
     for one, other in zip(offline.blocks, served.blocks, strict=True):

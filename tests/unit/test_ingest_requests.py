@@ -26,6 +26,7 @@ from tailrace.runtime.errors import (
 )
 from tailrace.runtime.timestamps import timestamp_us
 from tailrace.v1 import ingest_service_pb2, tensor_pb2
+from tests.support.wire_batches import done
 from tests.support.written_pipeline import written_pipeline
 
 FIELDS = {
@@ -77,10 +78,10 @@ def compiled(tmp_path_factory: Any) -> Any:
 
 async def ingest(compiled: Any, requests: Any, **settings: Any) -> Any:
     count = len(requests)
-    rows = Rows([str(row) for row in range(count)], np.full(count, 2**62))
+    rows = Rows([str(row) for row in range(count)], [2**62] * count)
     batch = Batch("under-test", "1", rows, Columns(count))
     handler = IngestHandler(IngestSettings(**settings))
-    columns = await handler.handle(batch, [request(fields) for fields in requests], compiled)
+    columns = await done(handler.handle(batch, [request(fields) for fields in requests], compiled))
     return columns, rows
 
 
@@ -282,11 +283,11 @@ async def test_every_row_has_its_own_error(compiled: Any) -> None:
 
 
 async def test_rows_that_failed_before_are_left_alone(compiled: Any) -> None:
-    rows = Rows(["a", "b"], np.full(2, 2**62))
+    rows = Rows(["a", "b"], [2**62] * 2)
     rows.fail(0, InvalidField("earlier"))
     batch = Batch("under-test", "1", rows, Columns(2))
     requests = [request({"nonsense": 1}), request(GOOD)]
-    columns = await IngestHandler(IngestSettings()).handle(batch, requests, compiled)
+    columns = await done(IngestHandler(IngestSettings()).handle(batch, requests, compiled))
     assert rows.failures[0].message == "earlier"
     assert columns["number"].tolist() == [0, 2.5]
 
@@ -299,9 +300,9 @@ async def test_a_batch_of_bad_rows_only_has_no_columns(compiled: Any) -> None:
 
 
 async def test_another_number_of_requests_than_rows_is_refused(compiled: Any) -> None:
-    batch = Batch("under-test", "1", Rows(["a"], np.full(1, 2**62)), Columns(1))
+    batch = Batch("under-test", "1", Rows(["a"], [2**62] * 1), Columns(1))
     with pytest.raises(InvalidBatch) as failure:
-        await IngestHandler(IngestSettings()).handle(batch, [], compiled)
+        await done(IngestHandler(IngestSettings()).handle(batch, [], compiled))
     assert failure.value.field == "requests"
 
 

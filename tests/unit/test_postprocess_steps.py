@@ -20,6 +20,7 @@ from tailrace.runtime.batch import Batch, Rows
 from tailrace.runtime.columns import Array, Columns, DType, column_block
 from tailrace.runtime.config import PostprocessSettings
 from tailrace.runtime.errors import InvalidBatch, Reason, TailraceError
+from tests.support.wire_batches import done
 from tests.support.written_pipeline import written_pipeline
 
 SCORE = [{"name": "score", "dtype": "float32", "shape": [1]}]
@@ -43,12 +44,12 @@ async def processed(
         array = array.reshape(-1, 1)
     batch = batch_of(len(array), {model[0]["name"]: (dtype, array)})
     handler = PostprocessHandler(PostprocessSettings())
-    columns = await handler.handle(batch, compile_postprocess(pipeline))
+    columns = await done(handler.handle(batch, compile_postprocess(pipeline)))
     return columns, batch.rows.failures
 
 
 def batch_of(rows: int, columns: Mapping[str, tuple[DType, Array]]) -> Batch:
-    contexts = Rows([str(row) for row in range(rows)], np.full(rows, 2**62))
+    contexts = Rows([str(row) for row in range(rows)], [2**62] * rows)
     blocks = [column_block(name, dtype, values) for name, (dtype, values) in columns.items()]
     return Batch("under-test", "1", contexts, Columns(rows, blocks))
 
@@ -223,7 +224,7 @@ async def test_columns_of_earlier_hops_arrive_with_their_nulls(tmp_path: Path) -
     present = np.array([True, False])
     batch.columns.extend([column_block("n", DType.INT64, np.array([4, 0]), present)])
     handler = PostprocessHandler(PostprocessSettings())
-    columns: Any = await handler.handle(batch, compile_postprocess(pipeline))
+    columns: Any = await done(handler.handle(batch, compile_postprocess(pipeline)))
     np.testing.assert_array_equal(columns["doubled"], np.array([8, math.nan], np.float32))
     assert columns["n"].tolist() == [4, 0]
     assert columns["many"].tolist() == ["many", ""]
@@ -241,7 +242,7 @@ async def test_rows_that_failed_before_hold_zeros_and_are_not_worked_on(tmp_path
     batch = batch_of(2, {"score": (DType.FLOAT32, scores)})
     batch.rows.fail(0, TailraceError("earlier"))
     handler = PostprocessHandler(PostprocessSettings())
-    columns = await handler.handle(batch, compile_postprocess(pipeline))
+    columns = await done(handler.handle(batch, compile_postprocess(pipeline)))
     assert columns["score"].tolist() == [0.0, 0.5]
     assert list(batch.rows.failures) == [0]
 
@@ -259,7 +260,7 @@ async def test_a_batch_without_the_models_output_is_refused(
 ) -> None:
     compiled = compile_postprocess(written_pipeline(tmp_path))
     with pytest.raises(InvalidBatch) as refused:
-        await PostprocessHandler(PostprocessSettings()).handle(batch_of(2, columns), compiled)
+        await done(PostprocessHandler(PostprocessSettings()).handle(batch_of(2, columns), compiled))
     assert text in refused.value.message
     assert refused.value.field == "batch.blocks"
 
@@ -275,7 +276,7 @@ async def test_large_batches_give_what_small_ones_give(tmp_path: Path) -> None:
     for offload_cells in (1, 1_000_000):
         batch = batch_of(len(scores), {"score": (DType.FLOAT32, scores)})
         handler = PostprocessHandler(PostprocessSettings(offload_cells=offload_cells))
-        columns = await handler.handle(batch, compiled)
+        columns = await done(handler.handle(batch, compiled))
         answers.append((columns["score"].tolist(), sorted(batch.rows.failures)))
     assert answers[0] == answers[1]
     assert answers[0][1]

@@ -20,13 +20,14 @@ from tailrace.runtime.errors import (
 from tailrace.runtime.wire import (
     array_to_tensor,
     batch_from_proto,
-    batch_to_proto,
     block_from_proto,
     block_to_proto,
     rows_from_proto,
     tensor_to_array,
+    write_answer,
 )
 from tailrace.v1 import batch_pb2, error_pb2, tensor_pb2
+from tests.support.wire_batches import answer_from_proto, batch_to_proto
 
 NUMERIC = [dtype for dtype in DType if not dtype.is_ragged]
 
@@ -147,7 +148,7 @@ def test_validity_of_the_wrong_length_is_refused() -> None:
 def test_a_batch_survives_the_wire_with_contexts_and_failures() -> None:
     rows = Rows(
         request_ids=["r0", "r1"],
-        deadlines_ns=np.array([1, 2]) * 10**9 + time.monotonic_ns(),
+        deadlines_ns=[time.monotonic_ns() + seconds * 10**9 for seconds in (1, 2)],
         traceparents=["t0", "t1"],
         priorities=[1, 2],
         tenants=["x", "y"],
@@ -159,7 +160,8 @@ def test_a_batch_survives_the_wire_with_contexts_and_failures() -> None:
     found = batch_from_proto(batch_to_proto(batch), max_rows=2)
     assert (found.pipeline, found.version) == ("p", "1-a")
     assert found.rows.request_ids == ["r0", "r1"]
-    assert np.abs(found.rows.deadlines_ns - rows.deadlines_ns).max() < 10**8
+    for one, other in zip(found.rows.deadlines_ns, rows.deadlines_ns, strict=True):
+        assert abs(one - other) < 10**8
     assert (found.rows.traceparents, found.rows.tenants) == (["t0", "t1"], ["x", "y"])
     assert found.columns["c"].tolist() == [True, False]
     error = found.rows.failures[1]
@@ -167,6 +169,19 @@ def test_a_batch_survives_the_wire_with_contexts_and_failures() -> None:
     assert (error.message, error.field) == ("too small", "fields.x")
     assert error.retry_after_ms == 250
     assert found.rows.live().tolist() == [0]
+
+
+def test_an_answer_tells_of_its_rows_how_many_there_are_and_who_failed() -> None:
+    rows = Rows(["r0", "r1"], [2**62] * 2, tenants=["x", "y"])
+    rows.fail(1, InvalidField("too small", field="fields.x"))
+    message = batch_pb2.Batch()
+    write_answer(message, rows, Columns(2, [column_block("c", DType.INT8, np.array([1, 2]))]))
+    assert not message.rows.request_ids
+    assert not message.rows.remaining_us
+    assert not message.rows.tenants
+    answer = answer_from_proto(message)
+    assert answer.columns["c"].tolist() == [1, 2]
+    assert [(row, error.field) for row, error in answer.rows.failures.items()] == [(1, "fields.x")]
 
 
 @pytest.mark.parametrize(
@@ -212,7 +227,7 @@ def test_contexts_that_contradict_themselves_are_refused_with_their_field(
 def test_any_time_remaining_makes_a_deadline_in_the_right_direction(remaining_us: Any) -> None:
     contexts = batch_pb2.RowContexts(count=1, request_ids=["a"], remaining_us=[remaining_us])
     before_ns = time.monotonic_ns()
-    deadline_ns = int(rows_from_proto(contexts, max_rows=1).deadlines_ns[0])
+    deadline_ns = rows_from_proto(contexts, max_rows=1).deadlines_ns[0]
     assert (deadline_ns >= before_ns) == (remaining_us >= 0) or abs(remaining_us) < 10**6
 
 

@@ -63,7 +63,7 @@ def feature_matrix(
         dtypes = dict(plan.view.columns())
         found = look_up(plan, keys, views[plan.view.view])
         columns.extend(column_block(name, dtypes[name], found[name]) for name in found)
-    rows = Rows([""] * columns.rows, np.zeros(columns.rows, dtype=np.int64))
+    rows = Rows([""] * columns.rows, [0] * columns.rows)
     assembler = InputAssembler(pipeline.spec.model.inputs)
     assembled = assembler.assemble(columns, rows.live(), rows)
     for error in rows.failures.values():

@@ -114,7 +114,7 @@ class FeatureHandler:
             for place, name in enumerate(block.names)
         }
         wanted = [ViewKeys(view.name, _keys(view, places, live, len(rows))) for view in plan.views]
-        deadline = Deadline(int(rows.deadlines_ns[live].max(initial=0)))
+        deadline = Deadline(rows.latest_deadline_ns())
         stored = await self._store.read(wanted, deadline)
         return self._result(plan, rows, live, stored)
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from tailrace.features.handler import FeatureHandler, ViewOutcome
+from tailrace.features.handler import FeatureHandler, LookupResult
 from tailrace.features.plan import LookupPlan
-from tailrace.runtime.batch import Batch
-from tailrace.runtime.columns import Columns
-from tailrace.runtime.hop_call import CallContext, HopRunner
-from tailrace.runtime.wire import batch_to_proto
+from tailrace.runtime.hop_call import CallContext, HopOutcome, HopRunner
 from tailrace.v1 import feature_service_pb2, feature_service_pb2_grpc
 
 
@@ -25,19 +22,14 @@ class FeatureServicer(feature_service_pb2_grpc.FeatureServiceServicer):
         context: CallContext,
     ) -> feature_service_pb2.LookupFeaturesResponse:
         """Returns the features of the rows that have not failed. See the proto."""
-        outcome = await self._runner.run(request.batch, context, self._handler.handle)
-        batch, found = outcome.batch, outcome.result
-        columns = Columns(len(batch.rows)) if found is None else found.columns
-        return feature_service_pb2.LookupFeaturesResponse(
-            batch=batch_to_proto(Batch(batch.pipeline, batch.version, batch.rows, columns)),
-            views=[] if found is None else [_view_to_proto(view) for view in found.views],
-            timing=outcome.timing,
+        outcome: HopOutcome[LookupResult] = await self._runner.run(
+            request.batch, context, self._handler.handle
         )
-
-
-def _view_to_proto(outcome: ViewOutcome) -> feature_service_pb2.ViewLookup:
-    return feature_service_pb2.ViewLookup(
-        view=outcome.view,
-        states=outcome.states.tobytes(),
-        age_us=outcome.age_us.astype("<i8", copy=False).tobytes(),
-    )
+        response = feature_service_pb2.LookupFeaturesResponse()
+        found = outcome.result
+        outcome.write(response.batch, response.timing, found.columns if found else None)
+        for view in found.views if found else ():
+            response.views.add(
+                view=view.view, states=view.states.tobytes(), age_us=view.age_us.tobytes()
+            )
+        return response

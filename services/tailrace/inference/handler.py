@@ -148,9 +148,10 @@ class InferenceHandler:
 
 
 def _latest(rows: Rows, asked: NDArray[np.intp]) -> Deadline:
-    everybody = len(asked) == len(rows)
-    deadlines_ns = rows.deadlines_ns if everybody else rows.deadlines_ns[asked]
-    return Deadline(int(deadlines_ns.max()))
+    deadlines_ns = rows.deadlines_ns
+    if len(asked) == len(rows):
+        return Deadline(max(deadlines_ns))
+    return Deadline(max([deadlines_ns[row] for row in asked.tolist()]))
 
 
 def _priority(rows: Rows, asked: NDArray[np.intp]) -> int:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from tailrace.inference.compile import InferencePlan
 from tailrace.inference.handler import InferenceHandler
-from tailrace.runtime.batch import Batch
-from tailrace.runtime.columns import Columns
-from tailrace.runtime.hop_call import CallContext, HopRunner
-from tailrace.runtime.wire import batch_to_proto
+from tailrace.inference.outcomes import Inference
+from tailrace.runtime.hop_call import CallContext, HopOutcome, HopRunner
 from tailrace.v1 import inference_service_pb2, inference_service_pb2_grpc
 
 
@@ -25,13 +23,13 @@ class InferenceServicer(inference_service_pb2_grpc.InferenceServiceServicer):
         context: CallContext,
     ) -> inference_service_pb2.InferResponse:
         """Runs the pipeline's model on the live rows."""
-        outcome = await self._runner.run(request.batch, context, self._handler.handle)
-        batch, result = outcome.batch, outcome.result
-        columns = Columns(len(batch.rows)) if result is None else result.columns
-        answer = Batch(batch.pipeline, batch.version, batch.rows, columns)
-        return inference_service_pb2.InferResponse(
-            batch=batch_to_proto(answer),
-            model_name="" if result is None else result.model,
-            model_versions=() if result is None else result.versions,
-            timing=outcome.timing,
+        outcome: HopOutcome[Inference] = await self._runner.run(
+            request.batch, context, self._handler.handle
         )
+        response = inference_service_pb2.InferResponse()
+        result = outcome.result
+        outcome.write(response.batch, response.timing, result.columns if result else None)
+        if result:
+            response.model_name = result.model
+            response.model_versions.extend(result.versions)
+        return response

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from tailrace.ingest.compile import CompiledIngest
 from tailrace.ingest.request_reader import Request
 from tailrace.runtime.batch import Batch
 from tailrace.runtime.columns import Columns
 from tailrace.runtime.config import IngestSettings
-from tailrace.runtime.errors import InvalidBatch, LimitExceeded, TailraceError
+from tailrace.runtime.errors import InvalidBatch, LimitExceeded
 from tailrace.runtime.steps.offload import Abandoned, Offloader
-
-Worked = tuple[Columns, dict[int, TailraceError]]
+from tailrace.runtime.steps.worked import Worked, settled
 
 
 class IngestHandler:
@@ -23,13 +23,13 @@ class IngestHandler:
         self._offloader = Offloader(settings.offload_cells)
         self._max_bytes = settings.max_message_bytes
 
-    async def handle(
+    def handle(
         self, batch: Batch, requests: Sequence[Request], compiled: CompiledIngest
-    ) -> Columns:
+    ) -> Columns | Coroutine[Any, Any, Columns]:
         """Returns the pipeline's ingest columns for all rows; marks bad rows in `batch.rows`.
 
         Failed rows hold zeros; if no row is left, there are no columns. Large batches, and all
-        of a pipeline that is slow, are worked on in a thread.
+        of a pipeline that is slow, are worked on in a thread: what is returned is to be awaited.
 
         Args:
             batch: the rows.
@@ -42,14 +42,12 @@ class IngestHandler:
         """
         rows = len(batch.rows)
         self._check_size(rows, requests, compiled)
-        columns, failures = await self._offloader.run(
+        worked = self._offloader.run(
             rows * compiled.width,
             compiled.pace,
             lambda abandoned: _work(batch, requests, compiled, abandoned),
         )
-        for row, error in failures.items():
-            batch.rows.fail(row, error)
-        return columns
+        return settled(batch, worked)
 
     def _check_size(self, rows: int, requests: Sequence[Request], compiled: CompiledIngest) -> None:
         if len(requests) != rows:

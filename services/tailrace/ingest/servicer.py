@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from tailrace.ingest.compile import CompiledIngest
 from tailrace.ingest.handler import IngestHandler
-from tailrace.runtime.batch import Batch
 from tailrace.runtime.columns import Columns
-from tailrace.runtime.hop_call import CallContext, HopRunner
-from tailrace.runtime.wire import batch_to_proto
+from tailrace.runtime.hop_call import CallContext, HopOutcome, HopRunner
 from tailrace.v1 import ingest_service_pb2, ingest_service_pb2_grpc
 
 
@@ -26,13 +24,12 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
     ) -> ingest_service_pb2.PreprocessResponse:
         """Returns the rows with the pipeline's ingest columns."""
         requests = [row.fields for row in request.requests]
-
-        async def work(batch: Batch, compiled: CompiledIngest) -> Columns:
-            return await self._handler.handle(batch, requests, compiled)
-
-        outcome = await self._runner.run(request.batch, context, work)
-        batch = outcome.batch
-        batch.columns = outcome.result or Columns(len(batch.rows))
-        return ingest_service_pb2.PreprocessResponse(
-            batch=batch_to_proto(batch), timing=outcome.timing
+        handle = self._handler.handle
+        outcome: HopOutcome[Columns] = await self._runner.run(
+            request.batch,
+            context,
+            lambda batch, compiled: handle(batch, requests, compiled),
         )
+        response = ingest_service_pb2.PreprocessResponse()
+        outcome.write(response.batch, response.timing, outcome.result)
+        return response

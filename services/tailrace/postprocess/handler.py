@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from typing import Any
+
 from tailrace.postprocess.compile import CompiledPostprocess
 from tailrace.runtime.batch import Batch
 from tailrace.runtime.columns import Columns
 from tailrace.runtime.config import PostprocessSettings
-from tailrace.runtime.errors import TailraceError
 from tailrace.runtime.steps.offload import Abandoned, Offloader
-
-Worked = tuple[Columns, dict[int, TailraceError]]
+from tailrace.runtime.steps.worked import Worked, settled
 
 
 class PostprocessHandler:
@@ -19,11 +20,13 @@ class PostprocessHandler:
         """Keeps the limits."""
         self._offloader = Offloader(settings.offload_cells)
 
-    async def handle(self, batch: Batch, compiled: CompiledPostprocess) -> Columns:
+    def handle(
+        self, batch: Batch, compiled: CompiledPostprocess
+    ) -> Columns | Coroutine[Any, Any, Columns]:
         """Returns the prediction columns for all rows; marks bad rows in `batch.rows`.
 
         Failed rows hold zeros; if no row is left, there are no columns. Large batches, and all
-        of a pipeline that is slow, are worked on in a thread.
+        of a pipeline that is slow, are worked on in a thread: what is returned is to be awaited.
 
         Args:
             batch: the rows, with the model's outputs and carried columns.
@@ -32,14 +35,12 @@ class PostprocessHandler:
         Raises:
             InvalidBatch: a column is missing, or of the wrong type or shape.
         """
-        columns, failures = await self._offloader.run(
+        worked = self._offloader.run(
             len(batch.rows) * compiled.width,
             compiled.pace,
             lambda abandoned: _work(batch, compiled, abandoned),
         )
-        for row, error in failures.items():
-            batch.rows.fail(row, error)
-        return columns
+        return settled(batch, worked)
 
 
 def _work(batch: Batch, compiled: CompiledPostprocess, abandoned: Abandoned) -> Worked:

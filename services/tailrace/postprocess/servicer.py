@@ -5,8 +5,7 @@ from __future__ import annotations
 from tailrace.postprocess.compile import CompiledPostprocess
 from tailrace.postprocess.handler import PostprocessHandler
 from tailrace.runtime.columns import Columns
-from tailrace.runtime.hop_call import CallContext, HopRunner
-from tailrace.runtime.wire import batch_to_proto
+from tailrace.runtime.hop_call import CallContext, HopOutcome, HopRunner
 from tailrace.v1 import postprocess_service_pb2, postprocess_service_pb2_grpc
 
 
@@ -24,9 +23,9 @@ class PostprocessServicer(postprocess_service_pb2_grpc.PostprocessServiceService
         context: CallContext,
     ) -> postprocess_service_pb2.PostprocessResponse:
         """Returns the rows with the pipeline's prediction columns."""
-        outcome = await self._runner.run(request.batch, context, self._handler.handle)
-        batch = outcome.batch
-        batch.columns = outcome.result or Columns(len(batch.rows))
-        return postprocess_service_pb2.PostprocessResponse(
-            batch=batch_to_proto(batch), timing=outcome.timing
+        outcome: HopOutcome[Columns] = await self._runner.run(
+            request.batch, context, self._handler.handle
         )
+        response = postprocess_service_pb2.PostprocessResponse()
+        outcome.write(response.batch, response.timing, outcome.result)
+        return response

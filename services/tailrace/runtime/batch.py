@@ -1,8 +1,13 @@
-"""A batch: rows that travel the chain together, each with its own fate."""
+"""A batch: rows that travel the chain together, each with its own fate.
+
+Contexts are plain lists: for a row or two they cost a fraction of what arrays do, and for
+hundreds no more.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,20 +23,20 @@ class Rows:
 
     Attributes:
         request_ids: one per row.
-        deadlines_ns: int64 [rows], instants of this process's monotonic clock.
-        traceparents: W3C traceparent per row; empty list if none has one.
-        tracestates: W3C tracestate per row; empty list if none has one.
-        priorities: `tailrace.v1.Priority` numbers per row; empty list if none is set.
-        tenants: one per row; empty list if none is set.
+        deadlines_ns: one per row, instants of this process's monotonic clock.
+        traceparents: W3C traceparent per row; empty if none has one.
+        tracestates: W3C tracestate per row; empty if none has one.
+        priorities: `tailrace.v1.Priority` numbers per row; empty if none is set.
+        tenants: one per row; empty if none is set.
         failures: the error of every row that has failed, by row index.
     """
 
     request_ids: list[str]
-    deadlines_ns: NDArray[np.int64]
-    traceparents: list[str] = field(default_factory=list)
-    tracestates: list[str] = field(default_factory=list)
-    priorities: list[int] = field(default_factory=list)
-    tenants: list[str] = field(default_factory=list)
+    deadlines_ns: list[int]
+    traceparents: Sequence[str] = ()
+    tracestates: Sequence[str] = ()
+    priorities: Sequence[int] = ()
+    tenants: Sequence[str] = ()
     failures: dict[int, TailraceError] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -42,11 +47,26 @@ class Rows:
         """Marks a row as failed; the first error of a row stays."""
         self.failures.setdefault(row, error)
 
+    def limit_deadlines(self, latest_ns: int) -> None:
+        """Brings deadlines forward to `latest_ns`, when the whole call ends."""
+        if max(self.deadlines_ns) > latest_ns:
+            self.deadlines_ns = [min(each_ns, latest_ns) for each_ns in self.deadlines_ns]
+
     def fail_expired(self, now_ns: int | None = None) -> None:
         """Fails every live row whose deadline has passed."""
         now_ns = time.monotonic_ns() if now_ns is None else now_ns
-        for row in np.flatnonzero(self.deadlines_ns <= now_ns).tolist():
-            self.fail(row, DeadlineExceeded("the deadline passed before this hop could work"))
+        if min(self.deadlines_ns) > now_ns:
+            return
+        for row, deadline_ns in enumerate(self.deadlines_ns):
+            if deadline_ns <= now_ns:
+                self.fail(row, DeadlineExceeded("the deadline passed before this hop could work"))
+
+    def latest_deadline_ns(self) -> int:
+        """Returns the latest deadline of the live rows; 0 if there are none."""
+        if not self.failures:
+            return max(self.deadlines_ns)
+        deadlines_ns = enumerate(self.deadlines_ns)
+        return max((each for row, each in deadlines_ns if row not in self.failures), default=0)
 
     def live(self) -> NDArray[np.intp]:
         """Returns the indices of the rows that have not failed, ascending."""

@@ -35,37 +35,26 @@ class DType(enum.Enum):
     # Members are singletons; Enum's own hash is a Python call, and tables by type are read often.
     __hash__ = object.__hash__
 
-    @property
-    def numpy(self) -> np.dtype[Any]:
-        """The little-endian numpy type; `object` for strings and bytes, int64 µs for timestamps."""
-        return _NUMPY[self]
+    numpy: np.dtype[Any]
+    """The little-endian numpy type; `object` for strings and bytes, int64 µs for timestamps."""
+    is_ragged: bool
+    """Whether elements have no fixed size."""
+    is_floating: bool
+    """Whether elements may be NaN or infinite."""
 
-    @property
-    def is_ragged(self) -> bool:
-        """Whether elements have no fixed size."""
-        return self in (DType.STRING, DType.BYTES)
-
-    @property
-    def is_floating(self) -> bool:
-        """Whether elements may be NaN or infinite."""
-        return self in (DType.FLOAT16, DType.FLOAT32, DType.FLOAT64)
-
-
-_NUMPY: dict[DType, np.dtype[Any]] = {
-    DType.BOOL: np.dtype(np.bool_),
-    DType.STRING: np.dtype(object),
-    DType.BYTES: np.dtype(object),
-    DType.TIMESTAMP: np.dtype("<i8"),
-} | {
-    dtype: np.dtype(dtype.value).newbyteorder("<")
-    for dtype in DType
-    if dtype not in (DType.BOOL, DType.STRING, DType.BYTES, DType.TIMESTAMP)
-}
+    def __init__(self, name: str) -> None:
+        """Works out what is asked of a type all the time."""
+        kinds = {"string": "object", "bytes": "object", "timestamp": "int64"}
+        native = np.dtype(kinds.get(name, name))
+        # By its text numpy finds its own type object, which it is quicker with than with a copy.
+        self.numpy = np.dtype(native.newbyteorder("<").str)
+        self.is_ragged = name in ("string", "bytes")
+        self.is_floating = name.startswith("float")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Block:
-    """Columns of one type, stored together.
+    """Columns of one type, stored together. Never changed once it is made.
 
     Attributes:
         names: column names.
@@ -81,14 +70,11 @@ class Block:
 
     def __post_init__(self) -> None:
         """Raises ValueError if the parts do not fit together."""
-        if self.values.ndim < 2 or self.values.shape[0] != len(self.names):
-            raise ValueError(
-                f"block of {len(self.names)} names has values of shape {self.values.shape}"
-            )
-        if self.validity is not None and self.validity.shape != self.values.shape[:2]:
-            raise ValueError(
-                f"validity of shape {self.validity.shape} for values of shape {self.values.shape}"
-            )
+        shape = self.values.shape
+        if len(shape) < 2 or shape[0] != len(self.names):
+            raise ValueError(f"block of {len(self.names)} names has values of shape {shape}")
+        if self.validity is not None and self.validity.shape != shape[:2]:
+            raise ValueError(f"validity of shape {self.validity.shape} for values of shape {shape}")
 
     @property
     def rows(self) -> int:
@@ -151,14 +137,16 @@ class Columns:
 
     def extend(self, blocks: Iterable[Block]) -> None:
         """Adds blocks. Raises ValueError on a wrong row count or a name that is there already."""
+        names = [name for block in self.blocks for name in block.names]
         for block in blocks:
             if block.rows != self.rows:
                 raise ValueError(f"block {block.names} has {block.rows} rows, not {self.rows}")
-            clash = next((name for name in block.names if name in self), None)
-            if clash is not None or len(set(block.names)) != len(block.names):
-                raise ValueError(f"column {clash or block.names} occurs twice")
+            names += block.names
             self.blocks.append(block)
-            self._index = None
+        self._index = None
+        if len(set(names)) != len(names):
+            twice = next(name for place, name in enumerate(names) if name in names[:place])
+            raise ValueError(f"column {twice} occurs twice")
 
     def take(self, rows: NDArray[np.intp]) -> Columns:
         """Returns the columns of only these rows, in this order."""

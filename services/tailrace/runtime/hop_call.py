@@ -6,23 +6,27 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import structlog
 
 from tailrace.runtime import telemetry_names as names
-from tailrace.runtime.batch import Batch
+from tailrace.runtime.batch import Batch, Rows
+from tailrace.runtime.columns import Columns
 from tailrace.runtime.config import ServerSettings
 from tailrace.runtime.deadline import NS_PER_S
 from tailrace.runtime.errors import Cancelled, DeadlineExceeded, TailraceError
-from tailrace.runtime.logs import failure_fields, sampled
+from tailrace.runtime.logs import failure_fields, sampled_places
 from tailrace.runtime.metrics import ROW_FAILURES
 from tailrace.runtime.pipeline.registry import PipelineRegistry
-from tailrace.runtime.wire import batch_from_proto
+from tailrace.runtime.wire import batch_from_proto, write_answer
 from tailrace.v1 import batch_pb2
 
 Compiled = TypeVar("Compiled")
 Result = TypeVar("Result")
+
+# What it returns is awaited if it can be; most batches of most hops are done without a wait.
+Work: TypeAlias = Callable[[Batch, Compiled], Result | Awaitable[Result]]
 
 _log = structlog.get_logger(__name__)
 
@@ -35,19 +39,29 @@ class CallContext(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HopOutcome(Generic[Result]):
     """What a hop's work came to.
 
     Attributes:
-        batch: the rows, with the failures of this hop.
+        rows: the rows, with the failures of this hop.
         result: what the work returned; None if no row was live.
-        timing: for the response.
+        queue_ns: from receipt until the work began.
+        work_ns: from then until it was done.
     """
 
-    batch: Batch
+    rows: Rows
     result: Result | None
-    timing: batch_pb2.HopTiming
+    queue_ns: int
+    work_ns: int
+
+    def write(
+        self, message: batch_pb2.Batch, timing: batch_pb2.HopTiming, columns: Columns | None
+    ) -> None:
+        """Writes rows, columns (if there are any) and times into a response's empty messages."""
+        write_answer(message, self.rows, columns or Columns(len(self.rows)))
+        timing.queue_ns = self.queue_ns
+        timing.work_ns = self.work_ns
 
 
 class HopRunner(Generic[Compiled]):
@@ -68,10 +82,7 @@ class HopRunner(Generic[Compiled]):
         self._settings = settings
 
     async def run(
-        self,
-        message: batch_pb2.Batch,
-        context: CallContext,
-        work: Callable[[Batch, Compiled], Awaitable[Result]],
+        self, message: batch_pb2.Batch, context: CallContext, work: Work[Compiled, Result]
     ) -> HopOutcome[Result]:
         """Runs `work` on the live rows' batch, no longer than the latest of their deadlines.
 
@@ -85,47 +96,50 @@ class HopRunner(Generic[Compiled]):
         received_ns = time.monotonic_ns()
         batch = batch_from_proto(message, self._settings.max_batch_rows)
         try:
-            result, timing = await self._work_on(batch, context, work, received_ns)
+            outcome = await self._work_on(batch, context, work, received_ns)
         except TailraceError as error:
             self._log_failed_call(batch, error)
             raise
         except asyncio.CancelledError:
             # By the caller, who may have seen the deadline pass a moment before this process.
-            expired = int(batch.rows.deadlines_ns.max()) <= time.monotonic_ns()
+            expired = max(batch.rows.deadlines_ns) <= time.monotonic_ns()
             self._log_failed_call(batch, self._late() if expired else Cancelled("cancelled"))
             raise
-        self._log_rows(batch, timing)
-        return HopOutcome(batch, result, timing)
+        self._log_rows(batch, outcome)
+        return outcome
 
     async def _work_on(
         self,
         batch: Batch,
         context: CallContext,
-        work: Callable[[Batch, Compiled], Awaitable[Result]],
+        work: Work[Compiled, Result],
         received_ns: int,
-    ) -> tuple[Result | None, batch_pb2.HopTiming]:
+    ) -> HopOutcome[Result]:
         rows = batch.rows
-        call_remaining_s = context.time_remaining()
-        if call_remaining_s is not None:
-            latest_ns = received_ns + int(call_remaining_s * NS_PER_S)
-            rows.deadlines_ns = rows.deadlines_ns.clip(max=latest_ns)
+        remaining_s = context.time_remaining()
+        if remaining_s is not None:
+            rows.limit_deadlines(received_ns + int(remaining_s * NS_PER_S))
         compiled = await self._registry.find_for_hop(batch.pipeline, batch.version)
-        rows.fail_expired()
-        live = rows.live()
         started_ns = time.monotonic_ns()
+        rows.fail_expired(started_ns)
         result: Result | None = None
-        if len(live):
-            latest_s = (int(rows.deadlines_ns[live].max()) - started_ns) / NS_PER_S
-            try:
-                async with asyncio.timeout(latest_s):
-                    result = await work(batch, compiled)
-            except TimeoutError as error:
-                raise self._late() from error
+        if len(rows.failures) < len(rows):
+            result = await self._in_time(work(batch, compiled), rows, started_ns)
         done_ns = time.monotonic_ns()
-        timing = batch_pb2.HopTiming(
-            queue_ns=started_ns - received_ns, work_ns=done_ns - started_ns
-        )
-        return result, timing
+        return HopOutcome(rows, result, started_ns - received_ns, done_ns - started_ns)
+
+    async def _in_time(
+        self, result: Result | Awaitable[Result], rows: Rows, started_ns: int
+    ) -> Result:
+        # What was done at once needs no timer, which costs as much as some hops' whole work.
+        if not isinstance(result, Awaitable):
+            return result
+        latest_s = (rows.latest_deadline_ns() - started_ns) / NS_PER_S
+        try:
+            async with asyncio.timeout(latest_s):
+                return await result
+        except TimeoutError as error:
+            raise self._late() from error
 
     def _late(self) -> DeadlineExceeded:
         return DeadlineExceeded(f"the deadline passed during {self._hop}")
@@ -135,25 +149,22 @@ class HopRunner(Generic[Compiled]):
         for request_id in batch.rows.request_ids:
             self._log_failure(batch, request_id, error)
 
-    def _log_rows(self, batch: Batch, timing: batch_pb2.HopTiming) -> None:
-        rate = self._settings.log_sample_rate
-        failures = batch.rows.failures
-        for row, error in failures.items():
+    def _log_rows(self, batch: Batch, outcome: HopOutcome[Any]) -> None:
+        rows = batch.rows
+        for row, error in rows.failures.items():
             ROW_FAILURES.labels(self._hop, error.reason.name).inc()
-            self._log_failure(batch, batch.rows.request_ids[row], error)
-        if rate <= 0:
-            return
-        for row, request_id in enumerate(batch.rows.request_ids):
-            if row not in failures and sampled(request_id, rate):
+            self._log_failure(batch, rows.request_ids[row], error)
+        for row in sampled_places(rows.request_ids, self._settings.log_sample_rate):
+            if row not in rows.failures:
                 _log.info(
                     "hop done",
-                    **self._identity(batch, request_id),
+                    **self._identity(batch, rows.request_ids[row]),
                     **{
                         names.EVENT_OUTCOME: "success",
-                        names.EVENT_DURATION_NS: timing.queue_ns + timing.work_ns,
-                        names.QUEUE_NS: timing.queue_ns,
-                        names.WORK_NS: timing.work_ns,
-                        names.ROWS: len(batch.rows),
+                        names.EVENT_DURATION_NS: outcome.queue_ns + outcome.work_ns,
+                        names.QUEUE_NS: outcome.queue_ns,
+                        names.WORK_NS: outcome.work_ns,
+                        names.ROWS: len(rows),
                     },
                 )
 

@@ -7,6 +7,7 @@ import queue
 import sys
 import threading
 import zlib
+from collections.abc import Sequence
 from importlib import metadata
 from typing import TextIO
 
@@ -111,7 +112,15 @@ def configure_logs(
 
 def sampled(request_id: str, rate: float) -> bool:
     """Returns whether a request's lines are logged; every process decides alike."""
-    return rate >= 1 or zlib.crc32(request_id.encode()) < rate * 2**32
+    return zlib.crc32(request_id.encode()) < rate * 2**32
+
+
+def sampled_places(request_ids: Sequence[str], rate: float) -> list[int]:
+    """Returns the places of the requests that `sampled` is true of."""
+    if rate <= 0:
+        return []
+    bound, hashed = rate * 2**32, zlib.crc32
+    return [place for place, each in enumerate(request_ids) if hashed(each.encode()) < bound]
 
 
 _ECS = ecs_logging.StructlogFormatter()

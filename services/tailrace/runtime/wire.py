@@ -10,6 +10,7 @@ import struct
 import time
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import TypeVar
 
 import numpy as np
 
@@ -28,9 +29,19 @@ from tailrace.v1 import batch_pb2, tensor_pb2
 
 MAX_ELEMENTS = 2**31 - 1
 MAX_DIMENSIONS = 16
+# A hundred years: beyond any deadline, and a time that a timer can be set to.
+FARTHEST_US = 100 * 365 * 86_400 * 1_000_000
+
+Element = TypeVar("Element")
 
 _TO_WIRE = {dtype: tensor_pb2.DataType.Value(f"DATA_TYPE_{dtype.name}") for dtype in DType}
 _FROM_WIRE = {number: dtype for dtype, number in _TO_WIRE.items()}
+# Those of which any bytes of the right length are values; of bools they are not.
+_FIXED_SIZE: dict[int, DType] = {
+    number: dtype
+    for number, dtype in _FROM_WIRE.items()
+    if dtype is not DType.BOOL and not dtype.is_ragged
+}
 _REASONS = {reason.value: reason for reason in Reason}
 
 
@@ -60,7 +71,7 @@ def tensor_to_array(tensor: tensor_pb2.Tensor, path: str) -> tuple[DType, Array]
         raise InvalidTensor(
             f"{len(tensor.shape)} dimensions, at most {MAX_DIMENSIONS}", field=f"{path}.shape"
         )
-    shape = tuple(tensor.shape)
+    shape = tuple(tensor.shape[:])
     if any(size < 0 for size in shape):
         raise InvalidTensor(f"shape {list(shape)} has a negative dimension", field=f"{path}.shape")
     elements = math.prod(shape)
@@ -111,13 +122,20 @@ def _ragged_to_array(tensor: tensor_pb2.Tensor, dtype: DType, elements: int, pat
 
 def array_to_tensor(values: Array, dtype: DType) -> tensor_pb2.Tensor:
     """Returns `values` as a tensor of the same shape, row-major, little-endian."""
-    tensor = tensor_pb2.Tensor(dtype=_TO_WIRE[dtype], shape=values.shape)
+    tensor = tensor_pb2.Tensor()
+    write_tensor(tensor, values, dtype)
+    return tensor
+
+
+def write_tensor(tensor: tensor_pb2.Tensor, values: Array, dtype: DType) -> None:
+    """Writes `values` into an empty tensor: same shape, row-major, little-endian."""
+    tensor.dtype = _TO_WIRE[dtype]
+    tensor.shape.extend(values.shape)
     if dtype.is_ragged:
         flat: Sequence[str | bytes] = values.ravel().tolist()
         pack_ragged(tensor, flat)
     else:
-        tensor.data = np.ascontiguousarray(values, dtype.numpy).tobytes()
-    return tensor
+        tensor.data = values.astype(dtype.numpy, copy=False).tobytes()
 
 
 def pack_ragged(tensor: tensor_pb2.Tensor, elements: Sequence[str | bytes]) -> None:
@@ -130,23 +148,42 @@ def pack_ragged(tensor: tensor_pb2.Tensor, elements: Sequence[str | bytes]) -> N
 
 def block_to_proto(block: Block) -> tensor_pb2.ColumnBlock:
     """Returns the block as a message."""
-    message = tensor_pb2.ColumnBlock(
-        names=block.names, values=array_to_tensor(block.values, block.dtype)
-    )
-    if block.validity is not None:
-        message.validity = np.ascontiguousarray(block.validity, np.uint8).tobytes()
+    message = tensor_pb2.ColumnBlock()
+    write_block(message, block)
     return message
+
+
+def write_block(message: tensor_pb2.ColumnBlock, block: Block) -> None:
+    """Writes the block into an empty message."""
+    message.names.extend(block.names)
+    write_tensor(message.values, block.values, block.dtype)
+    if block.validity is not None:
+        message.validity = block.validity.astype(np.uint8).tobytes()
 
 
 def block_from_proto(message: tensor_pb2.ColumnBlock, rows: int, path: str) -> Block:
     """Returns the message as a block of `rows` rows. Raises InvalidTensor, InvalidBatch."""
-    names = tuple(message.names)
-    dtype, values = tensor_to_array(message.values, f"{path}.values")
-    if values.ndim < 2 or values.shape[:2] != (len(names), rows):
-        raise InvalidBatch(
-            f"values of shape {list(values.shape)} for {len(names)} names and {rows} rows",
-            field=f"{path}.values.shape",
-        )
+    # By a slice, as iterating over a repeated field costs three times as much.
+    names = tuple(message.names[:])
+    tensor = message.values
+    dtype = _FIXED_SIZE.get(tensor.dtype)
+    shape = (len(names), rows)
+    data = tensor.data
+    if (
+        dtype is not None
+        and len(data) == len(names) * rows * dtype.numpy.itemsize
+        and len(tensor.shape) == 2
+        and tuple(tensor.shape[:]) == shape
+    ):
+        # Nearly every block is one of scalars: what is left to check is said in one condition.
+        values: Array = np.ndarray(shape, dtype.numpy, data)
+    else:
+        dtype, values = tensor_to_array(tensor, f"{path}.values")
+        if values.ndim < 2 or values.shape[:2] != shape:
+            raise InvalidBatch(
+                f"values of shape {list(values.shape)} for {len(names)} names and {rows} rows",
+                field=f"{path}.values.shape",
+            )
     validity = None
     if message.validity:
         if len(message.validity) != len(names) * rows:
@@ -154,7 +191,7 @@ def block_from_proto(message: tensor_pb2.ColumnBlock, rows: int, path: str) -> B
                 f"{len(message.validity)} bytes of validity for {len(names)} names and {rows} rows",
                 field=f"{path}.validity",
             )
-        validity = (np.frombuffer(message.validity, np.uint8) != 0).reshape(len(names), rows)
+        validity = (np.frombuffer(message.validity, np.uint8) != 0).reshape(shape)
     return Block(names, dtype, values, validity)
 
 
@@ -182,21 +219,6 @@ def error_to_proto(row: int, error: TailraceError) -> batch_pb2.RowError:
     )
 
 
-def rows_to_proto(rows: Rows) -> batch_pb2.RowContexts:
-    """Returns the row contexts as a message, with the time remaining as of now."""
-    remaining_us = (rows.deadlines_ns - time.monotonic_ns()) // NS_PER_US
-    return batch_pb2.RowContexts(
-        count=len(rows),
-        request_ids=rows.request_ids,
-        remaining_us=remaining_us.tolist(),
-        errors=[error_to_proto(row, error) for row, error in rows.failures.items()],
-        traceparents=rows.traceparents,
-        tracestates=rows.tracestates,
-        priorities=rows.priorities,  # type: ignore[arg-type]  # plain numbers are accepted
-        tenants=rows.tenants,
-    )
-
-
 def rows_from_proto(message: batch_pb2.RowContexts, max_rows: int) -> Rows:
     """Returns row contexts from a message; deadlines count from now.
 
@@ -207,27 +229,18 @@ def rows_from_proto(message: batch_pb2.RowContexts, max_rows: int) -> Rows:
     count = message.count
     if not 1 <= count <= max_rows:
         raise InvalidBatch(f"{count} rows, expected 1 to {max_rows}", field="batch.rows.count")
-    for name, values in (
-        ("request_ids", message.request_ids),
-        ("remaining_us", message.remaining_us),
-        ("traceparents", message.traceparents),
-        ("tracestates", message.tracestates),
-        ("priorities", message.priorities),
-        ("tenants", message.tenants),
-    ):
-        required = name in ("request_ids", "remaining_us")
-        if len(values) != count and (required or len(values)):
-            raise InvalidBatch(
-                f"{len(values)} elements for {count} rows", field=f"batch.rows.{name}"
-            )
     rows = Rows(
-        request_ids=list(message.request_ids),
-        deadlines_ns=_deadlines_ns(message.remaining_us),
-        traceparents=list(message.traceparents),
-        tracestates=list(message.tracestates),
-        priorities=list(message.priorities),
-        tenants=list(message.tenants),
+        _listed(message.request_ids, count, "request_ids"),
+        _deadlines_ns(_listed(message.remaining_us, count, "remaining_us")),
     )
+    if message.traceparents:
+        rows.traceparents = _listed(message.traceparents, count, "traceparents")
+    if message.tracestates:
+        rows.tracestates = _listed(message.tracestates, count, "tracestates")
+    if message.priorities:
+        rows.priorities = _listed(message.priorities, count, "priorities")
+    if message.tenants:
+        rows.tenants = _listed(message.tenants, count, "tenants")
     for error in message.errors:
         if error.row >= count or not 1 <= error.code <= Code.UNAUTHENTICATED:
             raise InvalidBatch(
@@ -238,31 +251,45 @@ def rows_from_proto(message: batch_pb2.RowContexts, max_rows: int) -> Rows:
     return rows
 
 
-def _deadlines_ns(remaining_us: Sequence[int]) -> Array:
-    # A hundred years is beyond any deadline and far from overflow in nanoseconds.
-    bound_us = 100 * 365 * 86_400 * 1_000_000
-    clipped = np.clip(np.array(remaining_us, dtype=np.int64), -bound_us, bound_us)
-    return clipped * NS_PER_US + time.monotonic_ns()
+def _listed(values: Sequence[Element], count: int, name: str) -> list[Element]:
+    if len(values) != count:
+        raise InvalidBatch(f"{len(values)} elements for {count} rows", field=f"batch.rows.{name}")
+    listed: list[Element] = values[:]  # type: ignore[assignment]  # a slice of these is a list
+    return listed
+
+
+def _deadlines_ns(remaining_us: list[int]) -> list[int]:
+    if max(remaining_us) > FARTHEST_US:
+        remaining_us = [min(each_us, FARTHEST_US) for each_us in remaining_us]
+    now_ns = time.monotonic_ns()
+    return [now_ns + each_us * NS_PER_US for each_us in remaining_us]
 
 
 def batch_from_proto(message: batch_pb2.Batch, max_rows: int) -> Batch:
     """Returns a batch from a message. Raises InvalidBatch, InvalidTensor."""
     rows = rows_from_proto(message.rows, max_rows)
-    columns = Columns(len(rows))
-    for place, block in enumerate(message.blocks):
-        path = f"batch.blocks[{place}]"
-        try:
-            columns.extend([block_from_proto(block, len(rows), path)])
-        except ValueError as error:
-            raise InvalidBatch(str(error), field=path) from error
+    count = len(rows.request_ids)
+    columns = Columns(count)
+    try:
+        columns.extend(
+            [
+                block_from_proto(block, count, f"batch.blocks[{place}]")
+                for place, block in enumerate(message.blocks)
+            ]
+        )
+    except ValueError as error:
+        raise InvalidBatch(str(error), field="batch.blocks") from error
     return Batch(message.pipeline, message.pipeline_version, rows, columns)
 
 
-def batch_to_proto(batch: Batch) -> batch_pb2.Batch:
-    """Returns the batch as a message."""
-    return batch_pb2.Batch(
-        pipeline=batch.pipeline,
-        pipeline_version=batch.version,
-        rows=rows_to_proto(batch.rows),
-        blocks=[block_to_proto(block) for block in batch.columns.blocks],
-    )
+def write_answer(message: batch_pb2.Batch, rows: Rows, columns: Columns) -> None:
+    """Writes the answer for some rows into an empty message.
+
+    Of the contexts it has the number of rows and who failed: whoever asked knows the rest.
+    """
+    contexts = message.rows
+    contexts.count = len(rows)
+    for row, error in rows.failures.items():
+        contexts.errors.append(error_to_proto(row, error))
+    for block in columns.blocks:
+        write_block(message.blocks.add(), block)

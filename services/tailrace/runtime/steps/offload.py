@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 Abandoned = Callable[[], bool]
@@ -54,8 +54,10 @@ class Offloader:
         """Keeps the number of values from which on a batch is large."""
         self._offload_cells = offload_cells
 
-    async def run(self, cells: int, pace: Pace, work: Callable[[Abandoned], Result]) -> Result:
-        """Returns what `work` returns.
+    def run(
+        self, cells: int, pace: Pace, work: Callable[[Abandoned], Result]
+    ) -> Result | Coroutine[Any, Any, Result]:
+        """Returns what `work` returns, or for work that is for a thread, what to await for it.
 
         Args:
             cells: number of values in the batch.
@@ -64,16 +66,18 @@ class Offloader:
                 asked between steps: a thread cannot be stopped.
         """
         if cells >= self._offload_cells:
-            return await _in_thread(work)
+            return _in_thread(work)
+        if pace.is_slow:
+            return _in_thread(lambda abandoned: _timed(work, pace, abandoned))
+        return _timed(work, pace, never)
 
-        def timed(abandoned: Abandoned) -> Result:
-            started_s = time.monotonic()
-            try:
-                return work(abandoned)
-            finally:
-                pace.note(time.monotonic() - started_s)
 
-        return await _in_thread(timed) if pace.is_slow else timed(never)
+def _timed(work: Callable[[Abandoned], Result], pace: Pace, abandoned: Abandoned) -> Result:
+    started_s = time.monotonic()
+    try:
+        return work(abandoned)
+    finally:
+        pace.note(time.monotonic() - started_s)
 
 
 async def _in_thread(work: Callable[[Abandoned], Result]) -> Result:
