@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from tailrace.ingest.field_rules import FieldRule
 from tailrace.ingest.request_reader import RequestReader
 from tailrace.ingest.schema_rules import schema_rules
@@ -50,9 +52,10 @@ class CompiledIngest:
             table: the request fields, as columns; changed.
             abandoned: asked before each step; true means that nobody waits any longer.
         """
-        if not run_steps(self.steps, table, abandoned):
-            return Columns(table.batch_rows)
-        return emit(table, self.layout, self.blames)
+        with np.errstate(all="ignore"):
+            if not run_steps(self.steps, table, abandoned):
+                return Columns(table.batch_rows)
+            return emit(table, self.layout, self.blames)
 
 
 def compile_ingest(pipeline: Pipeline) -> CompiledIngest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -49,6 +50,14 @@ class FieldRule:
         if self.dtype is DType.BYTES:
             return b""
         return np.nan if self.dtype.is_floating else 0
+
+    def accepts(self, values: list[Any]) -> bool:
+        """Returns whether all of these are good; False where that takes a closer look.
+
+        Args:
+            values: of the type's kind, one per row; at least one.
+        """
+        return True
 
     def column(self, values: Array, missing: Sequence[int], failures: Failures) -> StepColumn:
         """Returns the values as a column, with defaults in place; tells bad rows in `failures`.
@@ -104,6 +113,12 @@ class TextRule(FieldRule):
     max_length: int = 0
     allowed: frozenset[str] | None = None
 
+    def accepts(self, values: list[Any]) -> bool:
+        """Returns whether all of these are good."""
+        return max(map(len, values)) <= self.max_length and (
+            self.allowed is None or self.allowed.issuperset(values)
+        )
+
     def refusals(self, values: Array) -> Iterator[tuple[Mask, str]]:
         """Yields which values are too long or not allowed."""
         elements = values.tolist()
@@ -128,6 +143,17 @@ class NumberRule(FieldRule):
     maximum: int | float | None = None
     allowed: frozenset[int] | None = None
     bounds_text: str = ""
+
+    def accepts(self, values: list[Any]) -> bool:
+        """Returns whether all of these are good; False where that takes a closer look."""
+        # One NaN or infinity makes the sum one; so may many large numbers.
+        if self.dtype.is_floating and not math.isfinite(sum(values)):
+            return False
+        return (
+            (self.minimum is None or min(values) >= self.minimum)
+            and (self.maximum is None or max(values) <= self.maximum)
+            and (self.allowed is None or self.allowed.issuperset(values))
+        )
 
     def refusals(self, values: Array) -> Iterator[tuple[Mask, str]]:
         """Yields which values are not finite, out of bounds or not allowed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Protocol
 
 import numpy as np
@@ -30,10 +31,21 @@ _KINDS = {
     DType.BOOL: "bool_value",
     DType.BYTES: "bytes_value",
 }
+_TIMESTAMP, _SECONDS, _NANOS = map(attrgetter, ("timestamp_value", "seconds", "nanos"))
 
 
 class ValueReader(Protocol):
     """Reads one field of all rows."""
+
+    def quick(self, requests: Sequence[Mapping[str, tensor_pb2.Value]]) -> Array | None:
+        """Returns the values [rows], if all rows have one and it is good; None if not.
+
+        Most batches end here: the checks are of the whole list at once.
+
+        Args:
+            requests: the fields of each row; at least one.
+        """
+        ...
 
     def __call__(
         self,
@@ -64,6 +76,23 @@ class _ScalarReader:
     def __init__(self, rule: FieldRule, kind: str) -> None:
         self._rule = rule
         self._kind = kind
+        self._get = attrgetter(kind)
+
+    def quick(self, requests: Sequence[Mapping[str, tensor_pb2.Value]]) -> Array | None:
+        rule, name = self._rule, self._rule.name
+        found = [fields.get(name) for fields in requests]
+        try:
+            values = list(map(self._get, found))
+        except AttributeError:  # of None: a row without the field
+            return None
+        # What is not the type's default must have been set.
+        if not all(values) and not _all_are(self._kind, found):
+            return None
+        if not rule.accepts(values):
+            return None
+        if rule.dtype.is_ragged:
+            return _objects(values)
+        return np.array(values, rule.dtype.numpy)
 
     def __call__(
         self,
@@ -92,9 +121,7 @@ class _ScalarReader:
                     found = self._other(value, other, row, failures)
             values.append(found)
         if self._rule.dtype.is_ragged:
-            array = np.empty(len(values), dtype=object)
-            array[:] = values
-            return array, missing
+            return _objects(values), missing
         return np.array(values, dtype=self._rule.dtype.numpy), missing
 
     def _other(self, value: tensor_pb2.Value, kind: str, row: int, failures: Failures) -> Any:
@@ -112,6 +139,27 @@ class _ScalarReader:
 class _TimestampReader:
     def __init__(self, rule: FieldRule) -> None:
         self._rule = rule
+
+    def quick(self, requests: Sequence[Mapping[str, tensor_pb2.Value]]) -> Array | None:
+        name = self._rule.name
+        found = [fields.get(name) for fields in requests]
+        try:
+            instants = list(map(_TIMESTAMP, found))
+        except AttributeError:  # of None: a row without the field
+            return None
+        seconds = list(map(_SECONDS, instants))
+        nanos = list(map(_NANOS, instants))
+        if min(nanos) < 0 or max(nanos) >= 1_000_000_000:
+            return None
+        if min(seconds) < MIN_TIMESTAMP_S or max(seconds) > MAX_TIMESTAMP_S:
+            return None
+        if not all(seconds) and not _all_are("timestamp_value", found):
+            return None
+        values = [
+            second * US_PER_S + nano // NS_PER_US
+            for second, nano in zip(seconds, nanos, strict=True)
+        ]
+        return np.array(values, np.int64) if self._rule.accepts(values) else None
 
     def __call__(
         self,
@@ -148,6 +196,9 @@ class _TensorReader:
     def __init__(self, rule: FieldRule) -> None:
         self._rule = rule
         self._wire_type = tensor_pb2.DataType.Value(f"DATA_TYPE_{rule.dtype.name}")
+
+    def quick(self, requests: Sequence[Mapping[str, tensor_pb2.Value]]) -> Array | None:
+        return None
 
     def __call__(
         self,
@@ -194,6 +245,16 @@ class _TensorReader:
         return InvalidTensor(
             f"field {self._rule.name!r}: {message}", field=f"{self._rule.path}.{part}"
         )
+
+
+def _all_are(kind: str, values: Sequence[Any]) -> bool:
+    return all([value.WhichOneof("kind") == kind for value in values])
+
+
+def _objects(values: Sequence[Any]) -> Array:
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
 
 
 def _wrong_kind(rule: FieldRule, found: str, expected: str, row: int, failures: Failures) -> None:

@@ -80,10 +80,11 @@ class CompiledPostprocess:
 
     def transform(self, table: StepTable, abandoned: Abandoned = never) -> Columns:
         """Runs the steps and returns the prediction; bad rows are told in the table."""
-        if not run_steps(self.steps, table, abandoned):
-            return Columns(table.batch_rows)
-        table.columns = {name: table.columns[source] for name, source in self.outputs.items()}
-        return emit(table, self.layout, {})
+        with np.errstate(all="ignore"):
+            if not run_steps(self.steps, table, abandoned):
+                return Columns(table.batch_rows)
+            table.columns = {name: table.columns[source] for name, source in self.outputs.items()}
+            return emit(table, self.layout, {})
 
 
 def without_unit_axis(values: Array) -> Array:

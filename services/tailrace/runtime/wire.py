@@ -167,19 +167,21 @@ def block_from_proto(message: tensor_pb2.ColumnBlock, rows: int, path: str) -> B
     names = tuple(message.names[:])
     tensor = message.values
     dtype = _FIXED_SIZE.get(tensor.dtype)
-    shape = (len(names), rows)
+    expected = (len(names), rows)
+    shape = tuple(tensor.shape[:MAX_DIMENSIONS])
     data = tensor.data
     if (
         dtype is not None
-        and len(data) == len(names) * rows * dtype.numpy.itemsize
-        and len(tensor.shape) == 2
-        and tuple(tensor.shape[:]) == shape
+        and shape[:2] == expected
+        and len(data) == math.prod(shape) * dtype.numpy.itemsize
+        and min(shape) > 0
+        and len(tensor.shape) == len(shape)
     ):
-        # Nearly every block is one of scalars: what is left to check is said in one condition.
+        # Nearly every block is sound, and one condition says so.
         values: Array = np.ndarray(shape, dtype.numpy, data)
     else:
         dtype, values = tensor_to_array(tensor, f"{path}.values")
-        if values.ndim < 2 or values.shape[:2] != shape:
+        if values.ndim < 2 or values.shape[:2] != expected:
             raise InvalidBatch(
                 f"values of shape {list(values.shape)} for {len(names)} names and {rows} rows",
                 field=f"{path}.values.shape",
@@ -191,7 +193,7 @@ def block_from_proto(message: tensor_pb2.ColumnBlock, rows: int, path: str) -> B
                 f"{len(message.validity)} bytes of validity for {len(names)} names and {rows} rows",
                 field=f"{path}.validity",
             )
-        validity = (np.frombuffer(message.validity, np.uint8) != 0).reshape(shape)
+        validity = (np.frombuffer(message.validity, np.uint8) != 0).reshape(expected)
     return Block(names, dtype, values, validity)
 
 

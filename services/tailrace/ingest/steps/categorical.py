@@ -29,14 +29,20 @@ class ValueIndex:
             self._order = np.argsort(numbers)
             self._sorted = numbers[self._order]
 
-    def places(self, values: Array, unknown: int) -> Array:
-        """Returns the place of each value, int64 [rows]; `unknown` for those not in the list."""
+    def places(self, values: Array, unknown: int, dtype: DType = DType.INT64) -> Array:
+        """Returns the place of each value, [rows]; `unknown` for those not in the list.
+
+        Args:
+            values: [rows].
+            unknown: what stands for a value outside the list.
+            dtype: type of the result; has to hold every place.
+        """
         if self._is_text:
             find = self._places.get
-            return np.array([find(value, unknown) for value in values.tolist()], dtype=np.int64)
+            return np.array([find(value, unknown) for value in values.tolist()], dtype.numpy)
         nearest = np.searchsorted(self._sorted, values).clip(max=len(self._sorted) - 1)
         found = self._sorted[nearest] == values
-        return np.where(found, self._order[nearest], unknown)
+        return np.where(found, self._order[nearest], unknown).astype(dtype.numpy, copy=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +63,12 @@ class Vocabulary:
     def run(self, table: StepTable) -> None:
         """Puts the output column into the table."""
         column = table.columns[self.input]
-        places = self.index.places(column.values, -1 if self.unknown is None else self.unknown)
-        table.columns[self.output] = _numbers(places, self.dtype, column)
-        if self.unknown is None:
+        if self.unknown is not None:
+            places = self.index.places(column.values, self.unknown, self.dtype)
+            table.columns[self.output] = _numbers(places, self.dtype, column)
+        else:
+            places = self.index.places(column.values, -1)
+            table.columns[self.output] = _numbers(places, self.dtype, column)
             outside = places < 0
             if column.valid is not None:
                 outside &= column.valid

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,18 +28,24 @@ class LocalClock:
     def __init__(self, local_us: Ints) -> None:
         """Takes local time, int64 [rows], in microseconds since 1970-01-01T00:00 local."""
         self.local_us = local_us
+        self._days: Ints | None = None
+        self._months: Ints | None = None
 
-    @cached_property
+    @property
     def days(self) -> Ints:
         """Days since 1970-01-01."""
-        return self.local_us // _US_PER_DAY
+        if self._days is None:
+            self._days = self.local_us // _US_PER_DAY
+        return self._days
 
-    @cached_property
+    @property
     def months(self) -> Ints:
         """Months since January 1970."""
-        return self.days.astype("M8[D]").astype("M8[M]").astype(np.int64)
+        if self._months is None:
+            self._months = self.days.astype("M8[D]").astype("M8[M]").astype(np.int64)
+        return self._months
 
-    @cached_property
+    @property
     def day_of_week(self) -> Ints:
         """0 for Monday."""
         return (self.days + _WEEKDAY_OF_EPOCH) % 7

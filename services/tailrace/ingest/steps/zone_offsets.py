@@ -21,6 +21,7 @@ FIRST_YEAR = 1970
 LAST_YEAR = 2100
 # Less than the shortest stay of any zone with one offset since 1970, which is 6.9 days.
 STEP_S = 2 * 86_400
+_BEYOND_US = 100 * 86_400 * US_PER_S
 _MARGIN_US = 2 * 86_400 * US_PER_S
 
 
@@ -33,8 +34,13 @@ class ZoneOffsets:
         self._first_us = timestamp_us(datetime(FIRST_YEAR, 1, 1, tzinfo=UTC))
         self._end_us = timestamp_us(datetime(LAST_YEAR, 1, 1, tzinfo=UTC))
         changes_s, offsets_s = self._changes(self._first_us // US_PER_S, self._end_us // US_PER_S)
-        self._changes_us = np.array(changes_s, dtype=np.int64) * US_PER_S
-        self._offsets_us = np.array(offsets_s, dtype=np.int64) * US_PER_S
+        # The ends of the table count as changes, too: to an offset that no zone has.
+        self._changes_us = np.array(
+            [self._first_us, *(each * US_PER_S for each in changes_s), self._end_us], np.int64
+        )
+        self._offsets_us = np.array(
+            [_BEYOND_US, *(each * US_PER_S for each in offsets_s), _BEYOND_US], np.int64
+        )
 
     def offsets_us(self, instants_us: NDArray[np.int64]) -> NDArray[np.int64]:
         """Returns local time minus UTC, int64 [rows] in microseconds.
@@ -42,10 +48,15 @@ class ZoneOffsets:
         Args:
             instants_us: int64 [rows], microseconds since 1970, in the years 1 to 9999.
         """
-        places = np.searchsorted(self._changes_us, instants_us, side="right")
-        offsets = self._offsets_us[places]
-        beyond = (instants_us < self._first_us) | (instants_us >= self._end_us)
-        for row in np.flatnonzero(beyond).tolist():
+        offsets: NDArray[np.int64] = self._offsets_us[
+            self._changes_us.searchsorted(instants_us, side="right")
+        ]
+        if len(offsets) and offsets.max() == _BEYOND_US:
+            self._find_beyond(instants_us, offsets)
+        return offsets
+
+    def _find_beyond(self, instants_us: NDArray[np.int64], offsets: NDArray[np.int64]) -> None:
+        for row in np.flatnonzero(offsets == _BEYOND_US).tolist():
             # Local time at the very ends would lie outside what datetime holds; no zone has a
             # change there.
             inside = min(
@@ -55,7 +66,6 @@ class ZoneOffsets:
             offset = instant_of(inside).astimezone(self._zone).utcoffset()
             assert offset is not None
             offsets[row] = offset // timedelta(microseconds=1)
-        return offsets
 
     def _changes(self, first_s: int, end_s: int) -> tuple[list[int], list[int]]:
         changes: list[int] = []

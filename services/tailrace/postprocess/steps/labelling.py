@@ -31,8 +31,10 @@ class Threshold:
         _fail_nan(table, self.input, self.blame)
         column = table.columns[self.input]
         is_float = column.dtype.is_floating
-        limit = np.asarray(self.threshold, column.values.dtype if is_float else np.float64)
-        labels = np.array(self.labels, dtype=object)[(column.values >= limit).astype(np.intp)]
+        limit = (column.values.dtype if is_float else np.dtype(np.float64)).type(self.threshold)
+        below, above = self.labels
+        labels = np.full(column.values.shape, below, dtype=object)
+        labels[column.values >= limit] = above
         if column.valid is not None:
             labels[~column.valid] = ""
         table.columns[self.output] = StepColumn(DType.STRING, labels, column.valid)

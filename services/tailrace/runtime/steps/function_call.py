@@ -68,15 +68,21 @@ class FunctionCallStep:
         if present is not None:
             columns = {name: column.take(present) for name, column in columns.items()}
         arrays = {name: _read_only(column.values) for name, column in columns.items()}
-        made, error = self._call_isolating(arrays, table.rows if present is None else len(present))
-        if present is None and error is None:
-            table.columns.update(made[0].outputs.columns)
-            if made[0].outputs.unfit is not None:
-                table.fail(made[0].outputs.unfit, self._unfit())
-            return
+        raised: BaseException | None = None
+        if present is None:
+            # Nearly always this is all there is to it.
+            try:
+                result = self._function(**arrays)
+            except (Exception, SystemExit) as error:  # user code may raise anything
+                raised = error
+            else:
+                self._take(checked_outputs(self._step, result, table.rows), table)
+                return
+        rows = table.rows if present is None else len(present)
+        made, failure = self._call_isolating(arrays, rows, raised)
         reached = np.arange(table.rows) if present is None else present
         table.columns.update(self._scattered(table.rows, reached, made))
-        failed = {row: error for row in reached.tolist() if error is not None}
+        failed = {row: failure for row in reached.tolist() if failure is not None}
         for part in made:
             for place, row in enumerate(reached[part.rows].tolist()):
                 failed.pop(row, None)
@@ -85,8 +91,13 @@ class FunctionCallStep:
         if failed:
             table.fail_each(failed.items())
 
+    def _take(self, outputs: FunctionOutputs, table: StepTable) -> None:
+        table.columns.update(outputs.columns)
+        if outputs.unfit is not None:
+            table.fail(outputs.unfit, self._unfit())
+
     def _call_isolating(
-        self, arrays: dict[str, Array], rows: int
+        self, arrays: dict[str, Array], rows: int, raised: BaseException | None
     ) -> tuple[list[_Made], UserFunctionFailed | None]:
         groups = deque([np.arange(rows)] if rows else [])
         made: list[_Made] = []
@@ -98,6 +109,8 @@ class FunctionCallStep:
             inputs = arrays if whole else {name: values[group] for name, values in arrays.items()}
             calls += 1
             try:
+                if whole and raised is not None:
+                    raise raised
                 result = self._function(**inputs)
             except (Exception, SystemExit) as error:  # user code may raise anything
                 first_error = first_error or error

@@ -95,22 +95,25 @@ def _number_column(
     step: FunctionStep, output: FunctionOutput, array: Array
 ) -> tuple[StepColumn, Mask | None]:
     target = output.dtype
+    if array.dtype == target.numpy and target is not DType.TIMESTAMP:
+        return StepColumn(target, array), _infinite_rows(array) if target.is_floating else None
     if not np.can_cast(array.dtype, target.numpy, "same_kind"):
         raise _unusable(step, f"{output.name!r} of type {array.dtype}", target.value)
     if target is DType.TIMESTAMP:
         instants = array.astype(np.int64)
         beyond = (instants < MIN_TIMESTAMP_US) | (instants > MAX_TIMESTAMP_US)
         return StepColumn(target, instants), any_in_row(beyond) if beyond.any() else None
-    if array.dtype == target.numpy:
-        infinite = np.isinf(array) if target.is_floating else None
-        unfit = any_in_row(infinite) if infinite is not None and infinite.any() else None
-        return StepColumn(target, array), unfit
     try:
         source = DType(array.dtype.name)
     except ValueError:
         raise _unusable(step, f"{output.name!r} of type {array.dtype}", target.value) from None
     native = array.astype(array.dtype.newbyteorder("<"), copy=False)
     return convert(StepColumn(source, native), target)
+
+
+def _infinite_rows(array: Array) -> Mask | None:
+    infinite = np.isinf(array)
+    return any_in_row(infinite) if infinite.any() else None
 
 
 def _unusable(step: FunctionStep, found: str, expected: str) -> UserFunctionFailed:
