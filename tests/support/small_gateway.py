@@ -19,7 +19,7 @@ import grpc.aio
 
 from tailrace.runtime.error_mapping import (
     STATUS_DETAILS_KEY,
-    mapping_errors,
+    MappingServer,
     status_of,
 )
 from tailrace.runtime.errors import (
@@ -219,7 +219,7 @@ async def small_gateway(
     gateway = SmallGateway()
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        gateway, mapping_errors(server)
+        gateway, MappingServer(server).in_its_place()
     )
     if credentials is None:
         port = server.add_insecure_port("127.0.0.1:0")

@@ -9,7 +9,7 @@ import grpc.aio
 import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from tailrace.runtime.error_mapping import error_of, mapping_errors, status_of
+from tailrace.runtime.error_mapping import MappingServer, error_of, status_of
 from tailrace.runtime.errors import Code, InvalidField
 
 
@@ -33,7 +33,9 @@ def test_a_short_message_is_kept_as_it_is() -> None:
 async def test_a_method_that_nobody_wrote_is_unimplemented() -> None:
     server = grpc.aio.server()
     servicer: Any = service_pb2_grpc.GRPCInferenceServiceServicer()
-    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, mapping_errors(server))
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(
+        servicer, MappingServer(server).in_its_place()
+    )
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:

@@ -67,12 +67,12 @@ def serve(service: str, **overrides: object) -> int:
 
 def _run_service(service: str, settings: ServerSettings) -> None:
     # Each service imports what the others need not have: redis, tritonclient, onnxruntime.
-    import uvloop
+    from tailrace.runtime import event_loop
 
     run: Callable[[Any], Coroutine[Any, Any, None]] = importlib.import_module(
         f"tailrace.{service}.app"
     ).run
-    uvloop.run(run(settings))
+    event_loop.run(run(settings))
 
 
 def _run_workers(settings: GatewaySettings) -> int:

@@ -201,7 +201,7 @@ class GatewaySettings(ServerSettings):
     convoy_max_in_flight: int = Field(default=4, ge=1)
     """Most convoys of one pipeline version in flight at once."""
     convoy_max_window_ms: float = Field(default=20, ge=0)
-    """Longest wait for company while other convoys are in flight, in milliseconds."""
+    """Longest wait of a request for company in its convoy, in milliseconds."""
     convoy_target_share: float = Field(default=0.5, gt=0, le=1)
     """Share of a pipeline's default deadline below which convoys' p95 is kept."""
     max_queued_rows: int = Field(default=8192, ge=1)

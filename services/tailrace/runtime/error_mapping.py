@@ -121,11 +121,6 @@ Handler = Callable[[Any, "grpc.aio.ServicerContext[Any, Any]"], Awaitable[Any]]
 MethodHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
-def mapping_errors(server: grpc.aio.Server) -> grpc.aio.Server:
-    """Returns what to register servicers with in the server's place. See `MappingServer`."""
-    return cast(grpc.aio.Server, MappingServer(server))
-
-
 class MappingServer:
     """Stands before a gRPC server where servicers are registered.
 
@@ -133,11 +128,19 @@ class MappingServer:
     streaming ones this holds for those that read and write through their context, without an
     iterator; they get messages as bytes, for `parsed`. The handlers are wrapped once, here: an
     interceptor of gRPC's is asked anew for every call.
+
+    Attributes:
+        unary: the unary handlers that were registered, wrapped, by full name of the method.
     """
 
     def __init__(self, server: grpc.aio.Server) -> None:
         """Keeps the server."""
         self._server = server
+        self.unary: dict[str, MethodHandler] = {}
+
+    def in_its_place(self) -> grpc.aio.Server:
+        """Returns this as what generated code registers servicers with."""
+        return cast(grpc.aio.Server, self)
 
     def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
         """Registers handlers, wrapped."""
@@ -152,6 +155,11 @@ class MappingServer:
             for method, handler in method_handlers.items()
         }
         self._server.add_registered_method_handlers(service_name, wrapped)
+        self.unary |= {
+            f"/{service_name}/{method}": handler
+            for method, handler in wrapped.items()
+            if handler.unary_unary is not None
+        }
 
 
 class _MappedHandlers(grpc.GenericRpcHandler):

@@ -14,9 +14,10 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from tailrace.runtime.accepting import Accepting
 from tailrace.runtime.config import ServerSettings
 from tailrace.runtime.credentials import bind
-from tailrace.runtime.error_mapping import mapping_errors
+from tailrace.runtime.error_mapping import MappingServer
 from tailrace.runtime.health import HealthService
 from tailrace.runtime.metrics import MetricsPort
 from tailrace.runtime.ready_file import write_ready_file
@@ -62,9 +63,12 @@ class GrpcServer:
             options=_server_options(settings),
             maximum_concurrent_rpcs=settings.max_concurrent_calls,
         )
-        mapping = mapping_errors(self._server)
-        add_servicers(mapping)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, mapping)
+        mapping = MappingServer(self._server)
+        add_servicers(mapping.in_its_place())
+        # Health checks have no need to be accepted ahead.
+        self._accepted_ahead = dict(mapping.unary)
+        self._accepting = Accepting(self._server, settings.max_concurrent_calls)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, mapping.in_its_place())
         if settings.reflection:
             names = (*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)
@@ -90,6 +94,7 @@ class GrpcServer:
             ) from error
         await self.set_serving(False)
         await self._server.start()
+        self._accepting.start(self._accepted_ahead)
         self._write_ready_file()
         _log.info("listening", port=self.port, metrics_port=self._metrics.port)
 
@@ -119,6 +124,7 @@ class GrpcServer:
         self._health.end()
         _log.info("draining", grace_ms=self._settings.drain_grace_ms)
         await self._server.stop(self._settings.drain_grace_ms / 1000)
+        await self._accepting.stop()
         if self._metrics is not None:
             await asyncio.to_thread(self._metrics.close)
         if self._settings.ready_file is not None:
