@@ -7,8 +7,9 @@ Three rules, each within hard bounds:
   reached grows again by a sixteenth of its bound (additive increase, multiplicative decrease, as
   in Clipper: Crankshaw et al., NSDI 2017).
 - *Number in flight.* Every convoy costs each hop a fixed amount of work, so more convoys at once
-  mean smaller ones and more work. One more is tried while requests wait, and is kept only if a
-  tenth more requests per second come through.
+  mean smaller ones and more work. While requests wait, one more and one less are tried in turn;
+  one more is kept only if a tenth more requests per second come through, one less if hardly
+  fewer do.
 - *Company.* A convoy departs once it carries its fair share of all requests that have lately been
   present at once, waiting or under way: their number divided by the number in flight. So convoys
   do not bunch together, one large and the next one nearly empty. No request waits for company
@@ -23,15 +24,16 @@ from dataclasses import dataclass
 
 from tailrace.runtime.deadline import NS_PER_MS, NS_PER_S
 
-FIRST_IN_FLIGHT = 2
 SMOOTHING = 0.1
 RATE_SMOOTHING = 0.3
 PRESENT_SMOOTHING = 0.2
+COMPANY_ROWS = 1.5
 DURATIONS_KEPT = 64
 PERCENTILE = 0.95
 SHRINK = 0.75
 GROWTH_STEPS = 16
 WORTHWHILE_GAIN = 1.1
+BEARABLE_LOSS = 0.97
 FIRST_PATIENCE = 4
 MAX_PATIENCE = 64
 INTERVAL_CONVOYS = 16
@@ -50,6 +52,7 @@ class ConvoyBounds:
         target_ns: what the 95th percentile of the chain's time is kept below.
         max_queued_rows: most requests that wait.
         max_bytes: most bytes of the requests of one convoy; a single one may have more.
+        first_in_flight: convoys under way at once, before anything is known.
     """
 
     max_rows: int
@@ -58,6 +61,7 @@ class ConvoyBounds:
     target_ns: int
     max_queued_rows: int
     max_bytes: int
+    first_in_flight: int = 2
 
 
 class _ChainTime:
@@ -96,16 +100,18 @@ class ConvoyControl:
     """
 
     def __init__(self, bounds: ConvoyBounds) -> None:
-        """Starts with full size and two in flight, as far as the bounds allow."""
+        """Starts with full size, and the number in flight that the bounds say."""
         self._bounds = bounds
         self.size_limit = bounds.max_rows
-        self.in_flight_limit = min(FIRST_IN_FLIGHT, bounds.max_in_flight)
+        self.in_flight_limit = min(bounds.first_in_flight, bounds.max_in_flight)
         self._chain = _ChainTime()
         self._rows_per_s = 0.0
         self._present = 1.0
+        self._rows = 1.0
         self._durations_ns: deque[int] = deque(maxlen=DURATIONS_KEPT)
         self._size_reached = False
         self._tried_from = 0.0
+        self._trying = 1
         self._patience = FIRST_PATIENCE
         self._rest = FIRST_PATIENCE
         self._interval_start_ns = 0
@@ -117,6 +123,11 @@ class ConvoyControl:
     def chain_ns(self) -> int:
         """What the chain typically takes, in nanoseconds; 0 before the first convoy."""
         return int(self._chain.mean_ns)
+
+    @property
+    def company(self) -> bool:
+        """Whether requests have lately come together."""
+        return self._rows > COMPANY_ROWS
 
     def share(self) -> float:
         """Returns how many requests make a convoy worth its departure."""
@@ -140,6 +151,7 @@ class ConvoyControl:
         """
         self._size_reached |= rows >= self.size_limit
         self._present += PRESENT_SMOOTHING * (present - self._present)
+        self._rows += PRESENT_SMOOTHING * (rows - self._rows)
 
     def returned(self, rows: int, duration_ns: int, now_ns: int, *, saturated: bool) -> None:
         """Notes a convoy that went through the whole chain.
@@ -196,17 +208,23 @@ class ConvoyControl:
 
     def _search_in_flight(self, rate: float) -> None:
         if self._tried_from:
-            if rate < WORTHWHILE_GAIN * self._tried_from:
-                self.in_flight_limit -= 1
+            least = WORTHWHILE_GAIN if self._trying > 0 else BEARABLE_LOSS
+            if rate < least * self._tried_from:
+                self.in_flight_limit -= self._trying
+                self._trying = -self._trying
                 self._patience = min(MAX_PATIENCE, 2 * self._patience)
             else:
                 self._patience = FIRST_PATIENCE
             self._tried_from, self._rest = 0.0, self._patience
         elif self._rest:
             self._rest -= 1
-        elif self.in_flight_limit < self._bounds.max_in_flight:
+        else:
+            wanted = self.in_flight_limit + self._trying
+            if not 1 <= wanted <= self._bounds.max_in_flight:
+                self._trying = -self._trying
+                return
             self._tried_from = self._rows_per_s
-            self.in_flight_limit += 1
+            self.in_flight_limit = wanted
 
     def _p95_ns(self) -> int:
         ordered = sorted(self._durations_ns)

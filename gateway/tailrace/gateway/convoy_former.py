@@ -130,6 +130,7 @@ class ConvoyFormer:
         self._bounds = bounds
         self._lanes = {priority: _Lane() for priority in PRIORITIES}
         self._under_way: set[_Voyage] = set()
+        self._joined = False
         self._turn: asyncio.Handle | None = None
         self._window: asyncio.TimerHandle | None = None
         name = chain.pipeline.name
@@ -171,6 +172,7 @@ class ConvoyFormer:
                     continue
             lane.join(row)
             waiting += 1
+            self._joined = True
         self._look_soon()
 
     def _refusal(self, row: ConvoyRow, waiting: int) -> Overloaded | None:
@@ -206,11 +208,23 @@ class ConvoyFormer:
     def _look_soon(self) -> None:
         # Not at once: what arrives in the same turn of the loop shares a convoy.
         if self._turn is None:
-            self._turn = asyncio.get_running_loop().call_soon(self._look)
+            self._turn = asyncio.get_running_loop().call_soon(self._look_in_turn)
+
+    def _look_in_turn(self) -> None:
+        # On a busy loop, others are about to join: what it has received already is waited for.
+        self._turn = None
+        joined, self._joined = self._joined, False
+        if joined and self.control.company and not self._overdue():
+            self._look_soon()
+        else:
+            self._look()
+
+    def _overdue(self) -> bool:
+        latest_ns = time.monotonic_ns() - self.control.window_ns()
+        return any(lane.waiting and lane.since_ns() < latest_ns for lane in self._lanes.values())
 
     def _look(self) -> None:
         """Lets convoys depart until the limit is reached, nobody waits, or it is too early."""
-        self._turn = None
         if self._window is not None:
             self._window.cancel()
             self._window = None
