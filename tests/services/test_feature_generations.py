@@ -375,7 +375,7 @@ async def test_a_full_store_fails_the_load_and_lookups_go_on(
     world = make_world(thing(on_missing="fail"), server=server)
     await world.load("thing", table(1.0))
     large = table(2.0, [f"entity-{number}" for number in range(100_000)])
-    with pytest.raises(LoadFailed, match="OutOfMemory"):
+    with pytest.raises(LoadFailed, match="OOM"):
         await world.load("thing", large)
     assert await seen(world) == {1.0}
     assert len(keys_of(world)) == len(IDS) + 1, "what was written is gone again"
