@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -175,9 +176,10 @@ class FeatureWorld:
     async def look_up(
         self, keys: Mapping[str, Sequence[Any]], *, deadline_ms: float = 5000
     ) -> tuple[Batch, LookupResult]:
-        """Returns a batch and what the handler made of it."""
+        """Returns a batch and what the handler made of it. Raises TimeoutError."""
         batch = self.batch(keys, deadline_ms=deadline_ms)
-        return batch, await self.handler.handle(batch, self.plan)
+        async with asyncio.timeout(deadline_ms / 1000):
+            return batch, await self.handler.handle(batch, self.plan)
 
     async def close(self) -> None:
         """Closes the store."""

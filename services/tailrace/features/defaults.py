@@ -31,8 +31,10 @@ class DefaultColumns:
         return Block(self.names, self.dtype, np.repeat(self.values, rows, axis=1))
 
     def empty_block(self, rows: int) -> Block:
-        """Returns the columns for so many rows, to be filled."""
-        values = np.empty((len(self.names), rows), self.dtype.numpy)
+        """Returns the columns for so many rows, to be filled; bools are False."""
+        # Flags are bools, and seldom set.
+        make = np.zeros if self.dtype is DType.BOOL else np.empty
+        values = make((len(self.names), rows), self.dtype.numpy)
         return Block(self.names, self.dtype, values)
 
 

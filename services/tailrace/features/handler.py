@@ -23,7 +23,7 @@ from tailrace.features.store import FeatureStore, ViewKeys, ViewRows
 from tailrace.features.view_columns import ViewColumns
 from tailrace.runtime.batch import Batch, Rows
 from tailrace.runtime.columns import Array, Block, Columns
-from tailrace.runtime.deadline import NS_PER_US, Deadline
+from tailrace.runtime.deadline import NS_PER_US
 from tailrace.runtime.errors import InvalidBatch, LimitExceeded
 
 # Plain numbers: to look a member up costs a microsecond on Python 3.11.
@@ -95,7 +95,6 @@ class FeatureHandler:
         Raises:
             InvalidBatch: a key column is not there or is of another type.
             LimitExceeded: more keys than one lookup may have.
-            DeadlineExceeded: the latest deadline of the rows passed.
             Unavailable: the store cannot be reached or cannot serve.
             FeaturesCorrupt: what the store says about a view cannot be read.
         """
@@ -114,8 +113,7 @@ class FeatureHandler:
             for place, name in enumerate(block.names)
         }
         wanted = [ViewKeys(view.name, _keys(view, places, live, len(rows))) for view in plan.views]
-        deadline = Deadline(rows.latest_deadline_ns())
-        stored = await self._store.read(wanted, deadline)
+        stored = await self._store.read(wanted)
         return self._result(plan, rows, live, stored)
 
     def _result(
@@ -127,7 +125,7 @@ class FeatureHandler:
     ) -> LookupResult:
         shape = (len(plan.views), len(rows))
         # For all views at once: with few rows, each call into numpy costs as much as its work.
-        states = np.zeros(shape, np.uint8)
+        states = np.full(shape, _FRESH, np.uint8)
         as_of_us = np.zeros(shape, np.int64)
         now_us = self._now_us()
         blocks = [columns.empty_block(len(rows)) for columns in plan.defaults]
@@ -135,7 +133,7 @@ class FeatureHandler:
         complete = True
         for place, (columns, found) in enumerate(zip(filled, stored, strict=True)):
             complete &= columns.fill(found, states[place], as_of_us[place])
-        age_us = np.maximum(now_us - as_of_us, 0)
+        age_us: NDArray[np.int64] = np.maximum(now_us - as_of_us, 0)
         for place, columns in enumerate(filled):
             columns.judge_ages(states[place], age_us[place])
         if rows.failures:

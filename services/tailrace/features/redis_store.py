@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from tailrace.features.pointer import KeyNames, Pointer
 from tailrace.features.redis_link import RedisLink
 from tailrace.features.store import ViewKeys, ViewRows
-from tailrace.runtime.deadline import Deadline
-from tailrace.runtime.errors import DeadlineExceeded, Reason, Unavailable
+from tailrace.runtime.errors import Reason, Unavailable
 
 # A view changes with a load, so a second reading is rare and a third next to impossible.
 MAX_READINGS = 5
@@ -56,16 +55,12 @@ class RedisFeatureStore:
         self._names = KeyNames(prefix)
         self._known: dict[str, _KnownPointer] = {}
 
-    async def read(self, wanted: Sequence[ViewKeys], deadline: Deadline) -> list[ViewRows]:
+    async def read(self, wanted: Sequence[ViewKeys]) -> list[ViewRows]:
         """Returns the rows of every view. See `FeatureStore.read`."""
-        try:
-            async with asyncio.timeout(deadline.remaining_s()):
-                for _ in range(MAX_READINGS):
-                    rows = await self._read_once(wanted)
-                    if rows is not None:
-                        return rows
-        except TimeoutError as error:
-            raise DeadlineExceeded("the deadline passed while reading features") from error
+        for _ in range(MAX_READINGS):
+            rows = await self._read_once(wanted)
+            if rows is not None:
+                return rows
         raise Unavailable(
             "the views change faster than they can be read",
             reason=Reason.FEATURE_STORE_UNAVAILABLE,

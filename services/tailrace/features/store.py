@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tailrace.features.pointer import Pointer
-from tailrace.runtime.deadline import Deadline
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +42,13 @@ class ViewRows:
 class FeatureStore(Protocol):
     """Reads stored rows."""
 
-    async def read(self, wanted: Sequence[ViewKeys], deadline: Deadline) -> list[ViewRows]:
+    async def read(self, wanted: Sequence[ViewKeys]) -> list[ViewRows]:
         """Returns the rows of every view, in the order asked for.
 
         All rows of a view are of one generation that was wholly there: a view that is being
-        loaded is read as it was before.
+        loaded is read as it was before. May be cancelled at any time, as at a deadline.
 
         Raises:
-            DeadlineExceeded: the deadline passed first.
             Unavailable: the store cannot be reached or cannot serve.
             FeaturesCorrupt: what the store says about a view cannot be read.
         """

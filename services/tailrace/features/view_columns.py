@@ -43,7 +43,7 @@ class ViewColumns:
         Args:
             view: the view.
             defaults: what stands in for missing features, one element per block.
-            blocks: the columns to fill, [names, rows], of all views.
+            blocks: the columns to fill, [names, rows], of all views; bools are False.
             rows: gets the failures.
             live: the rows that had not failed when the lookup began.
         """
@@ -59,7 +59,7 @@ class ViewColumns:
 
         Args:
             found: the stored rows, one per row of the batch.
-            states: uint8 [rows], all `UNSPECIFIED`; becomes FRESH or MISSING.
+            states: uint8 [rows], all `FRESH`; becomes MISSING where a row was not found.
             as_of_us: int64 [rows]; becomes the instant of each row that was found.
 
         Returns:
@@ -70,7 +70,7 @@ class ViewColumns:
             self._fill_unloaded(states)
             return False
         if pointer.schema_id != view.codec.schema.schema_id:
-            self._fill_mismatched(pointer.schema_id)
+            self._fill_mismatched(pointer.schema_id, states)
             return False
         stored = [data for data in found.rows if data is not None]
         everywhere = len(stored) == len(found.rows)
@@ -78,18 +78,17 @@ class ViewColumns:
         numbers: Sequence[int] = range(len(stored))
         if not everywhere:
             numbers = places = [row for row, data in enumerate(found.rows) if data is not None]
-            states.fill(_MISSING)
+            states[[row for row, data in enumerate(found.rows) if data is None]] = _MISSING
             self._fill_missing(found.rows, len(stored))
+            self._fill_missing_flag(states)
         if stored:
             decoded = view.codec.decode(stored)
             self._fill_values(decoded, places, numbers)
-            self._fail_corrupt(decoded, numbers)
             as_of_us[places] = decoded.as_of_us
-            states[places] = _FRESH
+            self._sound = len(stored) - len(decoded.corrupt)
             if decoded.corrupt:
+                self._fail_corrupt(decoded, numbers)
                 states[[numbers[row] for row in decoded.corrupt]] = _FAILED
-        self._fill_missing_flag(None if everywhere else states)
-        self._sound = len(stored) - (len(decoded.corrupt) if stored else 0)
         return everywhere
 
     def judge_ages(self, states: _States, age_us: _Ages) -> None:
@@ -113,9 +112,9 @@ class ViewColumns:
         fresh = self._sound - len(stale_rows)
         if fresh:
             view.counts.fresh.inc(fresh)
-        if view.stale_flag is not None:
+        if stale_rows and view.stale_flag is not None:
             flag = view.stale_flag
-            self._blocks[flag.block].values[flag.column] = states == _STALE if stale_rows else False
+            self._blocks[flag.block].values[flag.column] = states == _STALE
 
     def _fill_values(
         self, decoded: DecodedRows, places: slice | list[int], numbers: Sequence[int]
@@ -169,8 +168,6 @@ class ViewColumns:
                 self._rows.fail(row, error)
 
     def _fail_corrupt(self, decoded: DecodedRows, numbers: Sequence[int]) -> None:
-        if not decoded.corrupt:
-            return
         self._view.counts.corrupt.inc(len(decoded.corrupt))
         for row, problem in decoded.corrupt.items():
             self._rows.fail(
@@ -206,10 +203,10 @@ class ViewColumns:
             )
             self._rows.fail(row, error)
 
-    def _fill_mismatched(self, schema_id: int) -> None:
+    def _fill_mismatched(self, schema_id: int, states: _States) -> None:
         view = self._view
+        states.fill(_FAILED)
         self._fill_defaults()
-        self._fill_missing_flag(None)
         view.counts.corrupt.inc(len(self._live))
         for row in self._live.tolist():
             error = FeaturesCorrupt(
@@ -224,8 +221,7 @@ class ViewColumns:
             defaults = self._defaults[place.block].values[place.columns]
             self._blocks[place.block].values[place.columns] = defaults
 
-    def _fill_missing_flag(self, states: _States | None) -> None:
+    def _fill_missing_flag(self, states: _States) -> None:
         flag = self._view.missing_flag
         if flag is not None:
-            missing = False if states is None else states == _MISSING
-            self._blocks[flag.block].values[flag.column] = missing
+            self._blocks[flag.block].values[flag.column] = states == _MISSING
