@@ -66,15 +66,17 @@ class InferenceHandler:
         assembled = plan.assembler.assemble(batch.columns, batch.rows.live(), batch.rows)
         outcomes: Sequence[Outcome] = ()
         if len(assembled.rows):
-            outcomes = await self._run_versions(assembled, batch.rows, plan)
+            versions = plan.choice.versions
+            if len(versions) == 1:
+                outcomes = await self._run_version(versions[0], assembled, batch.rows, plan)
+            else:
+                outcomes = await self._run_versions(assembled, batch.rows, plan)
         return merged(plan.model, outcomes, plan.outputs, batch.rows)
 
     async def _run_versions(
         self, assembled: Assembled, rows: Rows, plan: InferencePlan
     ) -> list[Outcome]:
         versions = plan.choice.versions
-        if len(versions) == 1:
-            return await self._run_version(versions[0], assembled, rows, plan)
         ids = [rows.request_ids[row] for row in assembled.rows.tolist()]
         assigned = plan.choice.assign(ids)
         shares = [(version, assigned == place) for place, version in enumerate(versions)]

@@ -7,9 +7,10 @@ it is: a changed model is a new version.
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -98,11 +99,11 @@ class OnnxBackend:
             for name, values in call.inputs.items()
         }
         rows = max((len(values) for values in inputs.values()), default=0)
-        options = ort.RunOptions()
-        run = _Run(loaded, call, inputs, options, rows)
         if loaded.times.is_quick(rows):
-            outputs = run()
+            outputs = _run(loaded, call, inputs, rows, None)
         else:
+            options = ort.RunOptions()
+            run = functools.partial(_run, loaded, call, inputs, rows, options)
             outputs = await self._in_thread(run, call, options)
         return ModelAnswer(metadata.version, dict(zip(call.outputs, outputs, strict=True)))
 
@@ -160,44 +161,31 @@ class OnnxBackend:
         return options
 
 
-class _Run:
-    """One execution, here or in a thread."""
-
-    def __init__(
-        self,
-        loaded: _Loaded,
-        call: ModelCall,
-        inputs: Mapping[str, Array],
-        options: ort.RunOptions,
-        rows: int,
-    ) -> None:
-        self._loaded = loaded
-        self._call = call
-        self._inputs = inputs
-        self._options = options
-        self._rows = rows
-
-    def __call__(self) -> list[Array]:
-        call = self._call
-        if call.deadline.expired() or self._options.terminate:
-            raise _late(call)
-        started = time.perf_counter()
-        try:
-            outputs: list[Array] = self._loaded.session.run(
-                list(call.outputs), dict(self._inputs), self._options
-            )
-        except Exception as error:  # onnxruntime's errors share no type but this one
-            if self._options.terminate:
-                raise _late(call) from error
-            if _is_about_inputs(error):
-                text = " ".join(str(error).split())[:300]
-                raise FailedPrecondition(
-                    f"model {call.metadata.model!r} does not take what the pipeline gives: {text}",
-                    reason=Reason.MODEL_MISMATCH,
-                ) from error
-            raise unexpected(error) from error
-        self._loaded.times.record(self._rows, time.perf_counter() - started)
-        return outputs
+def _run(
+    loaded: _Loaded,
+    call: ModelCall,
+    inputs: dict[str, Array],
+    rows: int,
+    options: ort.RunOptions | None,
+) -> list[Array]:
+    """Returns the outputs of one execution, here or in a thread, which `options` may end."""
+    if call.deadline.expired() or (options and options.terminate):
+        raise _late(call)
+    started = time.perf_counter()
+    try:
+        outputs: list[Array] = loaded.session.run(call.outputs, inputs, options)
+    except Exception as error:  # onnxruntime's errors share no type but this one
+        if options and options.terminate:
+            raise _late(call) from error
+        if _is_about_inputs(error):
+            text = " ".join(str(error).split())[:300]
+            raise FailedPrecondition(
+                f"model {call.metadata.model!r} does not take what the pipeline gives: {text}",
+                reason=Reason.MODEL_MISMATCH,
+            ) from error
+        raise unexpected(error) from error
+    loaded.times.record(rows, time.perf_counter() - started)
+    return outputs
 
 
 def _is_about_inputs(error: Exception) -> bool:

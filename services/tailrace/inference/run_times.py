@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-QUICK_S = 0.000_2
-"""Up to here a run costs the event loop about as little as handing it to a thread does.
+QUICK_S = 0.001
+"""Up to here a run holds the event loop up no longer than the hop's other work on large batches.
 
-The hand-over itself was measured at 40 to 75 µs of latency, on top of the run.
+Handing it to a thread was measured at 40 to 75 µs of latency where the other core is idle; where
+it is not, a run of 42 µs took 300 µs and more by way of a thread (docs/measurements.md).
 """
 
 _WEIGHT = 0.2

@@ -36,11 +36,8 @@ Element = TypeVar("Element")
 
 _TO_WIRE = {dtype: tensor_pb2.DataType.Value(f"DATA_TYPE_{dtype.name}") for dtype in DType}
 _FROM_WIRE = {number: dtype for dtype, number in _TO_WIRE.items()}
-# Those of which any bytes of the right length are values; of bools they are not.
 _FIXED_SIZE: dict[int, DType] = {
-    number: dtype
-    for number, dtype in _FROM_WIRE.items()
-    if dtype is not DType.BOOL and not dtype.is_ragged
+    number: dtype for number, dtype in _FROM_WIRE.items() if not dtype.is_ragged
 }
 _REASONS = {reason.value: reason for reason in Reason}
 
@@ -182,6 +179,8 @@ def block_from_proto(message: tensor_pb2.ColumnBlock, rows: int, path: str) -> B
         and len(data) == math.prod(shape) * dtype.numpy.itemsize
         and min(shape) > 0
         and len(tensor.shape) == len(shape)
+        # Of a bool not any byte is a value.
+        and (dtype is not DType.BOOL or not data.translate(None, b"\0\1"))
     ):
         # Nearly every block is sound, and one condition says so.
         values: Array = np.ndarray(shape, dtype.numpy, data)
