@@ -127,7 +127,7 @@ def convoy_bounds(pipeline: Pipeline, settings: GatewaySettings) -> ConvoyBounds
         target_ns=int(target_ms * NS_PER_MS),
         max_queued_rows=settings.max_queued_rows,
         max_bytes=settings.max_message_bytes // CONVOY_BYTES_SHARE,
-        # Hops in this process take turns anyway: a second convoy would only make both smaller.
+        # Hops that are all in this process take turns anyway.
         first_in_flight=2 if "remote" in parse_placement(settings.placement).values() else 1,
     )
 

