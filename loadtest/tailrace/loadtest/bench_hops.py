@@ -53,6 +53,7 @@ from tailrace.runtime.config import (
 )
 from tailrace.runtime.hop_parts import HopParts
 from tailrace.runtime.logs import configure_logs
+from tailrace.runtime.wire import batch_from_proto
 from tailrace.v1 import (
     batch_pb2,
     feature_service_pb2,
@@ -203,18 +204,28 @@ async def travel(
     return {hop: request.SerializeToString() for hop, request in requests.items()}
 
 
-def model_alone(prepared: PreparedExample, rows: int) -> Subject:
-    """Returns the model without its hop: what ONNX Runtime takes for such a batch."""
+def model_alone(
+    prepared: PreparedExample, parts: HopParts[Any, Any], rows: int, requests: Sequence[bytes]
+) -> Subject:
+    """Returns the model without its hop, on the same rows: what ONNX Runtime takes for them."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     file = prepared.model_repository / "flight_delay" / "1" / "model.onnx"
     session = onnxruntime.InferenceSession(str(file), options)
-    values = np.random.default_rng(7).normal(size=(rows, 29)).astype(np.float32)
+    assembler = parts.registry.find(PIPELINE).assembler
 
-    async def call(_: bytes) -> object:
+    def tensor(data: bytes) -> bytes:
+        message = REQUEST_TYPES["inference"].FromString(data).batch
+        found = batch_from_proto(message, rows)
+        values = assembler.assemble(found.columns, found.rows.live(), found.rows).tensors
+        features: bytes = values["features"].tobytes()
+        return features
+
+    async def call(data: bytes) -> object:
+        values = np.frombuffer(data, np.float32).reshape(rows, -1)
         return session.run(["probability"], {"features": values})
 
-    return Subject("model alone", rows, call, [b""])
+    return Subject("model alone", rows, call, [tensor(data) for data in requests])
 
 
 def read_fields(prepared: PreparedExample, count: int) -> list[dict[str, tensor_pb2.Value]]:
@@ -253,7 +264,8 @@ async def run(options: argparse.Namespace, console: Console) -> None:
                 Subject(hop, rows, caller(parts[hop]), [each[hop] for each in travels])
                 for hop in parts
             ]
-            subjects.append(model_alone(prepared, rows))
+            requests = [each["inference"] for each in travels]
+            subjects.append(model_alone(prepared, parts["inference"], rows, requests))
         results = await compare(subjects, options)
     report(console, subjects, results)
     if options.json is not None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 QUICK_S = 0.001
 """Up to here a run holds the event loop up no longer than the hop's other work on large batches.
 
-Handing it to a thread was measured at 40 to 75 µs of latency where the other core is idle; where
-it is not, a run of 42 µs took 300 µs and more by way of a thread (docs/measurements.md).
+Handing it to a thread costs 40 to 75 µs of latency where the other core is idle, and CPU always.
 """
 
 _WEIGHT = 0.2
