@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import TextIO
 
-import ecs_logging
 import structlog
 from prometheus_client import Counter
 from structlog.typing import EventDict, WrappedLogger
@@ -19,9 +18,9 @@ from structlog.typing import EventDict, WrappedLogger
 from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.config import ProcessSettings
 from tailrace.runtime.errors import TailraceError
+from tailrace.runtime.log_line import log_line
 
 QUEUE_LINES = 10_000
-MAX_TEXT = 8_192
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _DROPPED = Counter(names.LOG_LINES_DROPPED_TOTAL, "Log lines dropped because the output was slow.")
 
@@ -91,17 +90,14 @@ def configure_logs(
         names.PROCESS_PID: os.getpid(),
     }
 
-    def add_constant(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-        return {**constant, **event}
+    def render(_: WrappedLogger, method: str, event: EventDict) -> str:
+        return log_line(str(event.pop("event")), method, {**constant, **event})
 
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             _exception_fields,
-            _label_fields,
-            add_constant,
-            _truncate,
-            _render_ecs,
+            render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.log_level]),
         logger_factory=lambda *_: writer,
@@ -121,13 +117,6 @@ def sampled_places(request_ids: Sequence[str], rate: float) -> list[int]:
         return []
     bound, hashed = rate * 2**32, zlib.crc32
     return [place for place, each in enumerate(request_ids) if hashed(each.encode()) < bound]
-
-
-_ECS = ecs_logging.StructlogFormatter()
-
-
-def _render_ecs(logger: WrappedLogger, method: str, event: EventDict) -> str:
-    return _ECS(logger, method, dict(event))
 
 
 def failure_fields(error: TailraceError) -> dict[str, str]:
@@ -151,19 +140,4 @@ def _exception_fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         event[names.ERROR_STACK_TRACE] = structlog.processors.ExceptionRenderer()(
             None, "", {"exc_info": error}
         )["exception"]
-    return event
-
-
-def _label_fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    # What has no name in the Elastic Common Schema belongs under `labels`.
-    return {
-        key if "." in key or key == "event" else f"labels.{key}": value
-        for key, value in event.items()
-    }
-
-
-def _truncate(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    for key, value in event.items():
-        if isinstance(value, str) and len(value) > MAX_TEXT:
-            event[key] = value[:MAX_TEXT] + "…"
     return event
