@@ -145,7 +145,7 @@ class _Session(asyncio.Protocol):
     """A connection while it lasts: redis-py opens it and says who we are, and is then left out.
 
     Replies are handed out as they arrive, without a task in between that would have to be woken
-    first: 30 µs of a lookup of one row (docs/measurements.md).
+    first.
     """
 
     def __init__(self, connection: AbstractConnection) -> None:
