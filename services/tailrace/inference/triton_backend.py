@@ -200,7 +200,8 @@ def _channel_options(max_message_bytes: int) -> list[tuple[str, object]]:
         ("grpc.max_send_message_length", max_message_bytes),
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.min_reconnect_backoff_ms", 100),
+        # Also the longest that one attempt may take, which a busy server needs.
+        ("grpc.min_reconnect_backoff_ms", 2_000),
         ("grpc.max_reconnect_backoff_ms", 1_000),
         # Triton cuts a connection that pings more than twice within five minutes of silence.
         # The poll keeps it from being silent, and notices a server that has gone.

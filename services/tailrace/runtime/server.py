@@ -18,6 +18,7 @@ from tailrace.runtime.accepting import Accepting
 from tailrace.runtime.config import ServerSettings
 from tailrace.runtime.credentials import bind
 from tailrace.runtime.error_mapping import MappingServer
+from tailrace.runtime.garbage import spare_what_stays
 from tailrace.runtime.health import HealthService
 from tailrace.runtime.metrics import MetricsPort
 from tailrace.runtime.ready_file import write_ready_file
@@ -95,6 +96,7 @@ class GrpcServer:
         await self.set_serving(False)
         await self._server.start()
         self._accepting.start(self._accepted_ahead)
+        spare_what_stays()
         self._write_ready_file()
         _log.info("listening", port=self.port, metrics_port=self._metrics.port)
 
