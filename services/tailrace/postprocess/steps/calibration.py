@@ -21,8 +21,7 @@ def sigmoid(values: Array) -> Array:
 
 def logit(probabilities: Array) -> Array:
     """Returns ln(p / (1 - p)), with p first limited to [EPSILON, 1 - EPSILON]."""
-    # Not `np.clip`, which takes ten times as long for a few values. NaN passes through both.
-    inside = np.minimum(np.maximum(probabilities, EPSILON), 1 - EPSILON)
+    inside = np.clip(probabilities, EPSILON, 1 - EPSILON)
     result: Array = np.log(inside) - np.log1p(-inside)
     return result
 
