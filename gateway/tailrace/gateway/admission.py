@@ -65,8 +65,10 @@ def admit(
         LimitExceeded: too many fields.
         DeadlineExceeded: the deadline was spent on arrival.
     """
-    _check_text(request.request_id, "request_id", MAX_REQUEST_ID)
-    _check_text(request.tenant, "tenant", MAX_TENANT)
+    if request.request_id:
+        _check_text(request.request_id, "request_id", MAX_REQUEST_ID)
+    if request.tenant:
+        _check_text(request.tenant, "tenant", MAX_TENANT)
     if len(request.fields) > max_fields:
         raise LimitExceeded(
             f"{len(request.fields)} fields, at most {max_fields} are allowed", field="fields"

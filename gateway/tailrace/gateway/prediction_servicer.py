@@ -134,8 +134,9 @@ def trace_headers(context: Context) -> dict[str, str]:
 
     Every row of a batch carries them on, so that what is long here is long many times there.
     """
-    return {
-        key: value
-        for key, value in context.invocation_metadata() or ()
-        if key in _TRACE_HEADERS and isinstance(value, str) and _TRACE_HEADERS[key].fullmatch(value)
-    }
+    found: dict[str, str] = {}
+    for key, value in context.invocation_metadata() or ():
+        pattern = _TRACE_HEADERS.get(key)
+        if pattern is not None and isinstance(value, str) and pattern.fullmatch(value):
+            found[key] = value
+    return found
