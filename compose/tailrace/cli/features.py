@@ -32,7 +32,7 @@ from tailrace.runtime.pipeline.feature_view import FeatureView
 from tailrace.runtime.pipeline.problem import nearest
 
 app = typer.Typer(
-    help="Loads feature views and lists them.", no_args_is_help=True, add_completion=False
+    help="Load feature views, and list them.", no_args_is_help=True, add_completion=False
 )
 
 _errors = Console(stderr=True)

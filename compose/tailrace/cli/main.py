@@ -96,7 +96,7 @@ def up(
         int, typer.Option(min=1, help="How many held-out rows to predict.")
     ] = 5000,
     inference_backend: Annotated[
-        InferenceBackend | None, typer.Option(help="What runs the models.")
+        InferenceBackend | None, typer.Option(help="What runs the models; triton by default.")
     ] = None,
     gpu: Annotated[
         bool | None,
@@ -105,16 +105,19 @@ def up(
     placement: Annotated[
         str | None,
         typer.Option(
-            help="Where the hops run: remote (processes of their own), local (inside the "
-            "gateway), or some inside it, as ingest=local,postprocess=local."
+            help="Where the hops run: remote (processes of their own, the default), local "
+            "(inside the gateway), or HOP=local for some of them, with commas between."
         ),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="How many processes share the gateway's port.")
+        int | None, typer.Option(help="How many processes share the gateway's port; 1 by default.")
     ] = None,
     replicas: Annotated[
         list[str] | None,
-        typer.Option(help="How many processes a hop has, as ingest=2. Repeatable."),
+        typer.Option(
+            help="How many processes a hop has, as ingest=2; 1 by default. Repeatable, for other "
+            "hops. If one of them ends, the whole mesh stops."
+        ),
     ] = None,
     port: Annotated[
         list[str] | None,
