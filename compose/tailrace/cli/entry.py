@@ -10,11 +10,17 @@ import sys
 # (docs/measurements.md, "Where a hop's time goes"). gRPC reads it once, when it is imported.
 _GRPC_EXPERIMENTS = "-event_engine_client,-event_engine_listener"
 
+# ONNX Runtime for Linux collects and sends usage data unless this is set before it is imported
+# (Privacy.md of its sources). Whoever wants that sets it to 0.
+_NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
+
 _REMEDY = 'tailrace: error: the command line needs an extra: pip install "tailrace[server]"'
 
 
 def main() -> None:
     """Runs the command line; without what it needs, says in a line how to install that."""
+    # For the processes that are started from here, too: services, Triton, and preparations.
+    os.environ.setdefault(_NO_TELEMETRY, "1")  # noqa: TID251
     if sys.argv[1:2] == ["serve"]:
         # Only here: the other commands start Triton, too, whose gRPC is another.
         os.environ.setdefault("GRPC_EXPERIMENTS", _GRPC_EXPERIMENTS)  # noqa: TID251

@@ -15,7 +15,7 @@ Three rules, each within hard bounds:
   present at once, waiting or under way: their number divided by the number in flight. So convoys
   do not bunch together, one large and the next one nearly empty. No request waits for company
   longer than the chain's time divided by the number in flight. Where requests come one at a time,
-  the share is less than one, and each departs at once.
+  the share is one, and each departs at once; so does the first one after a silence.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from tailrace.runtime.deadline import NS_PER_MS, NS_PER_S
 SMOOTHING = 0.1
 RATE_SMOOTHING = 0.3
 PRESENT_SMOOTHING = 0.2
+LOSS_SMOOTHING = 0.5
+SILENCE_CHAINS = 4
 COMPANY_ROWS = 1.5
 DURATIONS_KEPT = 64
 PERCENTILE = 0.95
@@ -109,6 +111,7 @@ class ConvoyControl:
         self._rows_per_s = 0.0
         self._present = 1.0
         self._rows = 1.0
+        self._last_departure_ns = 0
         self._durations_ns: deque[int] = deque(maxlen=DURATIONS_KEPT)
         self._size_reached = False
         self._tried_from = 0.0
@@ -130,8 +133,15 @@ class ConvoyControl:
         """Whether requests have lately come together."""
         return self._rows > COMPANY_ROWS
 
-    def share(self) -> int:
-        """Returns how many requests make a convoy worth its departure."""
+    def share(self, now_ns: int) -> int:
+        """Returns how many requests make a convoy worth its departure.
+
+        Args:
+            now_ns: the present, on the monotonic clock.
+        """
+        if now_ns - self._last_departure_ns > SILENCE_CHAINS * self._chain.mean_ns:
+            # Whoever was present then is no more.
+            self._present = self._rows = 1.0
         return min(self.size_limit, round(self._present / self.in_flight_limit))
 
     def window_ns(self) -> int:
@@ -143,16 +153,24 @@ class ConvoyControl:
         convoys = -(-rows_ahead // self.size_limit)
         return int(convoys * self._chain.estimate_ns(self.size_limit) / self.in_flight_limit)
 
-    def departed(self, rows: int, present: int) -> None:
+    def is_slow(self, duration_ns: int) -> bool:
+        """Returns whether a convoy takes longer than usual, or than it may."""
+        return duration_ns > min(self._chain.mean_ns, self._bounds.target_ns)
+
+    def departed(self, rows: int, present: int, now_ns: int) -> None:
         """Notes a departure.
 
         Args:
             rows: how many the convoy carries.
             present: all that are under way or wait, these included.
+            now_ns: the present, on the monotonic clock.
         """
+        self._last_departure_ns = now_ns
         self._size_reached |= rows >= self.size_limit
-        self._present += PRESENT_SMOOTHING * (present - self._present)
-        self._rows += PRESENT_SMOOTHING * (rows - self._rows)
+        # Those who waited in vain for company that has gone are not to wait for long.
+        smoothing = PRESENT_SMOOTHING if 2 * present > self._present else LOSS_SMOOTHING
+        self._present += smoothing * (present - self._present)
+        self._rows += smoothing * (rows - self._rows)
 
     def returned(self, rows: int, duration_ns: int, now_ns: int, *, saturated: bool) -> None:
         """Notes a convoy that went through the whole chain.

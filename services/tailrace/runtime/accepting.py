@@ -6,7 +6,7 @@ convoy can be formed of them. Here each unary method has further requests for ca
 that many calls arrive in one turn. See `event_loop.py` for what that is worth.
 
 gRPC has no public way to do this. What is used of its inside is looked for first; where any of it
-is missing, calls are accepted one at a time, as gRPC does by itself. Seen with grpcio 1.81.
+is missing, calls are accepted one at a time, as gRPC does by itself. Seen with grpcio 1.85.
 """
 
 from __future__ import annotations
