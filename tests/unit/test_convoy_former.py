@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import tempfile
 from collections.abc import Callable, Coroutine
@@ -15,7 +16,7 @@ import pytest
 from tailrace.gateway.arrival import CallArrival
 from tailrace.gateway.convoy import ConvoyRow, Outcome
 from tailrace.gateway.convoy_control import ConvoyBounds
-from tailrace.gateway.convoy_former import ConvoyFormer
+from tailrace.gateway.convoy_former import LEFT_ROWS_KEPT, ConvoyFormer
 from tailrace.gateway.outcome_account import OutcomeAccount
 from tailrace.runtime.errors import Code, Reason, TailraceError
 from tailrace.runtime.pipeline.plan import Pipeline
@@ -50,13 +51,17 @@ class Entrance:
         self._numbers = itertools.count()
 
     def call(
-        self, timeout_ms: int = 1000, priority: Any = batch_pb2.PRIORITY_NORMAL, padding: int = 0
+        self,
+        timeout_ms: int = 1000,
+        priority: Any = batch_pb2.PRIORITY_NORMAL,
+        padding: int = 0,
+        x: float | None = None,
     ) -> asyncio.Task[Outcome]:
         """Asks for one prediction; returns what waits for it."""
         now_ns = _now_ns()
         number = next(self._numbers)
         request = prediction_service_pb2.PredictRequest()
-        request.fields["x"].double_value = number
+        request.fields["x"].double_value = number if x is None else x
         if padding:
             request.fields["padding"].bytes_value = bytes(padding)
         row = ConvoyRow(
@@ -110,6 +115,20 @@ async def test_a_request_that_comes_alone_departs_at_once(pipeline: Pipeline) ->
         assert answer.ledger.convoy_wait_ns == 0
         assert answer.ledger.convoy_rows == 1
         assert _now_ns() - begun_ns == 30 * MS
+
+
+@simulated
+async def test_who_comes_alone_after_a_burst_does_not_wait_for_company(pipeline: Pipeline) -> None:
+    entrance = Entrance(pipeline, replace(BOUNDS, max_rows=64))
+    for _ in range(20):
+        await asyncio.gather(*[entrance.call() for _ in range(50)])
+    # A caller who goes on alone waits less and less, one who comes later not at all.
+    waits: Any = [(await entrance.call()).ledger.convoy_wait_ns for _ in range(12)]
+    assert waits[-1] == 0
+    await asyncio.gather(*[entrance.call() for _ in range(50)])
+    await asyncio.sleep(0.5)
+    later: Any = await entrance.call()
+    assert later.ledger.convoy_wait_ns == 0
 
 
 @simulated
@@ -265,3 +284,80 @@ async def test_more_in_flight_are_kept_only_where_more_come_through(pipeline: Pi
     narrow.former.chain = OneByOne()
     await callers(narrow)
     assert narrow.former.control.in_flight_limit <= 3
+
+
+@simulated
+async def test_in_a_full_queue_the_least_important_makes_room(pipeline: Pipeline) -> None:
+    entrance = Entrance(pipeline, replace(BOUNDS, max_queued_rows=4))
+    kinds = (batch_pb2.PRIORITY_SHEDDABLE, batch_pb2.PRIORITY_NORMAL)
+    calls = [entrance.call(priority=kind) for kind in kinds for _ in range(2)]
+    calls += [entrance.call(priority=batch_pb2.PRIORITY_CRITICAL) for _ in range(3)]
+    calls += [entrance.call(priority=batch_pb2.PRIORITY_SHEDDABLE)]
+    assert entrance.former.waiting == 4
+    outcomes = await asyncio.gather(*calls)
+    refused = [n for n, outcome in enumerate(outcomes) if isinstance(outcome, TailraceError)]
+    # The last of those who came, of the least important first; and who comes last of all.
+    assert refused == [0, 1, 3, 7]
+    assert {_error(outcomes[n]).reason for n in refused} == {Reason.QUEUE_FULL}
+
+
+@simulated
+async def test_rows_without_any_time_do_not_make_the_chain_look_fast(pipeline: Pipeline) -> None:
+    entrance = Entrance(pipeline)
+    for _ in range(5):
+        await entrance.call()
+    before_ns = entrance.former.control.chain_ns
+    for _ in range(50):
+        assert _error(await entrance.call(timeout_ms=2)).code is Code.DEADLINE_EXCEEDED
+    assert entrance.former.control.chain_ns == before_ns
+
+
+@simulated
+async def test_rows_that_left_are_not_kept_behind_one_that_waits(pipeline: Pipeline) -> None:
+    bounds = replace(BOUNDS, max_in_flight=1, max_rows=1)
+    entrance = Entrance(pipeline, bounds, hop_ms=1000)
+    first = [entrance.call(timeout_ms=60_000) for _ in range(2)]
+    await asyncio.sleep(0.001)
+    before = _rows_alive()
+    for _ in range(20):
+        calls = [entrance.call(timeout_ms=60_000) for _ in range(50)]
+        await asyncio.sleep(0)
+        for call in calls:
+            call.cancel()
+        await asyncio.wait(calls)
+    assert entrance.former.waiting == 1
+    del calls
+    assert _rows_alive() - before <= LEFT_ROWS_KEPT
+    answers: Any = await asyncio.gather(*first)
+    assert [answer.request_id for answer in answers] == ["0", "1"]
+
+
+def _rows_alive() -> int:
+    gc.collect()
+    return sum(isinstance(item, ConvoyRow) for item in gc.get_objects())
+
+
+@simulated
+async def test_the_critical_wait_for_no_company_while_others_wait(pipeline: Pipeline) -> None:
+    entrance = Entrance(pipeline, replace(BOUNDS, max_in_flight=1, max_window_ns=20 * MS))
+    calls = [entrance.call() for _ in range(100)]  # the fair share becomes a full convoy
+    await asyncio.sleep(0.119)
+    calls.append(entrance.call(priority=batch_pb2.PRIORITY_CRITICAL))
+    await asyncio.gather(*calls)
+    departures = [call.at_s for call in entrance.world.calls("ingest")]
+    gaps_ms = [round((later - one) * 1000) for one, later in itertools.pairwise(departures)]
+    assert ["100"] in entrance.convoys()
+    assert set(gaps_ms) == {30}
+
+
+@simulated
+async def test_a_row_that_failed_earlier_is_told_so_at_its_deadline(pipeline: Pipeline) -> None:
+    entrance = Entrance(pipeline)
+    entrance.world.behave = lambda hop, rows: (1.0 if hop == "inference" else 0.01, None)
+    calls = [entrance.call(timeout_ms=100, x=-1.0), entrance.call(timeout_ms=100)]
+    begun_ns = _now_ns()
+    failed, late = await asyncio.gather(*calls)
+    assert _now_ns() - begun_ns <= 100 * MS
+    assert [call.request_ids for call in entrance.world.calls("inference")] == [["1"]]
+    assert (_error(failed).code, _error(failed).message) == (Code.INTERNAL, "as told")
+    assert _error(late).code is Code.DEADLINE_EXCEEDED

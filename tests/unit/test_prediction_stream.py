@@ -12,7 +12,7 @@ from tailrace.gateway.convoy_former import ConvoyFormer
 from tailrace.gateway.prediction_stream import PredictionStream
 from tailrace.gateway.predictor import Predictor
 from tailrace.runtime.config import GatewaySettings
-from tailrace.runtime.errors import DeadlineExceeded
+from tailrace.runtime.errors import DeadlineExceeded, LimitExceeded
 from tailrace.v1 import prediction_service_pb2 as messages
 from tests.support.simulated_hops import SimulatedChain
 from tests.support.virtual_time import run_virtually
@@ -91,3 +91,25 @@ def test_a_caller_who_takes_everything_is_served_without_end(tmp_path: Path) -> 
     assert sorted(caller.taken) == list(range(len(caller.taken)))
     assert len(caller.taken) > 500
     assert caller.former.idle
+
+
+def test_a_message_of_far_too_many_requests_ends_the_stream(tmp_path: Path) -> None:
+    async def run() -> _Caller:
+        caller = _Caller(tmp_path, 10**9)
+        most = SETTINGS.max_batch_rows + SETTINGS.stream_max_unanswered
+        messages_to_come = [
+            messages.PredictStreamRequest(requests=[messages.PredictRequest()] * count)
+            for count in (most + 1, most)
+        ]
+
+        async def read() -> messages.PredictStreamRequest:
+            return messages_to_come.pop()
+
+        caller.stream._read = read
+        with pytest.raises(LimitExceeded, match=f"{most + 1} requests"):
+            await caller.stream.run()
+        return caller
+
+    # Those of the first message are each refused for themselves.
+    caller = run_virtually(run())
+    assert len(caller.taken) == SETTINGS.max_batch_rows + SETTINGS.stream_max_unanswered

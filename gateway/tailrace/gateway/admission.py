@@ -15,6 +15,7 @@ from tailrace.v1 import batch_pb2, prediction_service_pb2
 
 MAX_REQUEST_ID = 128
 MAX_TENANT = 64
+_PRIORITIES = frozenset(batch_pb2.Priority.values()) - {batch_pb2.PRIORITY_UNSPECIFIED}
 _PRINTABLE = re.compile(r"[\x21-\x7e]*")
 
 
@@ -88,7 +89,8 @@ def admit(
         received_ns=received_ns,
         traceparent=trace.get("traceparent", ""),
         tracestate=trace.get("tracestate", ""),
-        priority=request.priority or batch_pb2.PRIORITY_NORMAL,
+        # Of an enum any number can be sent.
+        priority=request.priority if request.priority in _PRIORITIES else batch_pb2.PRIORITY_NORMAL,
         tenant=request.tenant,
         data=request.SerializeToString(),
     )

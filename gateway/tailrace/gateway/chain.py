@@ -19,7 +19,7 @@ from tailrace.gateway.lookup_keys import LookupKeys
 from tailrace.gateway.passing import HopColumns, join_columns
 from tailrace.gateway.request_packing import pack_requests
 from tailrace.runtime.deadline import Deadline
-from tailrace.runtime.errors import Code, DeadlineExceeded, Reason, TailraceError
+from tailrace.runtime.errors import Code, DeadlineExceeded, Internal, Reason, TailraceError
 from tailrace.runtime.pipeline.plan import Pipeline
 from tailrace.runtime.wire import block_to_proto, error_from_proto
 from tailrace.v1 import (
@@ -128,7 +128,7 @@ class Chain:
         response = await self._call(
             convoy, "ingest", self._ports.ingest, request, rows, start_ns, hops_after, group=0
         )
-        return _outcome(convoy, rows, response.batch)
+        return _outcome(convoy, "ingest", rows, response.batch)
 
     async def _features(
         self,
@@ -157,7 +157,7 @@ class Chain:
                 raise
             return self._default_features(convoy, rows, error)
         convoy.views, convoy.view_rows = list(response.views), rows
-        return _outcome(convoy, rows, response.batch)
+        return _outcome(convoy, "features", rows, response.batch)
 
     def _degrades(self, error: TailraceError) -> bool:
         return self.pipeline.spec.features.on_failure == "defaults" and error.code in (
@@ -204,7 +204,7 @@ class Chain:
         )
         convoy.model_name, convoy.model_rows = response.model_name, rows
         convoy.model_versions = list(response.model_versions)
-        outputs = _outcome(convoy, rows, response.batch)
+        outputs = _outcome(convoy, "inference", rows, response.batch)
         if not self.pipeline.carried_columns:
             return outputs
         carried = columns.select(self.pipeline.carried_columns)
@@ -218,7 +218,9 @@ class Chain:
         response = await self._call(
             convoy, "postprocess", self._ports.postprocess, request, rows, start_ns, (), group=3
         )
-        outcome = _outcome(convoy, rows, response.batch)
+        outcome = _outcome(convoy, "postprocess", rows, response.batch)
+        if not outcome.blocks and convoy.live():
+            raise Internal("postprocess answered without a prediction")
         convoy.prediction_rows, convoy.prediction_blocks = outcome.rows, outcome.blocks
 
     # -- budgets ---------------------------------------------------------------------------
@@ -286,8 +288,18 @@ def _too_small(hop: str, remaining_ns: int, floor_ns: int) -> DeadlineExceeded:
     )
 
 
-def _outcome(convoy: Convoy, rows: list[int], batch: batch_pb2.Batch) -> HopColumns:
-    """Takes the rows that failed at a hop out of the convoy; returns the hop's columns."""
+def _outcome(convoy: Convoy, hop: str, rows: list[int], batch: batch_pb2.Batch) -> HopColumns:
+    """Takes the rows that failed at a hop out of the convoy; returns the hop's columns.
+
+    Raises:
+        Internal: the hop answered of other rows than it was asked about.
+    """
+    count = len(rows)
+    # Left to the next hop, it would look like a fault of the caller.
+    if any(block.values.shape[1:2] != [count] for block in batch.blocks):
+        raise Internal(f"{hop} was asked about {count} rows and answered with another number")
     for failure in batch.rows.errors:
+        if failure.row >= count or not 1 <= failure.code <= Code.UNAUTHENTICATED:
+            raise Internal(f"{hop} answered with code {failure.code} for row {failure.row}")
         convoy.fail([rows[failure.row]], error_from_proto(failure))
     return HopColumns(rows, list(batch.blocks))

@@ -82,7 +82,10 @@ class ConvoyRow:
         return True
 
     def leave(self, error: TailraceError) -> bool:
-        """Ends the row now, wherever it is; returns False if it had its outcome already."""
+        """Ends the row now, wherever it is; returns False if it had its outcome already.
+
+        What it failed of earlier, while its convoy went on, is what its recipient is told.
+        """
         if self.settled:
             return False
         if self.error is None:
@@ -91,7 +94,7 @@ class ConvoyRow:
         if self.holder is not None:
             self.holder.row_left(self)
         if self.recipient is not None:
-            self.recipient.receive(self, error)
+            self.recipient.receive(self, self.error)
         return True
 
 

@@ -32,6 +32,9 @@ PRIORITIES = (
     batch_pb2.PRIORITY_SHEDDABLE,
 )
 
+# Rows that have left and are still in a queue, beyond as many as wait there.
+LEFT_ROWS_KEPT = 64
+
 _ROWS = Histogram(
     names.CONVOY_ROWS, "Requests of a convoy.", ["pipeline"], buckets=names.ROW_BUCKETS
 )
@@ -78,6 +81,15 @@ class _Lane:
         self.waiting -= 1
         while self._rows and self._rows[0].settled:
             self._rows.popleft()
+        # The first may wait for long while many come and go behind it.
+        if len(self._rows) > 2 * self.waiting + LEFT_ROWS_KEPT:
+            self._rows = deque([row for row in self._rows if not row.settled])
+
+    def last(self) -> ConvoyRow:
+        """Returns the one who joined last of those who wait; there is one."""
+        while self._rows[-1].settled:
+            self._rows.pop()
+        return self._rows[-1]
 
     def since_ns(self) -> int:
         """Returns when the first of those who wait joined, on the monotonic clock."""
@@ -159,7 +171,8 @@ class ConvoyFormer:
         """Lets rows wait for a convoy, or refuses them at once; either way they get an outcome.
 
         Refused with RESOURCE_EXHAUSTED is a row that would not be answered by its deadline, given
-        those who wait before it, and one that finds as many waiting as are allowed.
+        those who wait before it, and one that finds as many waiting as are allowed; of the latter,
+        one who waits and is less important, if there is any, goes in its place.
         """
         waiting = self.waiting
         for row in rows:
@@ -167,22 +180,21 @@ class ConvoyFormer:
             if waiting:
                 refusal = self._refusal(row, waiting)
                 if refusal is not None:
-                    _REFUSED.labels(self.chain.pipeline.name, refusal.reason.name).inc()
-                    row.leave(refusal)
+                    self._refuse(row, refusal)
                     continue
+                waiting -= self._make_room(row, waiting)
             lane.join(row)
             waiting += 1
             self._joined = True
         self._look_soon()
 
+    def _refuse(self, row: ConvoyRow, refusal: Overloaded) -> None:
+        _REFUSED.labels(self.chain.pipeline.name, refusal.reason.name).inc()
+        row.leave(refusal)
+
     def _refusal(self, row: ConvoyRow, waiting: int) -> Overloaded | None:
-        if waiting >= self._bounds.max_queued_rows:
-            drained_ns = self.control.wait_ns(waiting)
-            return Overloaded(
-                f"{waiting} requests wait already, as many as are allowed",
-                reason=Reason.QUEUE_FULL,
-                retry_after_ms=_whole_ms(drained_ns),
-            )
+        if waiting >= self._bounds.max_queued_rows and self._less_important(row) is None:
+            return self._queue_full(waiting)
         wait_ns = self.control.wait_ns(self._rows_ahead(row))
         needed_ns = wait_ns + self.control.chain_ns
         remaining_ns = row.deadline_ns - time.monotonic_ns()
@@ -194,6 +206,30 @@ class ConvoyFormer:
             reason=Reason.QUEUE_TOO_LONG,
             retry_after_ms=_whole_ms(min(wait_ns, needed_ns - remaining_ns)),
         )
+
+    def _queue_full(self, waiting: int) -> Overloaded:
+        return Overloaded(
+            f"{waiting} requests wait already, as many as are allowed",
+            reason=Reason.QUEUE_FULL,
+            retry_after_ms=_whole_ms(self.control.wait_ns(waiting)),
+        )
+
+    def _make_room(self, row: ConvoyRow, waiting: int) -> int:
+        """Refuses one who waits for the sake of a row, if the queue is full; returns how many."""
+        lane = self._less_important(row) if waiting >= self._bounds.max_queued_rows else None
+        if lane is None:
+            return 0
+        self._refuse(lane.last(), self._queue_full(waiting))
+        return 1
+
+    def _less_important(self, row: ConvoyRow) -> _Lane | None:
+        """Returns the least important lane in which anybody waits, if it is below the row's."""
+        for priority in reversed(PRIORITIES):
+            if priority == row.priority:
+                break
+            if self._lanes[priority].waiting:
+                return self._lanes[priority]
+        return None
 
     def _rows_ahead(self, row: ConvoyRow) -> int:
         ahead = 0
@@ -232,8 +268,10 @@ class ConvoyFormer:
             lane = next((lane for lane in self._lanes.values() if lane.waiting), None)
             if lane is None:
                 break
-            if lane.waiting < self.control.share():
-                early_ns = lane.since_ns() + self.control.window_ns() - time.monotonic_ns()
+            # Those of other priorities, too, fill the hops: nobody is waited for while they wait.
+            now_ns = time.monotonic_ns()
+            if self.waiting < self.control.share(now_ns):
+                early_ns = lane.since_ns() + self.control.window_ns() - now_ns
                 if early_ns > 0:
                     loop = asyncio.get_running_loop()
                     self._window = loop.call_later(early_ns / NS_PER_S, self._look)
@@ -244,7 +282,8 @@ class ConvoyFormer:
         rows = lane.take(self.control.size_limit, self._bounds.max_bytes)
         convoy = Convoy(self.chain.pipeline, rows)
         under_way = sum([len(other.convoy.rows) for other in self._under_way])
-        self.control.departed(len(rows), len(rows) + under_way + lane.waiting)
+        present = len(rows) + under_way + self.waiting
+        self.control.departed(len(rows), present, convoy.departed_ns)
         self._rows.observe(len(rows))
         longest_ns = convoy.departed_ns - min([row.received_ns for row in rows])
         self._wait_seconds.observe(longest_ns / NS_PER_S)
@@ -272,11 +311,11 @@ class ConvoyFormer:
 
     def _learn(self, convoy: Convoy, *, saturated: bool) -> None:
         # A convoy that failed on the way tells nothing of what the chain takes, unless it is that
-        # it takes too long.
+        # it takes too long. Not so where rows had hardly any time.
+        now_ns = time.monotonic_ns()
+        duration_ns = now_ns - convoy.departed_ns
         late = any(isinstance(row.error, DeadlineExceeded) for row in convoy.rows)
-        if convoy.prediction_rows or late:
-            now_ns = time.monotonic_ns()
-            duration_ns = now_ns - convoy.departed_ns
+        if convoy.prediction_rows or (late and self.control.is_slow(duration_ns)):
             self.control.returned(len(convoy.rows), duration_ns, now_ns, saturated=saturated)
 
     def _ended(self, voyage: _Voyage) -> None:

@@ -23,7 +23,6 @@ _KIND = {
 _EMPTY: dict[DType, Any] = {
     DType.STRING: "", DType.INT64: 0, DType.BOOL: False, DType.TIMESTAMP: 0,
 }  # fmt: skip
-_INT64_MAX_S = 2**63 // 1_000_000 - 1
 
 
 class LookupKeys:
@@ -125,7 +124,7 @@ def _read(fields: Mapping[str, tensor_pb2.Value], name: str, kind: str, default:
         return None
     if kind == "timestamp_value":
         instant = value.timestamp_value
-        if abs(instant.seconds) > _INT64_MAX_S:
-            return None
-        return instant.seconds * 1_000_000 + instant.nanos // 1_000
+        # Nanoseconds can be sent that make several seconds.
+        microseconds = instant.seconds * 1_000_000 + instant.nanos // 1_000
+        return microseconds if abs(microseconds) < 2**63 else None
     return getattr(value, kind)

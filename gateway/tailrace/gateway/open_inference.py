@@ -21,7 +21,7 @@ from tailrace.gateway.open_inference_columns import (
 )
 from tailrace.gateway.prediction_servicer import trace_headers
 from tailrace.gateway.predictor import Predictor
-from tailrace.runtime.errors import TailraceError
+from tailrace.runtime.errors import RemoteFailure, TailraceError
 from tailrace.runtime.pipeline.plan import Pipeline
 from tailrace.v1 import prediction_service_pb2
 
@@ -123,7 +123,7 @@ class OpenInferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # t
         except TailraceError as error:
             # Clients of this protocol show the message and nothing else.
             if error.field and error.field not in error.message:
-                error.message = f"{error.field}: {error.message}"
+                raise _restated(error, f"{error.field}: {error.message}") from error
             raise
 
     async def _infer(self, request: Any, context: Context) -> Any:
@@ -147,7 +147,7 @@ class OpenInferenceServicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # t
         for row, outcome in enumerate(outcomes):
             if isinstance(outcome, TailraceError):
                 if len(outcomes) > 1:
-                    outcome.message = f"row {row}: {outcome.message}"
+                    raise _restated(outcome, f"row {row}: {outcome.message}")
                 raise outcome
             responses.append(outcome)
         response = service_pb2.ModelInferResponse(
@@ -168,6 +168,17 @@ def add_open_inference(predictor: Predictor, server: grpc.aio.Server) -> None:
     """Registers the protocol with a server."""
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(
         OpenInferenceServicer(predictor), server
+    )
+
+
+def _restated(error: TailraceError, message: str) -> TailraceError:
+    """Returns an error in other words; the error itself may be that of other callers, too."""
+    return RemoteFailure(
+        error.code,
+        message,
+        field=error.field,
+        reason=error.reason,
+        retry_after_ms=error.retry_after_ms,
     )
 
 

@@ -67,6 +67,7 @@ class PredictionStream:
 
         Raises:
             DeadlineExceeded: nothing was asked, or no answer taken, for the idle timeout.
+            LimitExceeded: one message had far too many requests.
             asyncio.CancelledError: the caller left; what was not answered ends here.
         """
         reading = asyncio.create_task(self._read_requests())
@@ -93,13 +94,14 @@ class PredictionStream:
 
     def _submit(self, message: Message) -> None:
         requests, first = message.requests, self._places
+        # As many as a stream can have unanswered are refused one by one. Of empty requests a
+        # message holds millions, and to answer each would take far longer than to send them.
+        if len(requests) > self._max_rows + self._max_unanswered:
+            raise self._too_many(len(requests))
         self._places += len(requests)
         self._unanswered += len(requests)
         if len(requests) > self._max_rows:
-            error = LimitExceeded(
-                f"{len(requests)} requests, at most {self._max_rows} are allowed",
-                field="requests",
-            )
+            error = self._too_many(len(requests))
             for place, request in enumerate(requests, first):
                 self._take(place, request.request_id, error)
             return
@@ -108,6 +110,11 @@ class PredictionStream:
         )
         self._arrivals = [earlier for earlier in self._arrivals if earlier.waits]
         self._arrivals.append(arrival)
+
+    def _too_many(self, count: int) -> LimitExceeded:
+        return LimitExceeded(
+            f"{count} requests, at most {self._max_rows} are allowed", field="requests"
+        )
 
     def _take(self, place: int, request_id: str, outcome: Outcome) -> None:
         self._ready.append((place, request_id, outcome))
