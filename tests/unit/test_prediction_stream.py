@@ -12,7 +12,7 @@ from tailrace.gateway.convoy_former import ConvoyFormer
 from tailrace.gateway.prediction_stream import PredictionStream
 from tailrace.gateway.predictor import Predictor
 from tailrace.runtime.config import GatewaySettings
-from tailrace.runtime.errors import DeadlineExceeded, LimitExceeded
+from tailrace.runtime.errors import DeadlineExceeded, LimitExceeded, Reason, Unavailable
 from tailrace.v1 import prediction_service_pb2 as messages
 from tests.support.simulated_hops import SimulatedChain
 from tests.support.virtual_time import run_virtually
@@ -40,11 +40,18 @@ class _Caller:
     def __init__(self, folder: Path, takes: int) -> None:
         registry: Any = _OnePipeline(folder)
         self.former = registry.former
+        self.draining = asyncio.Event()
         self.asked = 0
         self.taken: list[int] = []
         self._takes = takes
         self.stream = PredictionStream(
-            Predictor(registry, SETTINGS), SETTINGS, {}, self.read, self.write, lambda: None
+            Predictor(registry, SETTINGS),
+            SETTINGS,
+            {},
+            self.read,
+            self.write,
+            lambda: None,
+            self.draining,
         )
 
     async def read(self) -> messages.PredictStreamRequest:
@@ -113,3 +120,17 @@ def test_a_message_of_far_too_many_requests_ends_the_stream(tmp_path: Path) -> N
     # Those of the first message are each refused for themselves.
     caller = run_virtually(run())
     assert len(caller.taken) == SETTINGS.max_batch_rows + SETTINGS.stream_max_unanswered
+
+
+def test_a_stream_ends_when_the_process_is_to_end_and_all_is_answered(tmp_path: Path) -> None:
+    async def run() -> _Caller:
+        caller = _Caller(tmp_path, 10**9)
+        asyncio.get_running_loop().call_later(0.5, caller.draining.set)
+        with pytest.raises(Unavailable) as caught:
+            await caller.stream.run()
+        assert caught.value.reason is Reason.DRAINING
+        return caller
+
+    caller = run_virtually(run())
+    assert sorted(caller.taken) == list(range(caller.asked))
+    assert caller.former.idle

@@ -77,15 +77,21 @@ async def run(settings: GatewaySettings) -> None:
 
     registry = PipelineRegistry(settings.pipelines_dir, compile_entrance)
     predictor = Predictor(registry, settings)
+    draining = asyncio.Event()
 
     def add_servicers(server: grpc.aio.Server) -> None:
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-            PredictionServicer(predictor, settings), server
+            PredictionServicer(predictor, settings, draining), server
         )
         add_open_inference(predictor, server)
 
+    async def tell_draining(server: GrpcServer) -> None:
+        await server.draining.wait()
+        draining.set()
+
     async def watch_readiness(server: GrpcServer) -> None:
         async with asyncio.TaskGroup() as group:
+            group.create_task(tell_draining(server))
             for job in local.jobs():
                 group.create_task(job)
             await local.reached()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -26,10 +27,19 @@ _TRACE_HEADERS = {
 class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
     """Translates between gRPC and the predictor."""
 
-    def __init__(self, predictor: Predictor, settings: GatewaySettings) -> None:
-        """Keeps the parts."""
+    def __init__(
+        self, predictor: Predictor, settings: GatewaySettings, draining: asyncio.Event
+    ) -> None:
+        """Keeps the parts.
+
+        Args:
+            predictor: makes the predictions.
+            settings: limits and timeouts.
+            draining: set once the process is to end; streams then end, too.
+        """
         self._predictor = predictor
         self._settings = settings
+        self._draining = draining
 
     async def Predict(
         self,
@@ -88,6 +98,7 @@ class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
             read,
             context.write,
             context.time_remaining,
+            self._draining,
         )
         await stream.run()
 

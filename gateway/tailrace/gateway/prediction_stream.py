@@ -13,7 +13,13 @@ from tailrace.gateway.convoy import Outcome
 from tailrace.gateway.predictor import Predictor
 from tailrace.runtime.config import GatewaySettings
 from tailrace.runtime.error_mapping import status_of
-from tailrace.runtime.errors import DeadlineExceeded, LimitExceeded, TailraceError
+from tailrace.runtime.errors import (
+    DeadlineExceeded,
+    LimitExceeded,
+    Reason,
+    TailraceError,
+    Unavailable,
+)
 from tailrace.v1 import prediction_service_pb2
 
 Message = prediction_service_pb2.PredictStreamRequest
@@ -35,6 +41,7 @@ class PredictionStream:
         read: Callable[[], Awaitable[Message | None]],
         write: Callable[[Reply], Awaitable[None]],
         time_remaining: Callable[[], float | None],
+        draining: asyncio.Event,
     ) -> None:
         """Keeps the parts.
 
@@ -45,7 +52,9 @@ class PredictionStream:
             read: returns the next message, or None after the last.
             write: sends a message; returns once the transport takes more.
             time_remaining: seconds until the call's deadline, or None if it has none.
+            draining: set once the process is to end.
         """
+        self._draining = draining
         self._predictor = predictor
         self._trace = trace
         self._read = read
@@ -68,21 +77,25 @@ class PredictionStream:
         Raises:
             DeadlineExceeded: nothing was asked, or no answer taken, for the idle timeout.
             LimitExceeded: one message had far too many requests.
+            Unavailable: the process is to end; what had been read is answered.
             asyncio.CancelledError: the caller left; what was not answered ends here.
         """
         reading = asyncio.create_task(self._read_requests())
         reading.add_done_callback(lambda _: self._something_new.set())
+        watching = asyncio.create_task(self._draining.wait())
+        watching.add_done_callback(lambda _: self._something_new.set())
         try:
             await self._write_results(reading)
             await reading
         finally:
             reading.cancel()
+            watching.cancel()
             for arrival in self._arrivals:
                 arrival.abandon()
-            await asyncio.wait([reading])
+            await asyncio.wait([reading, watching])
 
     async def _read_requests(self) -> None:
-        while True:
+        while not self._draining.is_set():
             self._room.clear()
             if self._unanswered >= self._max_unanswered:
                 await self._room.wait()
@@ -127,6 +140,8 @@ class PredictionStream:
             self._something_new.clear()
             while self._ready:
                 await self._write_one(self._next_reply())
+            if self._draining.is_set() and not self._unanswered:
+                raise Unavailable("the gateway is shutting down", reason=Reason.DRAINING)
             if reading.done() and (not self._unanswered or reading.exception() is not None):
                 return
             try:

@@ -39,6 +39,9 @@ class GrpcServer:
 
     The process is not serving until `set_serving(True)`, and tells so through the standard
     health service, for itself (the empty name) and for each of its services.
+
+    Attributes:
+        draining: set once the process is to end.
     """
 
     def __init__(
@@ -75,7 +78,7 @@ class GrpcServer:
             reflection.enable_server_reflection(names, self._server)
         self._metrics: MetricsPort | None = None
         self._serving: bool | None = None
-        self._draining = False
+        self.draining = asyncio.Event()
         self.port = 0
         self.own_port = 0
 
@@ -102,7 +105,7 @@ class GrpcServer:
 
     async def set_serving(self, serving: bool) -> None:
         """Tells health checks whether this process can serve; false for good once it drains."""
-        serving = serving and not self._draining
+        serving = serving and not self.draining.is_set()
         if serving == self._serving:
             return
         self._serving = serving
@@ -121,7 +124,7 @@ class GrpcServer:
 
     async def drain(self) -> None:
         """Says NOT_SERVING first, then lets calls in flight finish within the grace."""
-        self._draining = True
+        self.draining.set()
         await self.set_serving(False)
         self._health.end()
         _log.info("draining", grace_ms=self._settings.drain_grace_ms)
