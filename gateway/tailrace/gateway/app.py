@@ -54,17 +54,7 @@ async def run(settings: GatewaySettings) -> None:
     """
     places = parse_placement(settings.placement)
     local = build_local_hops(settings, [hop for hop in HOPS if places[hop] == "local"])
-    targets = {
-        "ingest": settings.ingest_target,
-        "features": settings.features_target,
-        "inference": settings.inference_target,
-        "postprocess": settings.postprocess_target,
-    }
-    channels = {
-        hop: service_channel(targets[hop], settings, settings.max_message_bytes)
-        for hop in HOPS
-        if places[hop] == "remote"
-    }
+    channels = _open_channels(settings, [hop for hop in HOPS if places[hop] == "remote"])
     callers = {hop: HopCaller(hop, settings.max_attempts) for hop in HOPS}
     ports = HopPorts(
         **{hop: LocalHop(parts.call) for hop, parts in local.parts.items()},
@@ -112,6 +102,21 @@ async def run(settings: GatewaySettings) -> None:
         for channel in channels.values():
             await channel.close()
         await local.close()
+
+
+def _open_channels(
+    settings: GatewaySettings, hops: Iterable[str]
+) -> Mapping[str, grpc.aio.Channel]:
+    """Returns a channel to each of some hops; it connects when first used."""
+    targets = {
+        "ingest": settings.ingest_target,
+        "features": settings.features_target,
+        "inference": settings.inference_target,
+        "postprocess": settings.postprocess_target,
+    }
+    return {
+        hop: service_channel(targets[hop], settings, settings.max_message_bytes) for hop in hops
+    }
 
 
 def convoy_bounds(pipeline: Pipeline, settings: GatewaySettings) -> ConvoyBounds:
