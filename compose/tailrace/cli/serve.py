@@ -9,11 +9,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from tailrace.runtime.config import (
-    FeaturesSettings,
+    HOP_SETTINGS,
     GatewaySettings,
-    InferenceSettings,
-    IngestSettings,
-    PostprocessSettings,
     ServerSettings,
     SettingsError,
     load_settings,
@@ -21,13 +18,7 @@ from tailrace.runtime.config import (
 from tailrace.runtime.logs import configure_logs
 from tailrace.runtime.start_error import StartError
 
-SERVICES: dict[str, type[ServerSettings]] = {
-    "ingest": IngestSettings,
-    "features": FeaturesSettings,
-    "inference": InferenceSettings,
-    "postprocess": PostprocessSettings,
-    "gateway": GatewaySettings,
-}
+SERVICES: dict[str, type[ServerSettings]] = {**HOP_SETTINGS, "gateway": GatewaySettings}
 
 
 def serve(service: str, **overrides: object) -> int:

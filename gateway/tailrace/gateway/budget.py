@@ -79,8 +79,7 @@ class HopBudgets:
             remaining_ns: time until the deadline.
             hops_after: the hops still to come one after the other.
         """
-        reserve_ns = sum([self.latency[after].mean_ns for after in hops_after])
-        return min(self.bounds_ns[hop][0], remaining_ns - int(reserve_ns))
+        return min(self.bounds_ns[hop][0], remaining_ns - self._reserve_ns(hops_after))
 
     def needed_ns(self, hop: str, hops_after: Iterable[str]) -> int:
         """Returns the least time until a deadline with which the hop is granted its floor.
@@ -89,8 +88,7 @@ class HopBudgets:
         """
         if self.bounds_ns[hop][0] < self.floor_ns(hop):
             return NEVER_NS
-        reserve_ns = sum([self.latency[after].mean_ns for after in hops_after])
-        return self.floor_ns(hop) + int(reserve_ns)
+        return self.floor_ns(hop) + self._reserve_ns(hops_after)
 
     def doubt(self, hops: Iterable[str]) -> None:
         """Says that a call was refused for the sake of the reserve for these hops."""
@@ -100,6 +98,9 @@ class HopBudgets:
     def floor_ns(self, hop: str) -> int:
         """Returns the least that the hop is called with; at least one microsecond."""
         return self.bounds_ns[hop][1]
+
+    def _reserve_ns(self, hops_after: Iterable[str]) -> int:
+        return int(sum([self.latency[after].mean_ns for after in hops_after]))
 
 
 @dataclass(slots=True)

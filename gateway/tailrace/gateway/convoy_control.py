@@ -121,7 +121,6 @@ class ConvoyControl:
         self._interval_start_ns = 0
         self._interval_rows = 0
         self._interval_convoys = 0
-        self._interval_saturated = True
 
     @property
     def chain_ns(self) -> int:

@@ -8,24 +8,14 @@ from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from tailrace.runtime.config import (
-    FeaturesSettings,
+    HOP_SETTINGS,
     GatewaySettings,
-    InferenceSettings,
-    IngestSettings,
-    PostprocessSettings,
     ServerSettings,
     SettingsError,
     load_settings,
 )
 from tailrace.runtime.hop_parts import HopParts
 from tailrace.runtime.start_error import StartError
-
-_SETTINGS: dict[str, type[ServerSettings]] = {
-    "ingest": IngestSettings,
-    "features": FeaturesSettings,
-    "inference": InferenceSettings,
-    "postprocess": PostprocessSettings,
-}
 
 
 class LocalHops:
@@ -85,7 +75,7 @@ def build_local_hops(settings: GatewaySettings, hops: Iterable[str]) -> LocalHop
     parts = {}
     for hop in hops:
         try:
-            hop_settings = load_settings(_SETTINGS[hop], **shared)
+            hop_settings = load_settings(HOP_SETTINGS[hop], **shared)
         except SettingsError as error:
             raise StartError(f"gateway: {hop} is placed here, and has {error}") from error
         # Each imports what the others need not have: redis, tritonclient, onnxruntime.

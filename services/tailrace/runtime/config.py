@@ -177,6 +177,15 @@ class PostprocessSettings(ServerSettings):
     """Batches of at least this many rows times columns are worked on off the event loop."""
 
 
+HOP_SETTINGS: dict[str, type[ServerSettings]] = {
+    "ingest": IngestSettings,
+    "features": FeaturesSettings,
+    "inference": InferenceSettings,
+    "postprocess": PostprocessSettings,
+}
+"""The settings of each hop, as a service of its own or inside the gateway."""
+
+
 class GatewaySettings(ServerSettings):
     """The gateway."""
 
