@@ -15,23 +15,20 @@ from tailrace.gateway.open_inference import OpenInferenceServicer
 from tailrace.gateway.predictor import Predictor
 from tailrace.runtime.config import GatewaySettings
 from tailrace.runtime.errors import Code, Reason, TailraceError, Unavailable
-from tests.support.simulated_hops import SimulatedChain
+from tests.support.simulated_hops import OnePipeline, SimulatedChain
 from tests.support.written_pipeline import written_pipeline
 
 MS = 1_000_000
 
 
-class _OnePipeline:
-    def __init__(self, folder: Path) -> None:
-        world = SimulatedChain(lambda hop, rows: (0.0, Unavailable("gone", field="f")))
-        bounds = ConvoyBounds(8, 2, 5 * MS, 500 * MS, 100, 1_000_000)
-        self.former = ConvoyFormer(world.chain(written_pipeline(folder)), bounds)
-
-    def find(self, name: str, version: str = "") -> ConvoyFormer:
-        return self.former
-
-    def __contains__(self, name: object) -> bool:
-        return True
+def _one_pipeline(folder: Path) -> OnePipeline:
+    world = SimulatedChain(lambda hop, rows: (0.0, Unavailable("gone", field="f")))
+    return OnePipeline(
+        ConvoyFormer(
+            world.chain(written_pipeline(folder)),
+            ConvoyBounds(8, 2, 5 * MS, 500 * MS, 100, 1_000_000),
+        )
+    )
 
 
 class _Context:
@@ -43,7 +40,7 @@ class _Context:
 
 
 async def test_an_error_of_several_callers_is_told_to_each_as_its_own(tmp_path: Path) -> None:
-    registry: Any = _OnePipeline(tmp_path)
+    registry: Any = _one_pipeline(tmp_path)
     servicer = OpenInferenceServicer(Predictor(registry, GatewaySettings()))
     request = service_pb2.ModelInferRequest(model_name="under-test")
     tensor = request.inputs.add(name="x", datatype="FP64", shape=[2])

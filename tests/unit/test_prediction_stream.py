@@ -14,7 +14,7 @@ from tailrace.gateway.predictor import Predictor
 from tailrace.runtime.config import GatewaySettings
 from tailrace.runtime.errors import DeadlineExceeded, LimitExceeded, Reason, Unavailable
 from tailrace.v1 import prediction_service_pb2 as messages
-from tests.support.simulated_hops import SimulatedChain
+from tests.support.simulated_hops import OnePipeline, SimulatedChain
 from tests.support.virtual_time import run_virtually
 from tests.support.written_pipeline import written_pipeline
 from tests.unit.test_convoy_former import BOUNDS
@@ -22,23 +22,16 @@ from tests.unit.test_convoy_former import BOUNDS
 SETTINGS = GatewaySettings(stream_max_unanswered=16, stream_idle_timeout_ms=2000)
 
 
-class _OnePipeline:
-    def __init__(self, folder: Path) -> None:
-        world = SimulatedChain(lambda hop, rows: (0.01, None))
-        self.former = ConvoyFormer(world.chain(written_pipeline(folder)), BOUNDS)
-
-    def find(self, name: str, version: str) -> ConvoyFormer:
-        return self.former
-
-    def __contains__(self, name: object) -> bool:
-        return True
+def _one_pipeline(folder: Path) -> OnePipeline:
+    world = SimulatedChain(lambda hop, rows: (0.01, None))
+    return OnePipeline(ConvoyFormer(world.chain(written_pipeline(folder)), BOUNDS))
 
 
 class _Caller:
     """Asks without end, four at a time, and takes as many answers as it is told to."""
 
     def __init__(self, folder: Path, takes: int) -> None:
-        registry: Any = _OnePipeline(folder)
+        registry: Any = _one_pipeline(folder)
         self.former = registry.former
         self.draining = asyncio.Event()
         self.asked = 0

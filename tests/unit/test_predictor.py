@@ -16,25 +16,16 @@ from tailrace.gateway.predictor import Predictor
 from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.config import GatewaySettings
 from tailrace.v1 import prediction_service_pb2
-from tests.support.simulated_hops import SimulatedChain
+from tests.support.simulated_hops import OnePipeline, SimulatedChain
 from tests.support.written_pipeline import written_pipeline
 
 MS = 1_000_000
 BOUNDS = ConvoyBounds(8, 2, 5 * MS, 500 * MS, 100, 1_000_000)
 
 
-class _OnePipeline:
-    """A registry of the pipeline `under-test` alone, whose hops never answer."""
-
-    def __init__(self, folder: Path) -> None:
-        self.world = SimulatedChain(lambda hop, rows: (3600.0, None))
-        self.former = ConvoyFormer(self.world.chain(written_pipeline(folder)), BOUNDS)
-
-    def find(self, name: str, version: str) -> ConvoyFormer:
-        return self.former
-
-    def __contains__(self, name: object) -> bool:
-        return name == "under-test"
+def _one_pipeline(folder: Path) -> OnePipeline:
+    world = SimulatedChain(lambda hop, rows: (3600.0, None))
+    return OnePipeline(ConvoyFormer(world.chain(written_pipeline(folder)), BOUNDS))
 
 
 def _counted(code: str) -> float:
@@ -48,7 +39,7 @@ def _counted(code: str) -> float:
 async def test_a_request_whose_caller_goes_away_is_told_and_counted(
     tmp_path: Path, remaining_s: float | None, code: str
 ) -> None:
-    registry: Any = _OnePipeline(tmp_path)
+    registry: Any = _one_pipeline(tmp_path)
     requests = [
         prediction_service_pb2.PredictRequest(pipeline="under-test", request_id=name)
         for name in ("first", "second")
