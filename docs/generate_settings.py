@@ -15,11 +15,15 @@ MODELS = (
     ("Every process", config.ProcessSettings),
     ("Every process that listens or calls", config.TransportSettings),
     ("Every process with a gRPC port", config.ServerSettings),
+    ("Every process with a hand in submissions", config.QueueSettings),
+    ("Gateway and courier", config.CallbackSettings),
     ("Gateway", config.GatewaySettings),
     ("Ingest", config.IngestSettings),
     ("Features", config.FeaturesSettings),
     ("Inference", config.InferenceSettings),
     ("Postprocess", config.PostprocessSettings),
+    ("Dispatcher, beside those of the gateway", config.DispatcherSettings),
+    ("Courier", config.CourierSettings),
     ("The launcher, `tailrace up` and `tailrace status`", config.LauncherSettings),
 )
 HEAD = """# Settings

@@ -17,6 +17,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from tailrace.gateway.no_submissions import NoSubmissions
 from tailrace.runtime.error_mapping import (
     STATUS_DETAILS_KEY,
     MappingServer,
@@ -56,7 +57,7 @@ class SeenCall:
 
 
 @dataclass
-class SmallGateway(prediction_service_pb2_grpc.PredictionServiceServicer):
+class SmallGateway(NoSubmissions):
     """Answers with the fields that it was sent. The pipeline's name asks for trouble.
 
     `slow` never answers, `full` is overloaded, `broken` fails unexpectedly, `short` answers a

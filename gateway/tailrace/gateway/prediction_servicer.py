@@ -8,13 +8,14 @@ from typing import Any
 
 import grpc.aio
 
+from tailrace.gateway.no_submissions import NoSubmissions
 from tailrace.gateway.prediction_stream import PredictionStream
 from tailrace.gateway.predictor import Predictor
 from tailrace.runtime.config import GatewaySettings
 from tailrace.runtime.error_mapping import parsed, status_of
 from tailrace.runtime.errors import LimitExceeded, TailraceError
 from tailrace.runtime.pipeline.description import describe_pipeline
-from tailrace.v1 import prediction_service_pb2, prediction_service_pb2_grpc
+from tailrace.v1 import prediction_service_pb2
 
 Context = grpc.aio.ServicerContext[Any, Any]
 # https://www.w3.org/TR/trace-context: a tracestate of up to 512 characters should be passed on.
@@ -24,7 +25,7 @@ _TRACE_HEADERS = {
 }
 
 
-class PredictionServicer(prediction_service_pb2_grpc.PredictionServiceServicer):
+class PredictionServicer(NoSubmissions):
     """Translates between gRPC and the predictor."""
 
     def __init__(

@@ -76,6 +76,36 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """RESOURCE_EXHAUSTED: so many requests wait that this one would not be answered by its deadline."""
     ERROR_REASON_QUEUE_FULL: _ErrorReason.ValueType  # 26
     """RESOURCE_EXHAUSTED: as many requests wait as the gateway allows."""
+    ERROR_REASON_QUEUE_UNAVAILABLE: _ErrorReason.ValueType  # 27
+    """UNAVAILABLE: the queue cannot be reached or cannot take anything."""
+    ERROR_REASON_BACKLOG_FULL: _ErrorReason.ValueType  # 28
+    """RESOURCE_EXHAUSTED: as many submissions wait as the queue may hold."""
+    ERROR_REASON_IDEMPOTENCY_CONFLICT: _ErrorReason.ValueType  # 29
+    """ALREADY_EXISTS: the idempotency key was used for another submission."""
+    ERROR_REASON_PREDICTION_NOT_FOUND: _ErrorReason.ValueType  # 30
+    """NOT_FOUND: no submitted prediction of that id."""
+    ERROR_REASON_PREDICTION_ENDED: _ErrorReason.ValueType  # 31
+    """FAILED_PRECONDITION: the prediction has its result already."""
+    ERROR_REASON_CALLBACK_NOT_FOUND: _ErrorReason.ValueType  # 32
+    """NOT_FOUND: the tenant has no callback of that name."""
+    ERROR_REASON_CALLBACK_EXISTS: _ErrorReason.ValueType  # 33
+    """ALREADY_EXISTS: the tenant has a callback of that name."""
+    ERROR_REASON_CALLBACK_DISABLED: _ErrorReason.ValueType  # 34
+    """FAILED_PRECONDITION: the callback is disabled."""
+    ERROR_REASON_CALLBACK_NOT_ALLOWED: _ErrorReason.ValueType  # 35
+    """PERMISSION_DENIED: inline callbacks, or such a target, are not allowed here."""
+    ERROR_REASON_POSITION_TOO_OLD: _ErrorReason.ValueType  # 36
+    """OUT_OF_RANGE: changes since that position are no longer kept."""
+    ERROR_REASON_EXPIRED: _ErrorReason.ValueType  # 37
+    """DEADLINE_EXCEEDED: a submission's `not_after` passed, or it waited too long."""
+    ERROR_REASON_SUBMISSION_CANCELLED: _ErrorReason.ValueType  # 38
+    """CANCELLED: a submission was cancelled."""
+    ERROR_REASON_POISON: _ErrorReason.ValueType  # 39
+    """INTERNAL: a submission ended its dispatcher or its hops each time it was run."""
+    ERROR_REASON_NO_QUEUE: _ErrorReason.ValueType  # 40
+    """UNIMPLEMENTED: this gateway takes no submissions; it has no queue."""
+    ERROR_REASON_CALLBACK_GONE: _ErrorReason.ValueType  # 41
+    """FAILED_PRECONDITION: a receiver wants no more deliveries."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a request or a row failed. Sent as `google.rpc.ErrorInfo.reason` (without
@@ -136,4 +166,34 @@ ERROR_REASON_QUEUE_TOO_LONG: ErrorReason.ValueType  # 25
 """RESOURCE_EXHAUSTED: so many requests wait that this one would not be answered by its deadline."""
 ERROR_REASON_QUEUE_FULL: ErrorReason.ValueType  # 26
 """RESOURCE_EXHAUSTED: as many requests wait as the gateway allows."""
+ERROR_REASON_QUEUE_UNAVAILABLE: ErrorReason.ValueType  # 27
+"""UNAVAILABLE: the queue cannot be reached or cannot take anything."""
+ERROR_REASON_BACKLOG_FULL: ErrorReason.ValueType  # 28
+"""RESOURCE_EXHAUSTED: as many submissions wait as the queue may hold."""
+ERROR_REASON_IDEMPOTENCY_CONFLICT: ErrorReason.ValueType  # 29
+"""ALREADY_EXISTS: the idempotency key was used for another submission."""
+ERROR_REASON_PREDICTION_NOT_FOUND: ErrorReason.ValueType  # 30
+"""NOT_FOUND: no submitted prediction of that id."""
+ERROR_REASON_PREDICTION_ENDED: ErrorReason.ValueType  # 31
+"""FAILED_PRECONDITION: the prediction has its result already."""
+ERROR_REASON_CALLBACK_NOT_FOUND: ErrorReason.ValueType  # 32
+"""NOT_FOUND: the tenant has no callback of that name."""
+ERROR_REASON_CALLBACK_EXISTS: ErrorReason.ValueType  # 33
+"""ALREADY_EXISTS: the tenant has a callback of that name."""
+ERROR_REASON_CALLBACK_DISABLED: ErrorReason.ValueType  # 34
+"""FAILED_PRECONDITION: the callback is disabled."""
+ERROR_REASON_CALLBACK_NOT_ALLOWED: ErrorReason.ValueType  # 35
+"""PERMISSION_DENIED: inline callbacks, or such a target, are not allowed here."""
+ERROR_REASON_POSITION_TOO_OLD: ErrorReason.ValueType  # 36
+"""OUT_OF_RANGE: changes since that position are no longer kept."""
+ERROR_REASON_EXPIRED: ErrorReason.ValueType  # 37
+"""DEADLINE_EXCEEDED: a submission's `not_after` passed, or it waited too long."""
+ERROR_REASON_SUBMISSION_CANCELLED: ErrorReason.ValueType  # 38
+"""CANCELLED: a submission was cancelled."""
+ERROR_REASON_POISON: ErrorReason.ValueType  # 39
+"""INTERNAL: a submission ended its dispatcher or its hops each time it was run."""
+ERROR_REASON_NO_QUEUE: ErrorReason.ValueType  # 40
+"""UNIMPLEMENTED: this gateway takes no submissions; it has no queue."""
+ERROR_REASON_CALLBACK_GONE: ErrorReason.ValueType  # 41
+"""FAILED_PRECONDITION: a receiver wants no more deliveries."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -23,6 +23,7 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from tailrace.v1 import batch_pb2 as tailrace_dot_v1_dot_batch__pb2
 from tailrace.v1 import ledger_pb2 as tailrace_dot_v1_dot_ledger__pb2
@@ -30,7 +31,7 @@ from tailrace.v1 import pipeline_pb2 as tailrace_dot_v1_dot_pipeline__pb2
 from tailrace.v1 import tensor_pb2 as tailrace_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$tailrace/v1/prediction_service.proto\x12\x0btailrace.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a\x17tailrace/v1/batch.proto\x1a\x18tailrace/v1/ledger.proto\x1a\x1atailrace/v1/pipeline.proto\x1a\x18tailrace/v1/tensor.proto\"e\n\rQualityReason\x12%\n\x07quality\x18\x01 \x01(\x0e\x32\x14.tailrace.v1.Quality\x12\x1d\n\x03hop\x18\x02 \x01(\x0e\x32\x10.tailrace.v1.Hop\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"-\n\x0cModelVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"\xb7\x02\n\x0ePredictRequest\x12\x10\n\x08pipeline\x18\x01 \x01(\t\x12\x18\n\x10pipeline_version\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x37\n\x06\x66ields\x18\x04 \x03(\x0b\x32\'.tailrace.v1.PredictRequest.FieldsEntry\x12\'\n\x08priority\x18\x05 \x01(\x0e\x32\x15.tailrace.v1.Priority\x12\x0e\n\x06tenant\x18\x06 \x01(\t\x12*\n\x07timeout\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x1a\x41\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12!\n\x05value\x18\x02 \x01(\x0b\x32\x12.tailrace.v1.Value:\x02\x38\x01J\x04\x08\x08\x10\x10\"\x85\x03\n\x0fPredictResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12@\n\nprediction\x18\x02 \x03(\x0b\x32,.tailrace.v1.PredictResponse.PredictionEntry\x12\x10\n\x08pipeline\x18\x03 \x01(\t\x12\x18\n\x10pipeline_version\x18\x04 \x01(\t\x12(\n\x05model\x18\x05 \x01(\x0b\x32\x19.tailrace.v1.ModelVersion\x12%\n\x07quality\x18\x06 \x01(\x0e\x32\x14.tailrace.v1.Quality\x12\x33\n\x0fquality_reasons\x18\x07 \x03(\x0b\x32\x1a.tailrace.v1.QualityReason\x12#\n\x06ledger\x18\x08 \x01(\x0b\x32\x13.tailrace.v1.Ledger\x1a\x45\n\x0fPredictionEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12!\n\x05value\x18\x02 \x01(\x0b\x32\x12.tailrace.v1.Value:\x02\x38\x01\"D\n\x13PredictBatchRequest\x12-\n\x08requests\x18\x01 \x03(\x0b\x32\x1b.tailrace.v1.PredictRequest\"v\n\x12PredictBatchResult\x12\x30\n\x08response\x18\x01 \x01(\x0b\x32\x1c.tailrace.v1.PredictResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"H\n\x14PredictBatchResponse\x12\x30\n\x07results\x18\x01 \x03(\x0b\x32\x1f.tailrace.v1.PredictBatchResult\"E\n\x14PredictStreamRequest\x12-\n\x08requests\x18\x01 \x03(\x0b\x32\x1b.tailrace.v1.PredictRequest\"\x9a\x01\n\x13PredictStreamResult\x12\r\n\x05place\x18\x01 \x01(\x04\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x30\n\x08response\x18\x03 \x01(\x0b\x32\x1c.tailrace.v1.PredictResponseH\x00\x12#\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"J\n\x15PredictStreamResponse\x12\x31\n\x07results\x18\x01 \x03(\x0b\x32 .tailrace.v1.PredictStreamResult\"\x16\n\x14ListPipelinesRequest\"Y\n\x0fPipelineSummary\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x12\n\nload_error\x18\x04 \x01(\t\"H\n\x15ListPipelinesResponse\x12/\n\tpipelines\x18\x01 \x03(\x0b\x32\x1c.tailrace.v1.PipelineSummary\"@\n\x12GetPipelineRequest\x12\x10\n\x08pipeline\x18\x01 \x01(\t\x12\x18\n\x10pipeline_version\x18\x02 \x01(\t\"I\n\x13GetPipelineResponse\x12\x32\n\x08pipeline\x18\x01 \x01(\x0b\x32 .tailrace.v1.PipelineDescription*\xae\x01\n\x07Quality\x12\x17\n\x13QUALITY_UNSPECIFIED\x10\x00\x12\x10\n\x0cQUALITY_LIVE\x10\x01\x12\x1a\n\x16QUALITY_STALE_FEATURES\x10\x02\x12\x1c\n\x18QUALITY_DEFAULT_FEATURES\x10\x03\x12\x12\n\x0eQUALITY_CACHED\x10\x04\x12\x17\n\x13QUALITY_PRECOMPUTED\x10\x05\x12\x11\n\rQUALITY_PRIOR\x10\x06\x32\xb4\x03\n\x11PredictionService\x12\x44\n\x07Predict\x12\x1b.tailrace.v1.PredictRequest\x1a\x1c.tailrace.v1.PredictResponse\x12S\n\x0cPredictBatch\x12 .tailrace.v1.PredictBatchRequest\x1a!.tailrace.v1.PredictBatchResponse\x12Z\n\rPredictStream\x12!.tailrace.v1.PredictStreamRequest\x1a\".tailrace.v1.PredictStreamResponse(\x01\x30\x01\x12V\n\rListPipelines\x12!.tailrace.v1.ListPipelinesRequest\x1a\".tailrace.v1.ListPipelinesResponse\x12P\n\x0bGetPipeline\x12\x1f.tailrace.v1.GetPipelineRequest\x1a .tailrace.v1.GetPipelineResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$tailrace/v1/prediction_service.proto\x12\x0btailrace.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x17tailrace/v1/batch.proto\x1a\x18tailrace/v1/ledger.proto\x1a\x1atailrace/v1/pipeline.proto\x1a\x18tailrace/v1/tensor.proto\"e\n\rQualityReason\x12%\n\x07quality\x18\x01 \x01(\x0e\x32\x14.tailrace.v1.Quality\x12\x1d\n\x03hop\x18\x02 \x01(\x0e\x32\x10.tailrace.v1.Hop\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"-\n\x0cModelVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"\xb7\x02\n\x0ePredictRequest\x12\x10\n\x08pipeline\x18\x01 \x01(\t\x12\x18\n\x10pipeline_version\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x37\n\x06\x66ields\x18\x04 \x03(\x0b\x32\'.tailrace.v1.PredictRequest.FieldsEntry\x12\'\n\x08priority\x18\x05 \x01(\x0e\x32\x15.tailrace.v1.Priority\x12\x0e\n\x06tenant\x18\x06 \x01(\t\x12*\n\x07timeout\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x1a\x41\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12!\n\x05value\x18\x02 \x01(\x0b\x32\x12.tailrace.v1.Value:\x02\x38\x01J\x04\x08\x08\x10\x10\"\x85\x03\n\x0fPredictResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12@\n\nprediction\x18\x02 \x03(\x0b\x32,.tailrace.v1.PredictResponse.PredictionEntry\x12\x10\n\x08pipeline\x18\x03 \x01(\t\x12\x18\n\x10pipeline_version\x18\x04 \x01(\t\x12(\n\x05model\x18\x05 \x01(\x0b\x32\x19.tailrace.v1.ModelVersion\x12%\n\x07quality\x18\x06 \x01(\x0e\x32\x14.tailrace.v1.Quality\x12\x33\n\x0fquality_reasons\x18\x07 \x03(\x0b\x32\x1a.tailrace.v1.QualityReason\x12#\n\x06ledger\x18\x08 \x01(\x0b\x32\x13.tailrace.v1.Ledger\x1a\x45\n\x0fPredictionEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12!\n\x05value\x18\x02 \x01(\x0b\x32\x12.tailrace.v1.Value:\x02\x38\x01\"D\n\x13PredictBatchRequest\x12-\n\x08requests\x18\x01 \x03(\x0b\x32\x1b.tailrace.v1.PredictRequest\"v\n\x12PredictBatchResult\x12\x30\n\x08response\x18\x01 \x01(\x0b\x32\x1c.tailrace.v1.PredictResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"H\n\x14PredictBatchResponse\x12\x30\n\x07results\x18\x01 \x03(\x0b\x32\x1f.tailrace.v1.PredictBatchResult\"E\n\x14PredictStreamRequest\x12-\n\x08requests\x18\x01 \x03(\x0b\x32\x1b.tailrace.v1.PredictRequest\"\x9a\x01\n\x13PredictStreamResult\x12\r\n\x05place\x18\x01 \x01(\x04\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x30\n\x08response\x18\x03 \x01(\x0b\x32\x1c.tailrace.v1.PredictResponseH\x00\x12#\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"J\n\x15PredictStreamResponse\x12\x31\n\x07results\x18\x01 \x03(\x0b\x32 .tailrace.v1.PredictStreamResult\"\x16\n\x14ListPipelinesRequest\"Y\n\x0fPipelineSummary\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x12\n\nload_error\x18\x04 \x01(\t\"H\n\x15ListPipelinesResponse\x12/\n\tpipelines\x18\x01 \x03(\x0b\x32\x1c.tailrace.v1.PipelineSummary\"@\n\x12GetPipelineRequest\x12\x10\n\x08pipeline\x18\x01 \x01(\t\x12\x18\n\x10pipeline_version\x18\x02 \x01(\t\"I\n\x13GetPipelineResponse\x12\x32\n\x08pipeline\x18\x01 \x01(\x0b\x32 .tailrace.v1.PipelineDescription\"0\n\x0eInlineCallback\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\x0e\n\x06secret\x18\x02 \x01(\t\"\xf7\x01\n\nSubmission\x12,\n\x07request\x18\x01 \x01(\x0b\x32\x1b.tailrace.v1.PredictRequest\x12\x17\n\x0fidempotency_key\x18\x02 \x01(\t\x12\x12\n\x08\x63\x61llback\x18\x03 \x01(\tH\x00\x12\x36\n\x0finline_callback\x18\x04 \x01(\x0b\x32\x1b.tailrace.v1.InlineCallbackH\x00\x12-\n\tnot_after\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cordering_key\x18\x06 \x01(\tB\x11\n\x0f\x63\x61llback_choice\"F\n\x17SubmitPredictionRequest\x12+\n\nsubmission\x18\x01 \x01(\x0b\x32\x17.tailrace.v1.Submission\"\xa5\x01\n\x13SubmittedPrediction\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12+\n\x05state\x18\x02 \x01(\x0e\x32\x1c.tailrace.v1.PredictionState\x12\x19\n\x11\x61lready_submitted\x18\x03 \x01(\x08\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"O\n\x18SubmitPredictionResponse\x12\x33\n\tsubmitted\x18\x01 \x01(\x0b\x32 .tailrace.v1.SubmittedPrediction\"H\n\x18SubmitPredictionsRequest\x12,\n\x0bsubmissions\x18\x01 \x03(\x0b\x32\x17.tailrace.v1.Submission\"\x80\x01\n\x17SubmitPredictionsResult\x12\x35\n\tsubmitted\x18\x01 \x01(\x0b\x32 .tailrace.v1.SubmittedPredictionH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"R\n\x19SubmitPredictionsResponse\x12\x35\n\x07results\x18\x01 \x03(\x0b\x32$.tailrace.v1.SubmitPredictionsResult\"\xb0\x04\n\x10PredictionRecord\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x10\n\x08pipeline\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x14\n\x0cordering_key\x18\x05 \x01(\t\x12\'\n\x08priority\x18\x06 \x01(\x0e\x32\x15.tailrace.v1.Priority\x12+\n\x05state\x18\x07 \x01(\x0e\x32\x1c.tailrace.v1.PredictionState\x12\x30\n\x08response\x18\x08 \x01(\x0b\x32\x1c.tailrace.v1.PredictResponseH\x00\x12#\n\x05\x65rror\x18\t \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tnot_after\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0crun_attempts\x18\x0e \x01(\r\x12-\n\x08\x64\x65livery\x18\x0f \x01(\x0b\x32\x1b.tailrace.v1.DeliveryStatusB\t\n\x07outcome\"\xd9\x01\n\x0e\x44\x65liveryStatus\x12)\n\x05state\x18\x01 \x01(\x0e\x32\x1a.tailrace.v1.DeliveryState\x12\x10\n\x08\x63\x61llback\x18\x02 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\r\x12\x35\n\x11next_attempt_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x64\x65\x61\x64_reason\x18\x06 \x01(\t\"f\n\x14GetPredictionRequest\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12\'\n\x04wait\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06tenant\x18\x03 \x01(\t\"J\n\x15GetPredictionResponse\x12\x31\n\nprediction\x18\x01 \x01(\x0b\x32\x1d.tailrace.v1.PredictionRecord\"\xc1\x01\n\x17WatchPredictionsRequest\x12\x16\n\x0eprediction_ids\x18\x01 \x03(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x10\n\x08pipeline\x18\x03 \x01(\t\x12,\n\x06states\x18\x04 \x03(\x0e\x32\x1c.tailrace.v1.PredictionState\x12\x12\n\ndeliveries\x18\x05 \x01(\x08\x12\x10\n\x08position\x18\x06 \x01(\t\x12\x18\n\x10include_outcomes\x18\x07 \x01(\x08\"v\n\x10PredictionChange\x12\x31\n\nprediction\x18\x01 \x01(\x0b\x32\x1d.tailrace.v1.PredictionRecord\x12/\n\x0b\x63hange_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\\\n\x18WatchPredictionsResponse\x12.\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x1d.tailrace.v1.PredictionChange\x12\x10\n\x08position\x18\x02 \x01(\t\"@\n\x17\x43\x61ncelPredictionRequest\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\"M\n\x18\x43\x61ncelPredictionResponse\x12\x31\n\nprediction\x18\x01 \x01(\x0b\x32\x1d.tailrace.v1.PredictionRecord\"\x8e\x01\n\x16ListPredictionsRequest\x12+\n\x05state\x18\x01 \x01(\x0e\x32\x1c.tailrace.v1.PredictionState\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x10\n\x08pipeline\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"f\n\x17ListPredictionsResponse\x12\x32\n\x0bpredictions\x18\x01 \x03(\x0b\x32\x1d.tailrace.v1.PredictionRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xae\x01\n\x07Quality\x12\x17\n\x13QUALITY_UNSPECIFIED\x10\x00\x12\x10\n\x0cQUALITY_LIVE\x10\x01\x12\x1a\n\x16QUALITY_STALE_FEATURES\x10\x02\x12\x1c\n\x18QUALITY_DEFAULT_FEATURES\x10\x03\x12\x12\n\x0eQUALITY_CACHED\x10\x04\x12\x17\n\x13QUALITY_PRECOMPUTED\x10\x05\x12\x11\n\rQUALITY_PRIOR\x10\x06*\xe9\x01\n\x0fPredictionState\x12 \n\x1cPREDICTION_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17PREDICTION_STATE_QUEUED\x10\x01\x12\x1c\n\x18PREDICTION_STATE_RUNNING\x10\x02\x12\x1e\n\x1aPREDICTION_STATE_SUCCEEDED\x10\x03\x12\x1b\n\x17PREDICTION_STATE_FAILED\x10\x04\x12\x1c\n\x18PREDICTION_STATE_EXPIRED\x10\x05\x12\x1e\n\x1aPREDICTION_STATE_CANCELLED\x10\x06*\x82\x01\n\rDeliveryState\x12\x1e\n\x1a\x44\x45LIVERY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45LIVERY_STATE_PENDING\x10\x01\x12\x1c\n\x18\x44\x45LIVERY_STATE_DELIVERED\x10\x02\x12\x17\n\x13\x44\x45LIVERY_STATE_DEAD\x10\x03\x32\xf3\x07\n\x11PredictionService\x12\x44\n\x07Predict\x12\x1b.tailrace.v1.PredictRequest\x1a\x1c.tailrace.v1.PredictResponse\x12S\n\x0cPredictBatch\x12 .tailrace.v1.PredictBatchRequest\x1a!.tailrace.v1.PredictBatchResponse\x12Z\n\rPredictStream\x12!.tailrace.v1.PredictStreamRequest\x1a\".tailrace.v1.PredictStreamResponse(\x01\x30\x01\x12_\n\x10SubmitPrediction\x12$.tailrace.v1.SubmitPredictionRequest\x1a%.tailrace.v1.SubmitPredictionResponse\x12\x62\n\x11SubmitPredictions\x12%.tailrace.v1.SubmitPredictionsRequest\x1a&.tailrace.v1.SubmitPredictionsResponse\x12V\n\rGetPrediction\x12!.tailrace.v1.GetPredictionRequest\x1a\".tailrace.v1.GetPredictionResponse\x12\x61\n\x10WatchPredictions\x12$.tailrace.v1.WatchPredictionsRequest\x1a%.tailrace.v1.WatchPredictionsResponse0\x01\x12_\n\x10\x43\x61ncelPrediction\x12$.tailrace.v1.CancelPredictionRequest\x1a%.tailrace.v1.CancelPredictionResponse\x12\\\n\x0fListPredictions\x12#.tailrace.v1.ListPredictionsRequest\x1a$.tailrace.v1.ListPredictionsResponse\x12V\n\rListPipelines\x12!.tailrace.v1.ListPipelinesRequest\x1a\".tailrace.v1.ListPipelinesResponse\x12P\n\x0bGetPipeline\x12\x1f.tailrace.v1.GetPipelineRequest\x1a .tailrace.v1.GetPipelineResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,42 +42,84 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PREDICTREQUEST_FIELDSENTRY']._serialized_options = b'8\001'
   _globals['_PREDICTRESPONSE_PREDICTIONENTRY']._loaded_options = None
   _globals['_PREDICTRESPONSE_PREDICTIONENTRY']._serialized_options = b'8\001'
-  _globals['_QUALITY']._serialized_start=1970
-  _globals['_QUALITY']._serialized_end=2144
-  _globals['_QUALITYREASON']._serialized_start=215
-  _globals['_QUALITYREASON']._serialized_end=316
-  _globals['_MODELVERSION']._serialized_start=318
-  _globals['_MODELVERSION']._serialized_end=363
-  _globals['_PREDICTREQUEST']._serialized_start=366
-  _globals['_PREDICTREQUEST']._serialized_end=677
-  _globals['_PREDICTREQUEST_FIELDSENTRY']._serialized_start=606
-  _globals['_PREDICTREQUEST_FIELDSENTRY']._serialized_end=671
-  _globals['_PREDICTRESPONSE']._serialized_start=680
-  _globals['_PREDICTRESPONSE']._serialized_end=1069
-  _globals['_PREDICTRESPONSE_PREDICTIONENTRY']._serialized_start=1000
-  _globals['_PREDICTRESPONSE_PREDICTIONENTRY']._serialized_end=1069
-  _globals['_PREDICTBATCHREQUEST']._serialized_start=1071
-  _globals['_PREDICTBATCHREQUEST']._serialized_end=1139
-  _globals['_PREDICTBATCHRESULT']._serialized_start=1141
-  _globals['_PREDICTBATCHRESULT']._serialized_end=1259
-  _globals['_PREDICTBATCHRESPONSE']._serialized_start=1261
-  _globals['_PREDICTBATCHRESPONSE']._serialized_end=1333
-  _globals['_PREDICTSTREAMREQUEST']._serialized_start=1335
-  _globals['_PREDICTSTREAMREQUEST']._serialized_end=1404
-  _globals['_PREDICTSTREAMRESULT']._serialized_start=1407
-  _globals['_PREDICTSTREAMRESULT']._serialized_end=1561
-  _globals['_PREDICTSTREAMRESPONSE']._serialized_start=1563
-  _globals['_PREDICTSTREAMRESPONSE']._serialized_end=1637
-  _globals['_LISTPIPELINESREQUEST']._serialized_start=1639
-  _globals['_LISTPIPELINESREQUEST']._serialized_end=1661
-  _globals['_PIPELINESUMMARY']._serialized_start=1663
-  _globals['_PIPELINESUMMARY']._serialized_end=1752
-  _globals['_LISTPIPELINESRESPONSE']._serialized_start=1754
-  _globals['_LISTPIPELINESRESPONSE']._serialized_end=1826
-  _globals['_GETPIPELINEREQUEST']._serialized_start=1828
-  _globals['_GETPIPELINEREQUEST']._serialized_end=1892
-  _globals['_GETPIPELINERESPONSE']._serialized_start=1894
-  _globals['_GETPIPELINERESPONSE']._serialized_end=1967
-  _globals['_PREDICTIONSERVICE']._serialized_start=2147
-  _globals['_PREDICTIONSERVICE']._serialized_end=2583
+  _globals['_QUALITY']._serialized_start=4680
+  _globals['_QUALITY']._serialized_end=4854
+  _globals['_PREDICTIONSTATE']._serialized_start=4857
+  _globals['_PREDICTIONSTATE']._serialized_end=5090
+  _globals['_DELIVERYSTATE']._serialized_start=5093
+  _globals['_DELIVERYSTATE']._serialized_end=5223
+  _globals['_QUALITYREASON']._serialized_start=248
+  _globals['_QUALITYREASON']._serialized_end=349
+  _globals['_MODELVERSION']._serialized_start=351
+  _globals['_MODELVERSION']._serialized_end=396
+  _globals['_PREDICTREQUEST']._serialized_start=399
+  _globals['_PREDICTREQUEST']._serialized_end=710
+  _globals['_PREDICTREQUEST_FIELDSENTRY']._serialized_start=639
+  _globals['_PREDICTREQUEST_FIELDSENTRY']._serialized_end=704
+  _globals['_PREDICTRESPONSE']._serialized_start=713
+  _globals['_PREDICTRESPONSE']._serialized_end=1102
+  _globals['_PREDICTRESPONSE_PREDICTIONENTRY']._serialized_start=1033
+  _globals['_PREDICTRESPONSE_PREDICTIONENTRY']._serialized_end=1102
+  _globals['_PREDICTBATCHREQUEST']._serialized_start=1104
+  _globals['_PREDICTBATCHREQUEST']._serialized_end=1172
+  _globals['_PREDICTBATCHRESULT']._serialized_start=1174
+  _globals['_PREDICTBATCHRESULT']._serialized_end=1292
+  _globals['_PREDICTBATCHRESPONSE']._serialized_start=1294
+  _globals['_PREDICTBATCHRESPONSE']._serialized_end=1366
+  _globals['_PREDICTSTREAMREQUEST']._serialized_start=1368
+  _globals['_PREDICTSTREAMREQUEST']._serialized_end=1437
+  _globals['_PREDICTSTREAMRESULT']._serialized_start=1440
+  _globals['_PREDICTSTREAMRESULT']._serialized_end=1594
+  _globals['_PREDICTSTREAMRESPONSE']._serialized_start=1596
+  _globals['_PREDICTSTREAMRESPONSE']._serialized_end=1670
+  _globals['_LISTPIPELINESREQUEST']._serialized_start=1672
+  _globals['_LISTPIPELINESREQUEST']._serialized_end=1694
+  _globals['_PIPELINESUMMARY']._serialized_start=1696
+  _globals['_PIPELINESUMMARY']._serialized_end=1785
+  _globals['_LISTPIPELINESRESPONSE']._serialized_start=1787
+  _globals['_LISTPIPELINESRESPONSE']._serialized_end=1859
+  _globals['_GETPIPELINEREQUEST']._serialized_start=1861
+  _globals['_GETPIPELINEREQUEST']._serialized_end=1925
+  _globals['_GETPIPELINERESPONSE']._serialized_start=1927
+  _globals['_GETPIPELINERESPONSE']._serialized_end=2000
+  _globals['_INLINECALLBACK']._serialized_start=2002
+  _globals['_INLINECALLBACK']._serialized_end=2050
+  _globals['_SUBMISSION']._serialized_start=2053
+  _globals['_SUBMISSION']._serialized_end=2300
+  _globals['_SUBMITPREDICTIONREQUEST']._serialized_start=2302
+  _globals['_SUBMITPREDICTIONREQUEST']._serialized_end=2372
+  _globals['_SUBMITTEDPREDICTION']._serialized_start=2375
+  _globals['_SUBMITTEDPREDICTION']._serialized_end=2540
+  _globals['_SUBMITPREDICTIONRESPONSE']._serialized_start=2542
+  _globals['_SUBMITPREDICTIONRESPONSE']._serialized_end=2621
+  _globals['_SUBMITPREDICTIONSREQUEST']._serialized_start=2623
+  _globals['_SUBMITPREDICTIONSREQUEST']._serialized_end=2695
+  _globals['_SUBMITPREDICTIONSRESULT']._serialized_start=2698
+  _globals['_SUBMITPREDICTIONSRESULT']._serialized_end=2826
+  _globals['_SUBMITPREDICTIONSRESPONSE']._serialized_start=2828
+  _globals['_SUBMITPREDICTIONSRESPONSE']._serialized_end=2910
+  _globals['_PREDICTIONRECORD']._serialized_start=2913
+  _globals['_PREDICTIONRECORD']._serialized_end=3473
+  _globals['_DELIVERYSTATUS']._serialized_start=3476
+  _globals['_DELIVERYSTATUS']._serialized_end=3693
+  _globals['_GETPREDICTIONREQUEST']._serialized_start=3695
+  _globals['_GETPREDICTIONREQUEST']._serialized_end=3797
+  _globals['_GETPREDICTIONRESPONSE']._serialized_start=3799
+  _globals['_GETPREDICTIONRESPONSE']._serialized_end=3873
+  _globals['_WATCHPREDICTIONSREQUEST']._serialized_start=3876
+  _globals['_WATCHPREDICTIONSREQUEST']._serialized_end=4069
+  _globals['_PREDICTIONCHANGE']._serialized_start=4071
+  _globals['_PREDICTIONCHANGE']._serialized_end=4189
+  _globals['_WATCHPREDICTIONSRESPONSE']._serialized_start=4191
+  _globals['_WATCHPREDICTIONSRESPONSE']._serialized_end=4283
+  _globals['_CANCELPREDICTIONREQUEST']._serialized_start=4285
+  _globals['_CANCELPREDICTIONREQUEST']._serialized_end=4349
+  _globals['_CANCELPREDICTIONRESPONSE']._serialized_start=4351
+  _globals['_CANCELPREDICTIONRESPONSE']._serialized_end=4428
+  _globals['_LISTPREDICTIONSREQUEST']._serialized_start=4431
+  _globals['_LISTPREDICTIONSREQUEST']._serialized_end=4573
+  _globals['_LISTPREDICTIONSRESPONSE']._serialized_start=4575
+  _globals['_LISTPREDICTIONSRESPONSE']._serialized_end=4677
+  _globals['_PREDICTIONSERVICE']._serialized_start=5226
+  _globals['_PREDICTIONSERVICE']._serialized_end=6237
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
@@ -64,6 +65,74 @@ QUALITY_PRECOMPUTED: Quality.ValueType  # 5
 QUALITY_PRIOR: Quality.ValueType  # 6
 """The pipeline's prior, no model involved."""
 Global___Quality: _TypeAlias = Quality  # noqa: Y015
+
+class _PredictionState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PredictionStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PredictionState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PREDICTION_STATE_UNSPECIFIED: _PredictionState.ValueType  # 0
+    """Not set."""
+    PREDICTION_STATE_QUEUED: _PredictionState.ValueType  # 1
+    """Durable, and waiting to run; also while it waits to run again after a failure that may pass."""
+    PREDICTION_STATE_RUNNING: _PredictionState.ValueType  # 2
+    """Taken by a dispatcher."""
+    PREDICTION_STATE_SUCCEEDED: _PredictionState.ValueType  # 3
+    """It has a prediction. Final."""
+    PREDICTION_STATE_FAILED: _PredictionState.ValueType  # 4
+    """It has an error. Final, but for dead letters, which can be redriven."""
+    PREDICTION_STATE_EXPIRED: _PredictionState.ValueType  # 5
+    """Its `not_after` passed, or it waited for as long as the queue keeps anything. Final."""
+    PREDICTION_STATE_CANCELLED: _PredictionState.ValueType  # 6
+    """Cancelled by `CancelPrediction`. Final."""
+
+class PredictionState(_PredictionState, metaclass=_PredictionStateEnumTypeWrapper):
+    """Where a submission is."""
+
+PREDICTION_STATE_UNSPECIFIED: PredictionState.ValueType  # 0
+"""Not set."""
+PREDICTION_STATE_QUEUED: PredictionState.ValueType  # 1
+"""Durable, and waiting to run; also while it waits to run again after a failure that may pass."""
+PREDICTION_STATE_RUNNING: PredictionState.ValueType  # 2
+"""Taken by a dispatcher."""
+PREDICTION_STATE_SUCCEEDED: PredictionState.ValueType  # 3
+"""It has a prediction. Final."""
+PREDICTION_STATE_FAILED: PredictionState.ValueType  # 4
+"""It has an error. Final, but for dead letters, which can be redriven."""
+PREDICTION_STATE_EXPIRED: PredictionState.ValueType  # 5
+"""Its `not_after` passed, or it waited for as long as the queue keeps anything. Final."""
+PREDICTION_STATE_CANCELLED: PredictionState.ValueType  # 6
+"""Cancelled by `CancelPrediction`. Final."""
+Global___PredictionState: _TypeAlias = PredictionState  # noqa: Y015
+
+class _DeliveryState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DeliveryStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DeliveryState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DELIVERY_STATE_UNSPECIFIED: _DeliveryState.ValueType  # 0
+    """There is no callback."""
+    DELIVERY_STATE_PENDING: _DeliveryState.ValueType  # 1
+    """Not delivered yet."""
+    DELIVERY_STATE_DELIVERED: _DeliveryState.ValueType  # 2
+    """The receiver has confirmed it. Final."""
+    DELIVERY_STATE_DEAD: _DeliveryState.ValueType  # 3
+    """Given up; kept as a dead letter, which can be redriven."""
+
+class DeliveryState(_DeliveryState, metaclass=_DeliveryStateEnumTypeWrapper):
+    """Where the push of a result is."""
+
+DELIVERY_STATE_UNSPECIFIED: DeliveryState.ValueType  # 0
+"""There is no callback."""
+DELIVERY_STATE_PENDING: DeliveryState.ValueType  # 1
+"""Not delivered yet."""
+DELIVERY_STATE_DELIVERED: DeliveryState.ValueType  # 2
+"""The receiver has confirmed it. Final."""
+DELIVERY_STATE_DEAD: DeliveryState.ValueType  # 3
+"""Given up; kept as a dead letter, which can be redriven."""
+Global___DeliveryState: _TypeAlias = DeliveryState  # noqa: Y015
 
 @_typing.final
 class QualityReason(_message.Message):
@@ -565,3 +634,685 @@ class GetPipelineResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetPipelineResponse: _TypeAlias = GetPipelineResponse  # noqa: Y015
+
+@_typing.final
+class InlineCallback(_message.Message):
+    """A callback that is named nowhere but in one submission. Refused unless a setting allows it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGET_FIELD_NUMBER: _builtins.int
+    SECRET_FIELD_NUMBER: _builtins.int
+    target: _builtins.str
+    """Where to push to: `https://…` (a Standard Webhooks endpoint), `grpcs://HOST:PORT` or
+    `grpc://HOST:PORT` (a `CallbackReceiver`).
+    """
+    secret: _builtins.str
+    """Secret to sign with, `whsec_…`; needed for every target. Write-only."""
+    def __init__(
+        self,
+        *,
+        target: _builtins.str = ...,
+        secret: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["secret", b"secret", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InlineCallback: _TypeAlias = InlineCallback  # noqa: Y015
+
+@_typing.final
+class Submission(_message.Message):
+    """One prediction to submit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    CALLBACK_FIELD_NUMBER: _builtins.int
+    INLINE_CALLBACK_FIELD_NUMBER: _builtins.int
+    NOT_AFTER_FIELD_NUMBER: _builtins.int
+    ORDERING_KEY_FIELD_NUMBER: _builtins.int
+    idempotency_key: _builtins.str
+    """Submissions of one tenant with the same key are one, for as long as the result is kept: at most
+    256 characters; empty means that every submission is a new one. The same key with another
+    submission is ALREADY_EXISTS.
+    """
+    callback: _builtins.str
+    """Name of a registered callback of the same tenant."""
+    ordering_key: _builtins.str
+    """Results with the same key are pushed to an ordered callback in the order of their submission,
+    such as the key of the entity that they are about; at most 256 characters. Where it is set, it
+    also scopes the idempotency key.
+    """
+    @_builtins.property
+    def request(self) -> Global___PredictRequest:
+        """The prediction to make. Its `tenant` scopes the idempotency key and the callback's name; its
+        `priority` orders it among submissions; its `timeout` is ignored.
+        """
+
+    @_builtins.property
+    def inline_callback(self) -> Global___InlineCallback:
+        """A callback of this submission alone."""
+
+    @_builtins.property
+    def not_after(self) -> _timestamp_pb2.Timestamp:
+        """When the result becomes worthless: if it has not begun by then, it becomes EXPIRED. Unset means
+        as long as the queue keeps anything.
+        """
+
+    def __init__(
+        self,
+        *,
+        request: Global___PredictRequest | None = ...,
+        idempotency_key: _builtins.str = ...,
+        callback: _builtins.str = ...,
+        inline_callback: Global___InlineCallback | None = ...,
+        not_after: _timestamp_pb2.Timestamp | None = ...,
+        ordering_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["callback", b"callback", "callback_choice", b"callback_choice", "inline_callback", b"inline_callback", "not_after", b"not_after", "request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["callback", b"callback", "callback_choice", b"callback_choice", "idempotency_key", b"idempotency_key", "inline_callback", b"inline_callback", "not_after", b"not_after", "ordering_key", b"ordering_key", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_callback_choice: _TypeAlias = _typing.Literal["callback", "inline_callback"]  # noqa: Y015
+    _WhichOneofArgType_callback_choice: _TypeAlias = _typing.Literal["callback_choice", b"callback_choice"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_callback_choice) -> _WhichOneofReturnType_callback_choice | None: ...
+
+Global___Submission: _TypeAlias = Submission  # noqa: Y015
+
+@_typing.final
+class SubmitPredictionRequest(_message.Message):
+    """Submits one prediction."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBMISSION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def submission(self) -> Global___Submission:
+        """What to submit."""
+
+    def __init__(
+        self,
+        *,
+        submission: Global___Submission | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["submission", b"submission"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["submission", b"submission"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmitPredictionRequest: _TypeAlias = SubmitPredictionRequest  # noqa: Y015
+
+@_typing.final
+class SubmittedPrediction(_message.Message):
+    """What became of a submission."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PREDICTION_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    ALREADY_SUBMITTED_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    prediction_id: _builtins.str
+    """Id of the prediction: for fetching, watching and cancelling it; the `webhook-id` of its push."""
+    state: Global___PredictionState.ValueType
+    """Where it is now."""
+    already_submitted: _builtins.bool
+    """Whether it had been submitted before, under the same idempotency key."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was first submitted, by the queue's clock."""
+
+    def __init__(
+        self,
+        *,
+        prediction_id: _builtins.str = ...,
+        state: Global___PredictionState.ValueType = ...,
+        already_submitted: _builtins.bool = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_submitted", b"already_submitted", "create_time", b"create_time", "prediction_id", b"prediction_id", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmittedPrediction: _TypeAlias = SubmittedPrediction  # noqa: Y015
+
+@_typing.final
+class SubmitPredictionResponse(_message.Message):
+    """One prediction submitted: it is durable, to the degree that the gateway is set to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBMITTED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def submitted(self) -> Global___SubmittedPrediction:
+        """What became of it."""
+
+    def __init__(
+        self,
+        *,
+        submitted: Global___SubmittedPrediction | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["submitted", b"submitted"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["submitted", b"submitted"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmitPredictionResponse: _TypeAlias = SubmitPredictionResponse  # noqa: Y015
+
+@_typing.final
+class SubmitPredictionsRequest(_message.Message):
+    """Submits many predictions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBMISSIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def submissions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Submission]:
+        """What to submit; each is accepted or refused for itself."""
+
+    def __init__(
+        self,
+        *,
+        submissions: _abc.Iterable[Global___Submission] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["submissions", b"submissions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmitPredictionsRequest: _TypeAlias = SubmitPredictionsRequest  # noqa: Y015
+
+@_typing.final
+class SubmitPredictionsResult(_message.Message):
+    """Outcome of one submission of many."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBMITTED_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def submitted(self) -> Global___SubmittedPrediction:
+        """It is durable."""
+
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """Why it was not accepted, with google.rpc.ErrorInfo in its details."""
+
+    def __init__(
+        self,
+        *,
+        submitted: Global___SubmittedPrediction | None = ...,
+        error: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "submitted", b"submitted"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "submitted", b"submitted"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["submitted", "error"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___SubmitPredictionsResult: _TypeAlias = SubmitPredictionsResult  # noqa: Y015
+
+@_typing.final
+class SubmitPredictionsResponse(_message.Message):
+    """Many predictions submitted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubmitPredictionsResult]:
+        """One result per submission, in their order."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___SubmitPredictionsResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmitPredictionsResponse: _TypeAlias = SubmitPredictionsResponse  # noqa: Y015
+
+@_typing.final
+class PredictionRecord(_message.Message):
+    """A submitted prediction: what is pushed, fetched and watched."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PREDICTION_ID_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
+    PIPELINE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ORDERING_KEY_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    NOT_AFTER_FIELD_NUMBER: _builtins.int
+    RUN_ATTEMPTS_FIELD_NUMBER: _builtins.int
+    DELIVERY_FIELD_NUMBER: _builtins.int
+    prediction_id: _builtins.str
+    """Its id."""
+    tenant: _builtins.str
+    """Whom it is made for."""
+    pipeline: _builtins.str
+    """Name of its pipeline."""
+    request_id: _builtins.str
+    """Id of the request, as submitted or as made by the gateway."""
+    ordering_key: _builtins.str
+    """Key within which pushes keep their order; may be empty."""
+    priority: _batch_pb2.Priority.ValueType
+    """How important it is."""
+    state: Global___PredictionState.ValueType
+    """Where it is."""
+    run_attempts: _builtins.int
+    """How often it was taken by a dispatcher."""
+    @_builtins.property
+    def response(self) -> Global___PredictResponse:
+        """The prediction."""
+
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """Why there is none, with google.rpc.ErrorInfo in its details."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was submitted. All times are by the queue's clock."""
+
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was last taken by a dispatcher; unset before."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When it reached a final state; unset before."""
+
+    @_builtins.property
+    def not_after(self) -> _timestamp_pb2.Timestamp:
+        """The submission's own limit; unset if it has none."""
+
+    @_builtins.property
+    def delivery(self) -> Global___DeliveryStatus:
+        """How the push stands. Not set in what is pushed."""
+
+    def __init__(
+        self,
+        *,
+        prediction_id: _builtins.str = ...,
+        tenant: _builtins.str = ...,
+        pipeline: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        ordering_key: _builtins.str = ...,
+        priority: _batch_pb2.Priority.ValueType = ...,
+        state: Global___PredictionState.ValueType = ...,
+        response: Global___PredictResponse | None = ...,
+        error: _status_pb2.Status | None = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        not_after: _timestamp_pb2.Timestamp | None = ...,
+        run_attempts: _builtins.int = ...,
+        delivery: Global___DeliveryStatus | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "delivery", b"delivery", "end_time", b"end_time", "error", b"error", "not_after", b"not_after", "outcome", b"outcome", "response", b"response", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "delivery", b"delivery", "end_time", b"end_time", "error", b"error", "not_after", b"not_after", "ordering_key", b"ordering_key", "outcome", b"outcome", "pipeline", b"pipeline", "prediction_id", b"prediction_id", "priority", b"priority", "request_id", b"request_id", "response", b"response", "run_attempts", b"run_attempts", "start_time", b"start_time", "state", b"state", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["response", "error"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___PredictionRecord: _TypeAlias = PredictionRecord  # noqa: Y015
+
+@_typing.final
+class DeliveryStatus(_message.Message):
+    """How the push of one result stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    CALLBACK_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    NEXT_ATTEMPT_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    DEAD_REASON_FIELD_NUMBER: _builtins.int
+    state: Global___DeliveryState.ValueType
+    """Where it is."""
+    callback: _builtins.str
+    """Name of the callback; empty for an inline one."""
+    attempts: _builtins.int
+    """How often it was tried."""
+    dead_reason: _builtins.str
+    """Why it was given up, such as `ATTEMPTS_EXHAUSTED`; empty unless it is DEAD."""
+    @_builtins.property
+    def next_attempt_time(self) -> _timestamp_pb2.Timestamp:
+        """When it is tried next; unset unless it is PENDING with a result."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was delivered or given up; unset before."""
+
+    def __init__(
+        self,
+        *,
+        state: Global___DeliveryState.ValueType = ...,
+        callback: _builtins.str = ...,
+        attempts: _builtins.int = ...,
+        next_attempt_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        dead_reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "next_attempt_time", b"next_attempt_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "callback", b"callback", "dead_reason", b"dead_reason", "end_time", b"end_time", "next_attempt_time", b"next_attempt_time", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeliveryStatus: _TypeAlias = DeliveryStatus  # noqa: Y015
+
+@_typing.final
+class GetPredictionRequest(_message.Message):
+    """Asks for a submitted prediction."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PREDICTION_ID_FIELD_NUMBER: _builtins.int
+    WAIT_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
+    prediction_id: _builtins.str
+    """Its id."""
+    tenant: _builtins.str
+    """Whom it was made for; where set, a prediction of another tenant is NOT_FOUND."""
+    @_builtins.property
+    def wait(self) -> _duration_pb2.Duration:
+        """How long to wait for its result, where it has none; unset means not at all. The answer comes
+        when this time or the call's deadline is nearly over, with whatever state it is in.
+        """
+
+    def __init__(
+        self,
+        *,
+        prediction_id: _builtins.str = ...,
+        wait: _duration_pb2.Duration | None = ...,
+        tenant: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["wait", b"wait"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["prediction_id", b"prediction_id", "tenant", b"tenant", "wait", b"wait"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPredictionRequest: _TypeAlias = GetPredictionRequest  # noqa: Y015
+
+@_typing.final
+class GetPredictionResponse(_message.Message):
+    """A submitted prediction."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PREDICTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def prediction(self) -> Global___PredictionRecord:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        prediction: Global___PredictionRecord | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["prediction", b"prediction"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["prediction", b"prediction"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPredictionResponse: _TypeAlias = GetPredictionResponse  # noqa: Y015
+
+@_typing.final
+class WatchPredictionsRequest(_message.Message):
+    """Asks to be told of changes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PREDICTION_IDS_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
+    PIPELINE_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    DELIVERIES_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    INCLUDE_OUTCOMES_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Only those of this tenant; empty means all."""
+    pipeline: _builtins.str
+    """Only those of this pipeline; empty means all."""
+    deliveries: _builtins.bool
+    """Also changes of the push's state."""
+    position: _builtins.str
+    """Where an earlier watch stopped: the last `position` that was received. Empty means from now on,
+    but with `prediction_ids`, whatever has already happened to them is told first.
+    """
+    include_outcomes: _builtins.bool
+    """Whether to send results, too, and not only states."""
+    @_builtins.property
+    def prediction_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only these; empty means all that the other fields let through. At most 1,000."""
+
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[Global___PredictionState.ValueType]:
+        """Only changes to these states; empty means all final states."""
+
+    def __init__(
+        self,
+        *,
+        prediction_ids: _abc.Iterable[_builtins.str] | None = ...,
+        tenant: _builtins.str = ...,
+        pipeline: _builtins.str = ...,
+        states: _abc.Iterable[Global___PredictionState.ValueType] | None = ...,
+        deliveries: _builtins.bool = ...,
+        position: _builtins.str = ...,
+        include_outcomes: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deliveries", b"deliveries", "include_outcomes", b"include_outcomes", "pipeline", b"pipeline", "position", b"position", "prediction_ids", b"prediction_ids", "states", b"states", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchPredictionsRequest: _TypeAlias = WatchPredictionsRequest  # noqa: Y015
+
+@_typing.final
+class PredictionChange(_message.Message):
+    """One change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PREDICTION_FIELD_NUMBER: _builtins.int
+    CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def prediction(self) -> Global___PredictionRecord:
+        """The prediction, as it is when the change is told; without its outcome unless asked for."""
+
+    @_builtins.property
+    def change_time(self) -> _timestamp_pb2.Timestamp:
+        """When it changed."""
+
+    def __init__(
+        self,
+        *,
+        prediction: Global___PredictionRecord | None = ...,
+        change_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "prediction", b"prediction"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "prediction", b"prediction"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PredictionChange: _TypeAlias = PredictionChange  # noqa: Y015
+
+@_typing.final
+class WatchPredictionsResponse(_message.Message):
+    """Some changes. The first one of a watch has none, and tells where it begins."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    position: _builtins.str
+    """Where to resume after these."""
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___PredictionChange]:
+        """Changes of one prediction come in their order; those of different ones in any. A change may
+        come twice after resuming.
+        """
+
+    def __init__(
+        self,
+        *,
+        changes: _abc.Iterable[Global___PredictionChange] | None = ...,
+        position: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchPredictionsResponse: _TypeAlias = WatchPredictionsResponse  # noqa: Y015
+
+@_typing.final
+class CancelPredictionRequest(_message.Message):
+    """Cancels a submitted prediction."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PREDICTION_ID_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
+    prediction_id: _builtins.str
+    """Its id."""
+    tenant: _builtins.str
+    """Whom it was made for; where set, a prediction of another tenant is NOT_FOUND."""
+    def __init__(
+        self,
+        *,
+        prediction_id: _builtins.str = ...,
+        tenant: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["prediction_id", b"prediction_id", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelPredictionRequest: _TypeAlias = CancelPredictionRequest  # noqa: Y015
+
+@_typing.final
+class CancelPredictionResponse(_message.Message):
+    """A cancelled prediction. One that was cancelled before stays as it is. If it was running, its
+    result is thrown away. A callback is told of the cancellation.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PREDICTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def prediction(self) -> Global___PredictionRecord:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        prediction: Global___PredictionRecord | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["prediction", b"prediction"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["prediction", b"prediction"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelPredictionResponse: _TypeAlias = CancelPredictionResponse  # noqa: Y015
+
+@_typing.final
+class ListPredictionsRequest(_message.Message):
+    """Asks for submitted predictions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
+    PIPELINE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    state: Global___PredictionState.ValueType
+    """Only those in this state; needed."""
+    tenant: _builtins.str
+    """Only those of this tenant; empty means all."""
+    pipeline: _builtins.str
+    """Only those of this pipeline; empty means all."""
+    page_size: _builtins.int
+    """Most predictions of one page: at most 1,000; 0 means 100. A page may have fewer, also none, and
+    still not be the last.
+    """
+    page_token: _builtins.str
+    """`next_page_token` of the page before; empty means the first."""
+    def __init__(
+        self,
+        *,
+        state: Global___PredictionState.ValueType = ...,
+        tenant: _builtins.str = ...,
+        pipeline: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "pipeline", b"pipeline", "state", b"state", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPredictionsRequest: _TypeAlias = ListPredictionsRequest  # noqa: Y015
+
+@_typing.final
+class ListPredictionsResponse(_message.Message):
+    """Some submitted predictions, without outcomes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PREDICTIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Asks for the next page; empty on the last."""
+    @_builtins.property
+    def predictions(self) -> _containers.RepeatedCompositeFieldContainer[Global___PredictionRecord]:
+        """Oldest first within each partition of the queue."""
+
+    def __init__(
+        self,
+        *,
+        predictions: _abc.Iterable[Global___PredictionRecord] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "predictions", b"predictions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPredictionsResponse: _TypeAlias = ListPredictionsResponse  # noqa: Y015

@@ -50,6 +50,36 @@ class PredictionServiceStub:
                 request_serializer=tailrace_dot_v1_dot_prediction__service__pb2.PredictStreamRequest.SerializeToString,
                 response_deserializer=tailrace_dot_v1_dot_prediction__service__pb2.PredictStreamResponse.FromString,
                 _registered_method=True)
+        self.SubmitPrediction = channel.unary_unary(
+                '/tailrace.v1.PredictionService/SubmitPrediction',
+                request_serializer=tailrace_dot_v1_dot_prediction__service__pb2.SubmitPredictionRequest.SerializeToString,
+                response_deserializer=tailrace_dot_v1_dot_prediction__service__pb2.SubmitPredictionResponse.FromString,
+                _registered_method=True)
+        self.SubmitPredictions = channel.unary_unary(
+                '/tailrace.v1.PredictionService/SubmitPredictions',
+                request_serializer=tailrace_dot_v1_dot_prediction__service__pb2.SubmitPredictionsRequest.SerializeToString,
+                response_deserializer=tailrace_dot_v1_dot_prediction__service__pb2.SubmitPredictionsResponse.FromString,
+                _registered_method=True)
+        self.GetPrediction = channel.unary_unary(
+                '/tailrace.v1.PredictionService/GetPrediction',
+                request_serializer=tailrace_dot_v1_dot_prediction__service__pb2.GetPredictionRequest.SerializeToString,
+                response_deserializer=tailrace_dot_v1_dot_prediction__service__pb2.GetPredictionResponse.FromString,
+                _registered_method=True)
+        self.WatchPredictions = channel.unary_stream(
+                '/tailrace.v1.PredictionService/WatchPredictions',
+                request_serializer=tailrace_dot_v1_dot_prediction__service__pb2.WatchPredictionsRequest.SerializeToString,
+                response_deserializer=tailrace_dot_v1_dot_prediction__service__pb2.WatchPredictionsResponse.FromString,
+                _registered_method=True)
+        self.CancelPrediction = channel.unary_unary(
+                '/tailrace.v1.PredictionService/CancelPrediction',
+                request_serializer=tailrace_dot_v1_dot_prediction__service__pb2.CancelPredictionRequest.SerializeToString,
+                response_deserializer=tailrace_dot_v1_dot_prediction__service__pb2.CancelPredictionResponse.FromString,
+                _registered_method=True)
+        self.ListPredictions = channel.unary_unary(
+                '/tailrace.v1.PredictionService/ListPredictions',
+                request_serializer=tailrace_dot_v1_dot_prediction__service__pb2.ListPredictionsRequest.SerializeToString,
+                response_deserializer=tailrace_dot_v1_dot_prediction__service__pb2.ListPredictionsResponse.FromString,
+                _registered_method=True)
         self.ListPipelines = channel.unary_unary(
                 '/tailrace.v1.PredictionService/ListPipelines',
                 request_serializer=tailrace_dot_v1_dot_prediction__service__pb2.ListPipelinesRequest.SerializeToString,
@@ -89,6 +119,51 @@ class PredictionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SubmitPrediction(self, request, context):
+        """Submits a prediction: returns once it is durable, and the result is pushed or fetched later.
+        Safe to repeat under the same idempotency key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SubmitPredictions(self, request, context):
+        """Submits many predictions in one call; each has its own outcome.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPrediction(self, request, context):
+        """Returns a submitted prediction, with its result once it has one. NOT_FOUND if there is none, or
+        if it has been kept for as long as results are.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchPredictions(self, request, context):
+        """Tells changes of submitted predictions as they happen, without end. Resumable: what has changed
+        since a position that is not too old comes first. OUT_OF_RANGE if it is too old.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelPrediction(self, request, context):
+        """Cancels a submitted prediction that has no result yet. FAILED_PRECONDITION if it has one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPredictions(self, request, context):
+        """Lists submitted predictions by state.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListPipelines(self, request, context):
         """Lists the pipelines that are being served.
         """
@@ -120,6 +195,36 @@ def add_PredictionServiceServicer_to_server(servicer, server):
                     servicer.PredictStream,
                     request_deserializer=tailrace_dot_v1_dot_prediction__service__pb2.PredictStreamRequest.FromString,
                     response_serializer=tailrace_dot_v1_dot_prediction__service__pb2.PredictStreamResponse.SerializeToString,
+            ),
+            'SubmitPrediction': grpc.unary_unary_rpc_method_handler(
+                    servicer.SubmitPrediction,
+                    request_deserializer=tailrace_dot_v1_dot_prediction__service__pb2.SubmitPredictionRequest.FromString,
+                    response_serializer=tailrace_dot_v1_dot_prediction__service__pb2.SubmitPredictionResponse.SerializeToString,
+            ),
+            'SubmitPredictions': grpc.unary_unary_rpc_method_handler(
+                    servicer.SubmitPredictions,
+                    request_deserializer=tailrace_dot_v1_dot_prediction__service__pb2.SubmitPredictionsRequest.FromString,
+                    response_serializer=tailrace_dot_v1_dot_prediction__service__pb2.SubmitPredictionsResponse.SerializeToString,
+            ),
+            'GetPrediction': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPrediction,
+                    request_deserializer=tailrace_dot_v1_dot_prediction__service__pb2.GetPredictionRequest.FromString,
+                    response_serializer=tailrace_dot_v1_dot_prediction__service__pb2.GetPredictionResponse.SerializeToString,
+            ),
+            'WatchPredictions': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchPredictions,
+                    request_deserializer=tailrace_dot_v1_dot_prediction__service__pb2.WatchPredictionsRequest.FromString,
+                    response_serializer=tailrace_dot_v1_dot_prediction__service__pb2.WatchPredictionsResponse.SerializeToString,
+            ),
+            'CancelPrediction': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelPrediction,
+                    request_deserializer=tailrace_dot_v1_dot_prediction__service__pb2.CancelPredictionRequest.FromString,
+                    response_serializer=tailrace_dot_v1_dot_prediction__service__pb2.CancelPredictionResponse.SerializeToString,
+            ),
+            'ListPredictions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPredictions,
+                    request_deserializer=tailrace_dot_v1_dot_prediction__service__pb2.ListPredictionsRequest.FromString,
+                    response_serializer=tailrace_dot_v1_dot_prediction__service__pb2.ListPredictionsResponse.SerializeToString,
             ),
             'ListPipelines': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPipelines,
@@ -214,6 +319,168 @@ class PredictionService:
             '/tailrace.v1.PredictionService/PredictStream',
             tailrace_dot_v1_dot_prediction__service__pb2.PredictStreamRequest.SerializeToString,
             tailrace_dot_v1_dot_prediction__service__pb2.PredictStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitPrediction(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tailrace.v1.PredictionService/SubmitPrediction',
+            tailrace_dot_v1_dot_prediction__service__pb2.SubmitPredictionRequest.SerializeToString,
+            tailrace_dot_v1_dot_prediction__service__pb2.SubmitPredictionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitPredictions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tailrace.v1.PredictionService/SubmitPredictions',
+            tailrace_dot_v1_dot_prediction__service__pb2.SubmitPredictionsRequest.SerializeToString,
+            tailrace_dot_v1_dot_prediction__service__pb2.SubmitPredictionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPrediction(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tailrace.v1.PredictionService/GetPrediction',
+            tailrace_dot_v1_dot_prediction__service__pb2.GetPredictionRequest.SerializeToString,
+            tailrace_dot_v1_dot_prediction__service__pb2.GetPredictionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchPredictions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tailrace.v1.PredictionService/WatchPredictions',
+            tailrace_dot_v1_dot_prediction__service__pb2.WatchPredictionsRequest.SerializeToString,
+            tailrace_dot_v1_dot_prediction__service__pb2.WatchPredictionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelPrediction(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tailrace.v1.PredictionService/CancelPrediction',
+            tailrace_dot_v1_dot_prediction__service__pb2.CancelPredictionRequest.SerializeToString,
+            tailrace_dot_v1_dot_prediction__service__pb2.CancelPredictionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPredictions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tailrace.v1.PredictionService/ListPredictions',
+            tailrace_dot_v1_dot_prediction__service__pb2.ListPredictionsRequest.SerializeToString,
+            tailrace_dot_v1_dot_prediction__service__pb2.ListPredictionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,6 +42,24 @@ class PredictionServiceStub:
     ready, each with the place of its request. The gateway stops reading while too many requests
     of the stream are unanswered, and while the caller does not read.
     """
+    SubmitPrediction: _grpc.UnaryUnaryMultiCallable[_prediction_service_pb2.SubmitPredictionRequest, _prediction_service_pb2.SubmitPredictionResponse]
+    """Submits a prediction: returns once it is durable, and the result is pushed or fetched later.
+    Safe to repeat under the same idempotency key.
+    """
+    SubmitPredictions: _grpc.UnaryUnaryMultiCallable[_prediction_service_pb2.SubmitPredictionsRequest, _prediction_service_pb2.SubmitPredictionsResponse]
+    """Submits many predictions in one call; each has its own outcome."""
+    GetPrediction: _grpc.UnaryUnaryMultiCallable[_prediction_service_pb2.GetPredictionRequest, _prediction_service_pb2.GetPredictionResponse]
+    """Returns a submitted prediction, with its result once it has one. NOT_FOUND if there is none, or
+    if it has been kept for as long as results are.
+    """
+    WatchPredictions: _grpc.UnaryStreamMultiCallable[_prediction_service_pb2.WatchPredictionsRequest, _prediction_service_pb2.WatchPredictionsResponse]
+    """Tells changes of submitted predictions as they happen, without end. Resumable: what has changed
+    since a position that is not too old comes first. OUT_OF_RANGE if it is too old.
+    """
+    CancelPrediction: _grpc.UnaryUnaryMultiCallable[_prediction_service_pb2.CancelPredictionRequest, _prediction_service_pb2.CancelPredictionResponse]
+    """Cancels a submitted prediction that has no result yet. FAILED_PRECONDITION if it has one."""
+    ListPredictions: _grpc.UnaryUnaryMultiCallable[_prediction_service_pb2.ListPredictionsRequest, _prediction_service_pb2.ListPredictionsResponse]
+    """Lists submitted predictions by state."""
     ListPipelines: _grpc.UnaryUnaryMultiCallable[_prediction_service_pb2.ListPipelinesRequest, _prediction_service_pb2.ListPipelinesResponse]
     """Lists the pipelines that are being served."""
     GetPipeline: _grpc.UnaryUnaryMultiCallable[_prediction_service_pb2.GetPipelineRequest, _prediction_service_pb2.GetPipelineResponse]
@@ -61,6 +79,24 @@ class PredictionServiceAsyncStub(PredictionServiceStub):
     ready, each with the place of its request. The gateway stops reading while too many requests
     of the stream are unanswered, and while the caller does not read.
     """
+    SubmitPrediction: _aio.UnaryUnaryMultiCallable[_prediction_service_pb2.SubmitPredictionRequest, _prediction_service_pb2.SubmitPredictionResponse]  # type: ignore[assignment]
+    """Submits a prediction: returns once it is durable, and the result is pushed or fetched later.
+    Safe to repeat under the same idempotency key.
+    """
+    SubmitPredictions: _aio.UnaryUnaryMultiCallable[_prediction_service_pb2.SubmitPredictionsRequest, _prediction_service_pb2.SubmitPredictionsResponse]  # type: ignore[assignment]
+    """Submits many predictions in one call; each has its own outcome."""
+    GetPrediction: _aio.UnaryUnaryMultiCallable[_prediction_service_pb2.GetPredictionRequest, _prediction_service_pb2.GetPredictionResponse]  # type: ignore[assignment]
+    """Returns a submitted prediction, with its result once it has one. NOT_FOUND if there is none, or
+    if it has been kept for as long as results are.
+    """
+    WatchPredictions: _aio.UnaryStreamMultiCallable[_prediction_service_pb2.WatchPredictionsRequest, _prediction_service_pb2.WatchPredictionsResponse]  # type: ignore[assignment]
+    """Tells changes of submitted predictions as they happen, without end. Resumable: what has changed
+    since a position that is not too old comes first. OUT_OF_RANGE if it is too old.
+    """
+    CancelPrediction: _aio.UnaryUnaryMultiCallable[_prediction_service_pb2.CancelPredictionRequest, _prediction_service_pb2.CancelPredictionResponse]  # type: ignore[assignment]
+    """Cancels a submitted prediction that has no result yet. FAILED_PRECONDITION if it has one."""
+    ListPredictions: _aio.UnaryUnaryMultiCallable[_prediction_service_pb2.ListPredictionsRequest, _prediction_service_pb2.ListPredictionsResponse]  # type: ignore[assignment]
+    """Lists submitted predictions by state."""
     ListPipelines: _aio.UnaryUnaryMultiCallable[_prediction_service_pb2.ListPipelinesRequest, _prediction_service_pb2.ListPipelinesResponse]  # type: ignore[assignment]
     """Lists the pipelines that are being served."""
     GetPipeline: _aio.UnaryUnaryMultiCallable[_prediction_service_pb2.GetPipelineRequest, _prediction_service_pb2.GetPipelineResponse]  # type: ignore[assignment]
@@ -95,6 +131,60 @@ class PredictionServiceServicer(metaclass=_abc_1.ABCMeta):
         ready, each with the place of its request. The gateway stops reading while too many requests
         of the stream are unanswered, and while the caller does not read.
         """
+
+    @_abc_1.abstractmethod
+    def SubmitPrediction(
+        self,
+        request: _prediction_service_pb2.SubmitPredictionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_prediction_service_pb2.SubmitPredictionResponse, _abc.Awaitable[_prediction_service_pb2.SubmitPredictionResponse]]:
+        """Submits a prediction: returns once it is durable, and the result is pushed or fetched later.
+        Safe to repeat under the same idempotency key.
+        """
+
+    @_abc_1.abstractmethod
+    def SubmitPredictions(
+        self,
+        request: _prediction_service_pb2.SubmitPredictionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_prediction_service_pb2.SubmitPredictionsResponse, _abc.Awaitable[_prediction_service_pb2.SubmitPredictionsResponse]]:
+        """Submits many predictions in one call; each has its own outcome."""
+
+    @_abc_1.abstractmethod
+    def GetPrediction(
+        self,
+        request: _prediction_service_pb2.GetPredictionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_prediction_service_pb2.GetPredictionResponse, _abc.Awaitable[_prediction_service_pb2.GetPredictionResponse]]:
+        """Returns a submitted prediction, with its result once it has one. NOT_FOUND if there is none, or
+        if it has been kept for as long as results are.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchPredictions(
+        self,
+        request: _prediction_service_pb2.WatchPredictionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_prediction_service_pb2.WatchPredictionsResponse], _abc.AsyncIterator[_prediction_service_pb2.WatchPredictionsResponse]]:
+        """Tells changes of submitted predictions as they happen, without end. Resumable: what has changed
+        since a position that is not too old comes first. OUT_OF_RANGE if it is too old.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelPrediction(
+        self,
+        request: _prediction_service_pb2.CancelPredictionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_prediction_service_pb2.CancelPredictionResponse, _abc.Awaitable[_prediction_service_pb2.CancelPredictionResponse]]:
+        """Cancels a submitted prediction that has no result yet. FAILED_PRECONDITION if it has one."""
+
+    @_abc_1.abstractmethod
+    def ListPredictions(
+        self,
+        request: _prediction_service_pb2.ListPredictionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_prediction_service_pb2.ListPredictionsResponse, _abc.Awaitable[_prediction_service_pb2.ListPredictionsResponse]]:
+        """Lists submitted predictions by state."""
 
     @_abc_1.abstractmethod
     def ListPipelines(

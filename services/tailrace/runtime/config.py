@@ -186,8 +186,49 @@ HOP_SETTINGS: dict[str, type[ServerSettings]] = {
 """The settings of each hop, as a service of its own or inside the gateway."""
 
 
-class GatewaySettings(ServerSettings):
+class QueueSettings(ServerSettings):
+    """What every process with a hand in submissions has."""
+
+    queue_redis_url: str | None = None
+    """Redis that holds submissions: redis://, rediss:// or unix://; without one, there are none."""
+    queue_redis_cluster: bool = False
+    """Whether that Redis is a cluster, of which the URL names one node."""
+    queue_key_prefix: str = Field(default="tailrace", pattern=r"^[A-Za-z0-9_\-.]{1,64}$")
+    """Prefix of every key in the queue Redis."""
+    queue_partitions: int = Field(default=8, ge=1, le=256)
+    """Parts of the queue, each on one node; cannot change while there are submissions."""
+    queue_durability: Literal["always", "waitaof", "everysec", "none"] = "always"
+    """What must be on disk before a submission is acknowledged; see the docs on submissions."""
+    submission_ttl_s: int = Field(default=86_400, ge=1)
+    """How long a submission may wait to run before it expires, in seconds."""
+    result_ttl_s: int = Field(default=86_400, ge=1)
+    """How long a result is kept after it is final and delivered or given up, in seconds."""
+    dead_letter_ttl_s: int = Field(default=14 * 86_400, ge=1)
+    """How long a dead letter is kept, in seconds."""
+    changes_ttl_s: int = Field(default=3600, ge=1)
+    """How far back a watch can be resumed, in seconds."""
+    output_stream_max: int = Field(default=100_000, ge=1)
+    """Most results that the `predictions` stream keeps for other systems, about."""
+
+
+class CallbackSettings(QueueSettings):
+    """What callbacks may be."""
+
+    callback_allowed_networks: tuple[str, ...] = ()
+    """Networks that are not public and that callbacks may be in, as JSON such as ["10.0.0.0/8"]."""
+    callback_allow_plaintext: bool = False
+    """Whether callbacks may be called without TLS: http:// and grpc:// ."""
+
+
+class GatewaySettings(CallbackSettings):
     """The gateway."""
+
+    max_submission_bytes: int = Field(default=256 * 1024, ge=1)
+    """Largest request of one submission, in bytes."""
+    max_queued_submissions: int = Field(default=500_000, ge=1)
+    """Most submissions that wait; more are refused."""
+    allow_inline_callbacks: bool = False
+    """Whether a submission may name a target that is not registered."""
 
     ingest_target: str = "127.0.0.1:50061"
     """gRPC target of the ingest service."""
@@ -219,6 +260,58 @@ class GatewaySettings(ServerSettings):
     """Most unanswered requests of one stream; no more are read before some are answered."""
     stream_idle_timeout_ms: int = Field(default=300_000, ge=1)
     """How long a stream may be silent, or its caller not read, in milliseconds."""
+
+
+class DispatcherSettings(GatewaySettings):
+    """The dispatcher: takes submissions from the queue through the same chain as the gateway."""
+
+    dispatcher_max_rows: int = Field(default=256, ge=1)
+    """Most submissions taken from the queue at once."""
+    dispatcher_max_in_flight: int = Field(default=4, ge=1)
+    """Most batches of submissions in flight at once."""
+    dispatcher_lease_ms: int = Field(default=30_000, ge=100)
+    """How long a submission that was taken may stay unheard of before another may take it."""
+    dispatcher_deadline_ms: int | None = Field(default=None, ge=1)
+    """Deadline of a submission's run; by default, the pipeline's longest."""
+    dispatcher_max_attempts: int = Field(default=5, ge=1)
+    """How often a submission may end its dispatcher, or its hops, before it is a dead letter."""
+    dispatcher_queue_target_ms: float = Field(default=5, gt=0)
+    """Queue time at the hops above which fewer batches are kept in flight, in milliseconds."""
+
+    @model_validator(mode="after")
+    def _needs_queue(self) -> DispatcherSettings:
+        if self.queue_redis_url is None:
+            raise ValueError("TAILRACE_QUEUE_REDIS_URL is needed")
+        return self
+
+
+# The schedule of Standard Webhooks 1.0.0, in seconds after the attempt before.
+STANDARD_RETRY_S = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
+
+
+class CourierSettings(CallbackSettings):
+    """The courier: pushes results to callbacks."""
+
+    courier_retry_s: tuple[float, ...] = STANDARD_RETRY_S
+    """Waits between attempts, in seconds, as JSON; after the last, a result is a dead letter."""
+    courier_jitter: float = Field(default=0.1, ge=0, le=1)
+    """Largest share by which each wait is lengthened, at random."""
+    courier_attempt_timeout_ms: int = Field(default=15_000, ge=1)
+    """Longest that one attempt may take, where the callback does not say, in milliseconds."""
+    courier_max_in_flight: int = Field(default=256, ge=1)
+    """Most messages to callbacks in flight."""
+    courier_callback_in_flight: int = Field(default=16, ge=1)
+    """Most messages to one callback in flight, where it does not say."""
+    courier_breaker_failures: int = Field(default=10, ge=1)
+    """Failures in a row after which a callback is left alone for a while."""
+    courier_breaker_open_ms: int = Field(default=30_000, ge=1)
+    """How long it is left alone before one attempt is made, in milliseconds."""
+
+    @model_validator(mode="after")
+    def _needs_queue(self) -> CourierSettings:
+        if self.queue_redis_url is None:
+            raise ValueError("TAILRACE_QUEUE_REDIS_URL is needed")
+        return self
 
 
 class LauncherSettings(TransportSettings):

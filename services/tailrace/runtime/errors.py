@@ -62,6 +62,21 @@ class Reason(enum.IntEnum):
     PIPELINE_VERSION_NOT_READY = 24
     QUEUE_TOO_LONG = 25
     QUEUE_FULL = 26
+    QUEUE_UNAVAILABLE = 27
+    BACKLOG_FULL = 28
+    IDEMPOTENCY_CONFLICT = 29
+    PREDICTION_NOT_FOUND = 30
+    PREDICTION_ENDED = 31
+    CALLBACK_NOT_FOUND = 32
+    CALLBACK_EXISTS = 33
+    CALLBACK_DISABLED = 34
+    CALLBACK_NOT_ALLOWED = 35
+    POSITION_TOO_OLD = 36
+    EXPIRED = 37
+    SUBMISSION_CANCELLED = 38
+    POISON = 39
+    NO_QUEUE = 40
+    CALLBACK_GONE = 41
 
 
 class TailraceError(Exception):
@@ -176,6 +191,41 @@ class UserFunctionFailed(TailraceError):
 
     code = Code.INTERNAL
     default_reason = Reason.USER_FUNCTION_FAILED
+
+
+class AlreadyExists(TailraceError):
+    """What was to be created is there already, and is another one."""
+
+    code = Code.ALREADY_EXISTS
+    default_reason = Reason.IDEMPOTENCY_CONFLICT
+
+
+class PermissionDenied(TailraceError):
+    """The request may not be made here, whoever makes it or whatever the state."""
+
+    code = Code.PERMISSION_DENIED
+    default_reason = Reason.CALLBACK_NOT_ALLOWED
+
+
+class Aborted(TailraceError):
+    """Something else was faster; reading anew and trying again may help."""
+
+    code = Code.ABORTED
+    default_reason = Reason.UNSPECIFIED
+
+
+class QueueUnavailable(Unavailable):
+    """The queue Redis cannot be reached, or refuses; whether anything was written is unknown."""
+
+    default_reason = Reason.QUEUE_UNAVAILABLE
+    retryable = False
+
+
+class OutOfRange(TailraceError):
+    """What was asked for lies outside of what is kept."""
+
+    code = Code.OUT_OF_RANGE
+    default_reason = Reason.POSITION_TOO_OLD
 
 
 class Unimplemented(TailraceError):

@@ -1,0 +1,1 @@
+"""The courier: pushes results to callbacks."""

@@ -1,0 +1,1 @@
+"""The dispatcher: takes submissions from the queue through the chain."""
