@@ -183,8 +183,18 @@ def _streams_by_context(handler: MethodHandler) -> bool:
     return handler.stream_stream is not None and inspect.iscoroutinefunction(handler.stream_stream)
 
 
+def _tells_by_context(handler: MethodHandler) -> bool:
+    return handler.unary_stream is not None and inspect.iscoroutinefunction(handler.unary_stream)
+
+
 def _wrap(method: str, handler: MethodHandler) -> MethodHandler:
     if handler.unary_unary is None:
+        if _tells_by_context(handler):
+            return grpc.unary_stream_rpc_method_handler(
+                _mapped(method, cast(Handler, handler.unary_stream), handler.request_deserializer),
+                None,
+                handler.response_serializer,
+            )
         if not _streams_by_context(handler):
             return handler
         return grpc.stream_stream_rpc_method_handler(
