@@ -67,9 +67,9 @@ def admit(
         DeadlineExceeded: the deadline was spent on arrival.
     """
     if request.request_id:
-        _check_text(request.request_id, "request_id", MAX_REQUEST_ID)
+        check_text(request.request_id, "request_id", MAX_REQUEST_ID)
     if request.tenant:
-        _check_text(request.tenant, "tenant", MAX_TENANT)
+        check_text(request.tenant, "tenant", MAX_TENANT)
     if len(request.fields) > max_fields:
         raise LimitExceeded(
             f"{len(request.fields)} fields, at most {max_fields} are allowed", field="fields"
@@ -96,7 +96,8 @@ def admit(
     )
 
 
-def _check_text(text: str, field: str, longest: int) -> None:
+def check_text(text: str, field: str, longest: int) -> None:
+    """Raises InvalidField where a text is too long, or not printable ASCII without spaces."""
     if len(text) > longest:
         raise InvalidField(f"{len(text)} characters, at most {longest} are allowed", field=field)
     if not _PRINTABLE.fullmatch(text):
