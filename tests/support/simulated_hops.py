@@ -15,6 +15,7 @@ import numpy as np
 from tailrace.gateway.chain import Chain, HopPorts
 from tailrace.gateway.convoy_former import ConvoyFormer
 from tailrace.gateway.hop_caller import HopCaller
+from tailrace.gateway.remote_hop import RemoteHop
 from tailrace.runtime.columns import DType, column_block
 from tailrace.runtime.errors import DeadlineExceeded, Internal, TailraceError
 from tailrace.runtime.pipeline.plan import Pipeline
@@ -22,7 +23,6 @@ from tailrace.runtime.wire import block_to_proto
 from tailrace.v1 import (
     inference_service_pb2,
     ingest_service_pb2,
-    ledger_pb2,
     postprocess_service_pb2,
 )
 
@@ -65,7 +65,10 @@ class SimulatedChain:
     def chain(self, pipeline: Pipeline) -> Chain:
         """Returns the chain of a pipeline through these hops."""
         hops = ("ingest", "features", "inference", "postprocess")
-        ports: dict[str, Any] = {hop: _SimulatedHop(hop, self) for hop in hops}
+        ports: dict[str, Any] = {
+            hop: RemoteHop(hop, _SimulatedMethod(hop, self))  # type: ignore[arg-type]
+            for hop in hops
+        }
         return Chain(pipeline, HopPorts(**ports), {hop: HopCaller(hop, 2) for hop in hops})
 
     def calls(self, hop: str) -> list[HopCallSeen]:
@@ -73,20 +76,18 @@ class SimulatedChain:
         return [call for call in self.seen if call.hop == hop]
 
 
-class _SimulatedHop:
-    placement = ledger_pb2.PLACEMENT_LOCAL
-
+class _SimulatedMethod:
     def __init__(self, hop: str, world: SimulatedChain) -> None:
         self._hop = hop
         self._world = world
 
-    async def call(self, request: Any, timeout_s: float) -> Any:
+    async def __call__(self, request: Any, timeout: float) -> Any:  # noqa: ASYNC109  # as gRPC's
         rows = request.batch.rows
         seen = HopCallSeen(self._hop, list(rows.request_ids), asyncio.get_running_loop().time())
         self._world.seen.append(seen)
         takes_s, error = self._world.behave(self._hop, rows.count)
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(timeout):
                 await asyncio.sleep(takes_s)
         except TimeoutError as late:
             raise DeadlineExceeded(f"{self._hop} exceeded its budget") from late

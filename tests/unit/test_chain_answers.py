@@ -46,14 +46,13 @@ def _no_columns(batch: batch_pb2.Batch) -> None:
 
 
 class _Spoilt:
-    """A hop whose answers are changed on their way."""
+    """A hop's method whose answers are changed on their way."""
 
-    def __init__(self, hop: Any, spoil: Callable[[batch_pb2.Batch], None]) -> None:
-        self.placement = hop.placement
-        self._hop, self._spoil = hop, spoil
+    def __init__(self, method: Any, spoil: Callable[[batch_pb2.Batch], None]) -> None:
+        self._method, self._spoil = method, spoil
 
-    async def call(self, request: Any, timeout_s: float) -> Any:
-        response = await self._hop.call(request, timeout_s)
+    async def __call__(self, request: Any, timeout: float) -> Any:  # noqa: ASYNC109  # as gRPC's
+        response = await self._method(request, timeout=timeout)
         self._spoil(response.batch)
         return response
 
@@ -78,8 +77,8 @@ def test_an_answer_of_other_rows_is_an_internal_error(
     async def run() -> list[Any]:
         pipeline = written_pipeline(tmp_path)
         chain: Any = SimulatedChain(lambda hop, rows: (0.01, None)).chain(pipeline)
-        ports = chain._ports
-        object.__setattr__(ports, hop, _Spoilt(getattr(ports, hop), spoil))
+        port = getattr(chain._ports, hop)
+        port._method = _Spoilt(port._method, spoil)
         convoy = Convoy(pipeline, [_row(number) for number in range(3)])
         await chain.run(convoy)
         return responses_of(convoy)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.gateway.ledger import LedgerBook
-from tailrace.v1 import batch_pb2, ledger_pb2
+from tailrace.v1 import ledger_pb2
 
 
 def _spend(
@@ -52,7 +52,7 @@ def test_finishing_takes_the_time_and_what_the_service_said() -> None:
     book = LedgerBook()
     before_ns = time.monotonic_ns()
     spending = book.open("postprocess", before_ns, group=3)
-    spending.finish(0, batch_pb2.HopTiming(queue_ns=1, work_ns=2))
+    spending.finish(0, queue_ns=1, work_ns=2)
     assert spending.end_ns >= before_ns
     (entry,) = book.entries(departed_ns=before_ns)
     assert entry.hop == ledger_pb2.HOP_POSTPROCESS

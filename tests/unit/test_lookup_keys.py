@@ -11,7 +11,7 @@ import pytest
 from tailrace.gateway.lookup_keys import LookupKeys
 from tailrace.runtime.columns import DType
 from tailrace.runtime.pipeline.view_plan import KeySource
-from tailrace.runtime.wire import block_from_proto
+from tailrace.runtime.wire import to_block
 from tailrace.v1 import tensor_pb2
 
 MOST_NANOS = 2**31 - 1
@@ -44,7 +44,7 @@ def test_an_instant_out_of_range_is_null_and_leaves_the_other_rows_alone(
         value = tensor_pb2.Value()
         value.timestamp_value.seconds, value.timestamp_value.nanos = at
         rows.append(SimpleNamespace(fields={"at": value}))
-    block = block_from_proto(_keys_by_time().blocks(rows, None)[0], 2, "keys")
+    block = to_block(_keys_by_time().blocks(rows, None)[0], 2, "keys")
     assert block.validity is not None
     assert block.validity.tolist() == [[True, False]]
     assert np.asarray(block.values).tolist() == [[1_000_500, 0]]

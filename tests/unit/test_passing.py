@@ -38,3 +38,18 @@ def test_hops_that_lost_different_rows_are_joined_by_row() -> None:
 def test_only_the_columns_named_are_selected() -> None:
     columns = _hop_columns([0, 1], a=[1, 2], b=[3, 4]).select(["b"])
     assert list(columns.decode([0, 1])) == ["b"]
+
+
+def test_blocks_of_which_nothing_is_read_are_left_out_unopened() -> None:
+    columns = _hop_columns([0, 1], a=[1, 2], b=[3, 4])
+    assert columns.read_by({"b", "c"}).blocks == [columns.blocks[1]]
+
+
+def test_columns_of_a_hop_in_this_process_are_passed_as_they_are() -> None:
+    block = column_block("a", DType.INT64, np.array([10, 11]))
+    message = block_to_proto(column_block("b", DType.INT64, np.array([20, 21])))
+    joined = join_columns([3, 7], HopColumns([3, 7], [block]), HopColumns([3, 7], [message]))
+    assert joined.take([3, 7])[0] is block
+    assert joined.decode([7])["a"].tolist() == [11]
+    assert joined.decode([7])["b"].tolist() == [21]
+    assert joined.read_by({"a"}).blocks == [block]

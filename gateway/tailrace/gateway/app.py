@@ -57,7 +57,10 @@ async def run(settings: GatewaySettings) -> None:
     channels = _open_channels(settings, [hop for hop in HOPS if places[hop] == "remote"])
     callers = {hop: HopCaller(hop, settings.max_attempts) for hop in HOPS}
     ports = HopPorts(
-        **{hop: LocalHop(parts.call) for hop, parts in local.parts.items()},
+        **{
+            hop: LocalHop(parts.answer, reads_requests=hop == "ingest")
+            for hop, parts in local.parts.items()
+        },
         **remote_ports(channels),
     )
 
@@ -143,9 +146,9 @@ def convoy_bounds(pipeline: Pipeline, settings: GatewaySettings) -> ConvoyBounds
     )
 
 
-def remote_ports(channels: Mapping[str, grpc.aio.Channel]) -> dict[str, HopPort[Any, Any]]:
+def remote_ports(channels: Mapping[str, grpc.aio.Channel]) -> dict[str, HopPort]:
     """Returns ports for the hops that are gRPC services, by hop."""
-    ports: dict[str, HopPort[Any, Any]] = {}
+    ports: dict[str, HopPort] = {}
     for hop, channel in channels.items():
         ports[hop] = RemoteHop(hop, _hop_method(hop, channel))
     return ports

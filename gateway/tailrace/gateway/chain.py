@@ -6,48 +6,30 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
-
-from google.protobuf.message import Message
 
 from tailrace.features.defaults import default_blocks
 from tailrace.gateway.budget import HopBudgets
 from tailrace.gateway.convoy import Convoy, Degradation
 from tailrace.gateway.hop_caller import HopCaller
-from tailrace.gateway.hop_port import HopPort, HopResponse
+from tailrace.gateway.hop_port import HopPort, HopRequest
 from tailrace.gateway.lookup_keys import LookupKeys
 from tailrace.gateway.passing import HopColumns, join_columns
-from tailrace.gateway.request_packing import pack_requests
 from tailrace.runtime.deadline import Deadline
 from tailrace.runtime.errors import Code, DeadlineExceeded, Internal, Reason, TailraceError
+from tailrace.runtime.hop_answer import HopAnswer, PassedBlock
 from tailrace.runtime.pipeline.plan import Pipeline
-from tailrace.runtime.wire import block_to_proto, error_from_proto
-from tailrace.v1 import (
-    batch_pb2,
-    feature_service_pb2,
-    inference_service_pb2,
-    ingest_service_pb2,
-    postprocess_service_pb2,
-    prediction_service_pb2,
-    tensor_pb2,
-)
-
-Request = TypeVar("Request", bound=Message)
-Response = TypeVar("Response", bound=HopResponse)
+from tailrace.runtime.wire import block_rows
+from tailrace.v1 import ledger_pb2, prediction_service_pb2
 
 
 @dataclass(frozen=True, slots=True)
 class HopPorts:
     """Where the four hops are."""
 
-    ingest: HopPort[ingest_service_pb2.PreprocessRequest, ingest_service_pb2.PreprocessResponse]
-    features: HopPort[
-        feature_service_pb2.LookupFeaturesRequest, feature_service_pb2.LookupFeaturesResponse
-    ]
-    inference: HopPort[inference_service_pb2.InferRequest, inference_service_pb2.InferResponse]
-    postprocess: HopPort[
-        postprocess_service_pb2.PostprocessRequest, postprocess_service_pb2.PostprocessResponse
-    ]
+    ingest: HopPort
+    features: HopPort
+    inference: HopPort
+    postprocess: HopPort
 
 
 class Chain:
@@ -72,7 +54,11 @@ class Chain:
         self._ports = ports
         self._callers = callers
         self._budgets = HopBudgets(pipeline.spec.budgets)
-        self._keys = LookupKeys(pipeline)
+        self._features_here = ports.features.placement == ledger_pb2.PLACEMENT_LOCAL
+        self._keys = LookupKeys(pipeline, as_messages=not self._features_here)
+        self._model_columns = frozenset(
+            name for item in pipeline.spec.model.inputs for name in item.source_columns()
+        )
 
     async def run(self, convoy: Convoy) -> None:
         """Fills the convoy with predictions and errors. Every row ends with one or the other."""
@@ -99,6 +85,9 @@ class Chain:
             return join_columns(convoy.live(), ingested, features)
         keys = self._keys.blocks(convoy.members(rows), None)
         lookup = asyncio.ensure_future(self._features(convoy, rows, keys, start_ns, 0))
+        if self._features_here:
+            # Its command is on its way to the store before ingest keeps this thread busy.
+            await asyncio.sleep(0)
         try:
             ingested = await self._ingest(convoy, rows, start_ns, after_ingest)
             if convoy.live():
@@ -122,42 +111,30 @@ class Chain:
     async def _ingest(
         self, convoy: Convoy, rows: list[int], start_ns: int, hops_after: Sequence[str]
     ) -> HopColumns:
-        request = ingest_service_pb2.PreprocessRequest(batch=convoy.header(rows))
-        # Copied as bytes: taking the fields over one by one takes three times as long.
-        request.MergeFromString(pack_requests([row.data for row in convoy.members(rows)]))
-        response = await self._call(
-            convoy, "ingest", self._ports.ingest, request, rows, start_ns, hops_after, group=0
-        )
-        return _outcome(convoy, "ingest", rows, response.batch)
+        request = HopRequest(convoy, rows)
+        answer = await self._call("ingest", self._ports.ingest, request, start_ns, hops_after, 0)
+        return _outcome(request, "ingest", answer)
 
     async def _features(
         self,
         convoy: Convoy,
         rows: list[int],
-        keys: list[tensor_pb2.ColumnBlock],
+        keys: Sequence[PassedBlock],
         start_ns: int,
         group: int,
     ) -> HopColumns:
         hops_after = ("inference", "postprocess")
-        request = feature_service_pb2.LookupFeaturesRequest(batch=convoy.header(rows))
-        request.batch.blocks.extend(keys)
+        request = HopRequest(convoy, rows, keys)
         try:
-            response = await self._call(
-                convoy,
-                "features",
-                self._ports.features,
-                request,
-                rows,
-                start_ns,
-                hops_after,
-                group=group,
+            answer = await self._call(
+                "features", self._ports.features, request, start_ns, hops_after, group
             )
         except TailraceError as error:
             if not self._degrades(error):
                 raise
             return self._default_features(convoy, rows, error)
-        convoy.views, convoy.view_rows = list(response.views), rows
-        return _outcome(convoy, "features", rows, response.batch)
+        convoy.views, convoy.view_rows = answer.views, rows
+        return _outcome(request, "features", answer)
 
     def _degrades(self, error: TailraceError) -> bool:
         return self.pipeline.spec.features.on_failure == "defaults" and error.code in (
@@ -179,9 +156,7 @@ class Chain:
             )
         )
         blocks = [
-            block_to_proto(block)
-            for plan in self.pipeline.views
-            for block in default_blocks(plan, len(rows))
+            block for plan in self.pipeline.views for block in default_blocks(plan, len(rows))
         ]
         return HopColumns(rows, blocks)
 
@@ -190,21 +165,13 @@ class Chain:
     async def _infer(self, convoy: Convoy, columns: HopColumns) -> HopColumns:
         rows = self._affordable(convoy, "inference", convoy.live(), ("postprocess",))
         start_ns = time.monotonic_ns()
-        request = inference_service_pb2.InferRequest(batch=convoy.header(rows))
-        request.batch.blocks.extend(columns.take(rows))
-        response = await self._call(
-            convoy,
-            "inference",
-            self._ports.inference,
-            request,
-            rows,
-            start_ns,
-            ("postprocess",),
-            group=2,
+        request = HopRequest(convoy, rows, columns.read_by(self._model_columns).take(rows))
+        answer = await self._call(
+            "inference", self._ports.inference, request, start_ns, ("postprocess",), 2
         )
-        convoy.model_name, convoy.model_rows = response.model_name, rows
-        convoy.model_versions = list(response.model_versions)
-        outputs = _outcome(convoy, "inference", rows, response.batch)
+        convoy.model_name, convoy.model_rows = answer.model_name, rows
+        convoy.model_versions = answer.model_versions
+        outputs = _outcome(request, "inference", answer)
         if not self.pipeline.carried_columns:
             return outputs
         carried = columns.select(self.pipeline.carried_columns)
@@ -213,12 +180,9 @@ class Chain:
     async def _postprocess(self, convoy: Convoy, columns: HopColumns) -> None:
         rows = self._affordable(convoy, "postprocess", convoy.live(), ())
         start_ns = time.monotonic_ns()
-        request = postprocess_service_pb2.PostprocessRequest(batch=convoy.header(rows))
-        request.batch.blocks.extend(columns.take(rows))
-        response = await self._call(
-            convoy, "postprocess", self._ports.postprocess, request, rows, start_ns, (), group=3
-        )
-        outcome = _outcome(convoy, "postprocess", rows, response.batch)
+        request = HopRequest(convoy, rows, columns.take(rows))
+        answer = await self._call("postprocess", self._ports.postprocess, request, start_ns, (), 3)
+        outcome = _outcome(request, "postprocess", answer)
         if not outcome.blocks and convoy.live():
             raise Internal("postprocess answered without a prediction")
         convoy.prediction_rows, convoy.prediction_blocks = outcome.rows, outcome.blocks
@@ -255,19 +219,17 @@ class Chain:
 
     async def _call(
         self,
-        convoy: Convoy,
         hop: str,
-        port: HopPort[Request, Response],
-        request: Request,
-        rows: list[int],
+        port: HopPort,
+        request: HopRequest,
         start_ns: int,
         hops_after: Sequence[str],
-        *,
         group: int,
-    ) -> Response:
+    ) -> HopAnswer:
+        convoy = request.convoy
         spending = convoy.book.open(hop, start_ns, group)
         now_ns = time.monotonic_ns()
-        remaining_ns = convoy.latest_deadline_ns(rows) - now_ns
+        remaining_ns = convoy.latest_deadline_ns(request.rows) - now_ns
         spending.budget_ns = self._budgets.grant_ns(hop, remaining_ns, hops_after)
         floor_ns = self._budgets.floor_ns(hop)
         if spending.budget_ns < floor_ns:
@@ -275,9 +237,9 @@ class Chain:
             spending.finish(error.code)
             raise error
         budget = Deadline(now_ns + spending.budget_ns)
-        response = await self._callers[hop].call(port, request, budget, floor_ns, spending)
+        answer = await self._callers[hop].call(port, request, budget, floor_ns, spending)
         self._budgets.observe(hop, spending.duration_ns)
-        return response
+        return answer
 
 
 def _too_small(hop: str, remaining_ns: int, floor_ns: int) -> DeadlineExceeded:
@@ -288,18 +250,19 @@ def _too_small(hop: str, remaining_ns: int, floor_ns: int) -> DeadlineExceeded:
     )
 
 
-def _outcome(convoy: Convoy, hop: str, rows: list[int], batch: batch_pb2.Batch) -> HopColumns:
+def _outcome(request: HopRequest, hop: str, answer: HopAnswer) -> HopColumns:
     """Takes the rows that failed at a hop out of the convoy; returns the hop's columns.
 
     Raises:
         Internal: the hop answered of other rows than it was asked about.
     """
+    convoy, rows = request.convoy, request.rows
     count = len(rows)
     # Left to the next hop, it would look like a fault of the caller.
-    if any(block.values.shape[1:2] != [count] for block in batch.blocks):
+    if any([block_rows(block) != count for block in answer.blocks]):
         raise Internal(f"{hop} was asked about {count} rows and answered with another number")
-    for failure in batch.rows.errors:
-        if failure.row >= count or not 1 <= failure.code <= Code.UNAUTHENTICATED:
-            raise Internal(f"{hop} answered with code {failure.code} for row {failure.row}")
-        convoy.fail([rows[failure.row]], error_from_proto(failure))
-    return HopColumns(rows, list(batch.blocks))
+    for row, error in answer.failures:
+        if row >= count:
+            raise Internal(f"{hop} answered about row {row} of {count}")
+        convoy.fail([rows[row]], error)
+    return HopColumns(rows, answer.blocks)

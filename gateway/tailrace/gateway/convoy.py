@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tailrace.gateway.ledger import LedgerBook
+from tailrace.runtime.batch import Rows
 from tailrace.runtime.deadline import NS_PER_US
 from tailrace.runtime.errors import DeadlineExceeded, TailraceError
+from tailrace.runtime.hop_answer import PassedBlock, ViewStates
 from tailrace.runtime.pipeline.plan import Pipeline
-from tailrace.v1 import batch_pb2, feature_service_pb2, prediction_service_pb2, tensor_pb2
+from tailrace.v1 import batch_pb2, prediction_service_pb2, tensor_pb2
 
 Outcome = prediction_service_pb2.PredictResponse | TailraceError
 
@@ -137,12 +139,12 @@ class Convoy:
     departed_ns: int = field(default_factory=lambda: time.monotonic_ns())
     book: LedgerBook = field(default_factory=LedgerBook)
     degradations: list[Degradation] = field(default_factory=list)
-    views: list[feature_service_pb2.ViewLookup] = field(default_factory=list)
+    views: Sequence[ViewStates] = ()
     view_rows: list[int] = field(default_factory=list)
     model_name: str = ""
-    model_versions: list[str] = field(default_factory=list)
+    model_versions: Sequence[str] = ()
     model_rows: list[int] = field(default_factory=list)
-    prediction_blocks: list[tensor_pb2.ColumnBlock] = field(default_factory=list)
+    prediction_blocks: Sequence[PassedBlock] = ()
     prediction_rows: list[int] = field(default_factory=list)
     _live: list[int] = field(init=False)
     _earliest_deadline_ns: int = field(init=False)
@@ -194,20 +196,16 @@ class Convoy:
             return self.rows
         return [self.rows[index] for index in rows]
 
-    def header(self, rows: Sequence[int]) -> batch_pb2.Batch:
-        """Returns a batch of some rows without columns; time remaining is as of now."""
+    def write_header(self, batch: batch_pb2.Batch, rows: Sequence[int]) -> None:
+        """Writes some rows into an empty batch, without columns; time remaining is as of now."""
         now_ns = time.monotonic_ns()
         members = self.members(rows)
-        batch = batch_pb2.Batch(
-            pipeline=self.pipeline.name,
-            pipeline_version=self.pipeline.version,
-            rows=batch_pb2.RowContexts(
-                count=len(members),
-                request_ids=[row.request_id for row in members],
-                remaining_us=[(row.deadline_ns - now_ns) // NS_PER_US for row in members],
-            ),
-        )
+        batch.pipeline = self.pipeline.name
+        batch.pipeline_version = self.pipeline.version
         contexts = batch.rows
+        contexts.count = len(members)
+        contexts.request_ids.extend([row.request_id for row in members])
+        contexts.remaining_us.extend([(row.deadline_ns - now_ns) // NS_PER_US for row in members])
         # All rows of a convoy have one priority; the usual one goes without saying.
         if members[0].priority != batch_pb2.PRIORITY_NORMAL:
             contexts.priorities.extend([row.priority for row in members])
@@ -216,4 +214,16 @@ class Convoy:
             contexts.tracestates.extend([row.tracestate for row in members])
         if self._for_tenants:
             contexts.tenants.extend([row.tenant for row in members])
-        return batch
+
+    def contexts(self, rows: Sequence[int]) -> Rows:
+        """Returns what `write_header` writes of some rows, for a hop in this process."""
+        members = self.members(rows)
+        contexts = Rows([row.request_id for row in members], [row.deadline_ns for row in members])
+        if members[0].priority != batch_pb2.PRIORITY_NORMAL:
+            contexts.priorities = [row.priority for row in members]
+        if self._traced:
+            contexts.traceparents = [row.traceparent for row in members]
+            contexts.tracestates = [row.tracestate for row in members]
+        if self._for_tenants:
+            contexts.tenants = [row.tenant for row in members]
+        return contexts

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
-from google.protobuf.message import Message
 from prometheus_client import Counter, Histogram
 
 from tailrace.gateway.budget import RetryBudget
-from tailrace.gateway.hop_port import HopPort, HopResponse
+from tailrace.gateway.hop_port import HopPort, HopRequest
 from tailrace.gateway.ledger import HopSpending
 from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.deadline import NS_PER_S, Deadline
 from tailrace.runtime.errors import Code, DeadlineExceeded, Reason, TailraceError
-
-Request = TypeVar("Request", bound=Message)
-Response = TypeVar("Response", bound=HopResponse)
+from tailrace.runtime.hop_answer import HopAnswer
 
 # Another replica may do better. What all replicas share (store, model server) is not retried.
 RETRIED_REASONS = (
@@ -45,17 +40,17 @@ class HopCaller:
 
     async def call(
         self,
-        port: HopPort[Request, Response],
-        request: Request,
+        port: HopPort,
+        request: HopRequest,
         budget: Deadline,
         floor_ns: int,
         spending: HopSpending,
-    ) -> Response:
-        """Returns the hop's response and closes `spending`, whatever the outcome.
+    ) -> HopAnswer:
+        """Returns the hop's answer and closes `spending`, whatever the outcome.
 
         Args:
             port: where the hop is.
-            request: the batch; sent again as it is on a retry.
+            request: what to ask; asked again on a retry.
             budget: by when the hop must have answered.
             floor_ns: least time that a call is begun with.
             spending: line of the ledger to fill.
@@ -70,13 +65,13 @@ class HopCaller:
                 spending.attempts += 1
                 self._attempts.inc()
                 try:
-                    response = await port.call(request, max(budget.remaining_s(), 1e-6))
+                    answer = await port.call(request, max(budget.remaining_s(), 1e-6))
                 except TailraceError as error:
                     if not self._may_retry(error, spending.attempts, budget, floor_ns):
                         raise
                     continue
-                spending.finish(Code.OK, response.timing)
-                return response
+                spending.finish(Code.OK, answer.queue_ns, answer.work_ns)
+                return answer
         except TailraceError as error:
             spending.finish(error.code)
             if isinstance(error, DeadlineExceeded) or error.code is Code.DEADLINE_EXCEEDED:

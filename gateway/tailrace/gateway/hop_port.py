@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
-from google.protobuf.message import Message
-
-from tailrace.v1 import batch_pb2, ledger_pb2
-
-Request_contra = TypeVar("Request_contra", bound=Message, contravariant=True)
-Response_co = TypeVar("Response_co", covariant=True, bound="HopResponse")
-
-
-class HopResponse(Protocol):
-    """What every hop's response has."""
-
-    @property
-    def batch(self) -> batch_pb2.Batch:
-        """The rows and their columns."""
-        ...
-
-    @property
-    def timing(self) -> batch_pb2.HopTiming:
-        """What the service spent."""
-        ...
+from tailrace.gateway.convoy import Convoy
+from tailrace.runtime.hop_answer import HopAnswer, PassedBlock
+from tailrace.v1 import ledger_pb2
 
 
-class HopPort(Protocol[Request_contra, Response_co]):
+@dataclass(frozen=True, slots=True)
+class HopRequest:
+    """What the chain asks of a hop.
+
+    Attributes:
+        convoy: whose rows.
+        rows: which of them, by index.
+        blocks: columns of these rows.
+    """
+
+    convoy: Convoy
+    rows: list[int]
+    blocks: Sequence[PassedBlock] = ()
+
+
+class HopPort(Protocol):
     """Calls one hop once.
 
     Attributes:
@@ -35,11 +35,11 @@ class HopPort(Protocol[Request_contra, Response_co]):
 
     placement: ledger_pb2.Placement.ValueType
 
-    async def call(self, request: Request_contra, timeout_s: float) -> Response_co:
-        """Returns the hop's response.
+    async def call(self, request: HopRequest, timeout_s: float) -> HopAnswer:
+        """Returns the hop's answer.
 
         Args:
-            request: the batch.
+            request: the rows and their columns.
             timeout_s: seconds that the call may take; more than zero.
 
         Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from tailrace.v1 import batch_pb2, ledger_pb2
+from tailrace.v1 import ledger_pb2
 
 HOP_NUMBERS = {
     "ingest": ledger_pb2.HOP_INGEST,
@@ -43,12 +43,11 @@ class HopSpending:
     placement: ledger_pb2.Placement.ValueType = ledger_pb2.PLACEMENT_REMOTE
     code: int = 0
 
-    def finish(self, code: int = 0, timing: batch_pb2.HopTiming | None = None) -> None:
-        """Notes the end, now, and what the service said it spent."""
+    def finish(self, code: int = 0, queue_ns: int = 0, work_ns: int = 0) -> None:
+        """Notes the end, now, and what the hop said it spent."""
         self.end_ns = time.monotonic_ns()
         self.code = code
-        if timing is not None:
-            self.queue_ns, self.work_ns = timing.queue_ns, timing.work_ns
+        self.queue_ns, self.work_ns = queue_ns, work_ns
 
     @property
     def duration_ns(self) -> int:

@@ -2,38 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
-
-from google.protobuf.message import Message
-
+from tailrace.gateway.hop_port import HopRequest
+from tailrace.runtime.batch import Batch
+from tailrace.runtime.columns import Columns
 from tailrace.runtime.deadline import Deadline
 from tailrace.runtime.error_mapping import unexpected
 from tailrace.runtime.errors import TailraceError
-from tailrace.runtime.hop_call import CallContext
+from tailrace.runtime.hop_answer import HopAnswer
+from tailrace.runtime.hop_parts import AnswerBatch
+from tailrace.runtime.wire import to_block
 from tailrace.v1 import ledger_pb2
 
-Request = TypeVar("Request", bound=Message)
-Response = TypeVar("Response", bound=Message)
 
-
-class LocalHop(Generic[Request, Response]):
-    """Calls a hop's own handler: the same messages, without the transport."""
+class LocalHop:
+    """Calls a hop's own handler. Rows and columns are handed over as they are, not as messages."""
 
     placement = ledger_pb2.PLACEMENT_LOCAL
 
-    def __init__(self, call: Callable[[Request, CallContext], Awaitable[Response]]) -> None:
-        """Keeps the handler, which keeps the time limit that it is told."""
-        self._call = call
+    def __init__(self, answer: AnswerBatch, *, reads_requests: bool = False) -> None:
+        """Keeps the parts.
 
-    async def call(self, request: Request, timeout_s: float) -> Response:
-        """Returns the hop's response.
+        Args:
+            answer: the handler, which keeps the time limit that it is told.
+            reads_requests: whether it is handed the fields of the requests, as ingest is.
+        """
+        self._answer = answer
+        self._reads_requests = reads_requests
+
+    async def call(self, request: HopRequest, timeout_s: float) -> HopAnswer:
+        """Returns the hop's answer.
 
         Raises:
             TailraceError: as the hop raised it; what it did not foresee as Internal.
         """
+        convoy, rows = request.convoy, request.rows
+        count = len(rows)
+        fields = [row.fields for row in convoy.members(rows)] if self._reads_requests else ()
         try:
-            return await self._call(request, _LocalContext(timeout_s))
+            blocks = [
+                to_block(block, count, f"batch.blocks[{place}]")
+                for place, block in enumerate(request.blocks)
+            ]
+            batch = Batch(
+                convoy.pipeline.name,
+                convoy.pipeline.version,
+                convoy.contexts(rows),
+                Columns(count, blocks),
+            )
+            return await self._answer(batch, fields, _LocalContext(timeout_s))
         except TailraceError:
             raise
         except Exception as error:  # as at the edge of a service

@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+
 from tailrace.gateway.convoy import ConvoyRow
-from tailrace.runtime.columns import Columns, DType, column_block
+from tailrace.runtime.columns import Block, Columns, DType, column_block
+from tailrace.runtime.hop_answer import PassedBlock
 from tailrace.runtime.pipeline.plan import KeySource, Pipeline
 from tailrace.runtime.pipeline.request_schema import RequestField
-from tailrace.runtime.wire import block_to_proto, dtype_number, pack_ragged
+from tailrace.runtime.wire import dtype_number, pack_ragged
 from tailrace.v1 import tensor_pb2
 
 _KIND = {
@@ -32,8 +35,14 @@ class LookupKeys:
     here; ingest tells the caller.
     """
 
-    def __init__(self, pipeline: Pipeline) -> None:
-        """Sorts the keys by where they come from and by type: one block each."""
+    def __init__(self, pipeline: Pipeline, *, as_messages: bool = True) -> None:
+        """Sorts the keys by where they come from and by type: one block each.
+
+        Args:
+            pipeline: whose keys.
+            as_messages: whether blocks are made as messages, for a hop elsewhere.
+        """
+        self._make = _request_message if as_messages else _request_block
         schema = pipeline.spec.request.fields
         self._from_requests: dict[DType, list[KeySource]] = {}
         self._from_columns: list[KeySource] = []
@@ -47,9 +56,7 @@ class LookupKeys:
                 else:
                     self._from_columns.append(key)
 
-    def blocks(
-        self, rows: Sequence[ConvoyRow], ingested: Columns | None
-    ) -> list[tensor_pb2.ColumnBlock]:
+    def blocks(self, rows: Sequence[ConvoyRow], ingested: Columns | None) -> Sequence[PassedBlock]:
         """Returns the key columns of some rows.
 
         Args:
@@ -61,19 +68,17 @@ class LookupKeys:
             name: [_read(request, name, kind, default) for request in fields]
             for name, (kind, default) in self._fields.items()
         }
-        blocks = [
-            _request_block(dtype, keys, values, len(rows))
+        blocks: list[PassedBlock] = [
+            self._make(dtype, keys, values, len(rows))
             for dtype, keys in self._from_requests.items()
         ]
         if ingested is not None:
             blocks += [
-                block_to_proto(
-                    column_block(
-                        key.column,
-                        key.key.dtype,
-                        ingested[key.name],
-                        ingested.validity(key.name),
-                    )
+                column_block(
+                    key.column,
+                    key.key.dtype,
+                    ingested[key.name],
+                    ingested.validity(key.name),
                 )
                 for key in self._from_columns
             ]
@@ -88,6 +93,19 @@ def _default(field: RequestField) -> object:
 
 
 def _request_block(
+    dtype: DType, keys: list[KeySource], values_by_field: Mapping[str, list[Any]], rows: int
+) -> Block:
+    shape = len(keys), rows
+    values = [value for key in keys for value in values_by_field[key.name]]
+    validity = None
+    if None in values:
+        validity = np.array([value is not None for value in values]).reshape(shape)
+        values = [_EMPTY[dtype] if value is None else value for value in values]
+    names = tuple([key.column for key in keys])
+    return Block(names, dtype, np.array(values, dtype.numpy).reshape(shape), validity)
+
+
+def _request_message(
     dtype: DType, keys: list[KeySource], values_by_field: Mapping[str, list[Any]], rows: int
 ) -> tensor_pb2.ColumnBlock:
     # Straight to bytes: with one pass per key and row, arrays in between cost more than they help.

@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tailrace.runtime.columns import Columns
-from tailrace.runtime.wire import block_from_proto, block_to_proto
-from tailrace.v1 import tensor_pb2
+from tailrace.runtime.columns import Block, Columns
+from tailrace.runtime.hop_answer import PassedBlock
+from tailrace.runtime.wire import to_block
 
 
 @dataclass(frozen=True, slots=True)
 class HopColumns:
-    """Columns as a hop sent them.
+    """Columns as a hop handed them on.
 
     Attributes:
         rows: convoy indices of the rows in the blocks, in order.
-        blocks: as received.
+        blocks: as they came.
     """
 
     rows: list[int]
-    blocks: list[tensor_pb2.ColumnBlock]
+    blocks: Sequence[PassedBlock]
 
-    def take(self, rows: list[int]) -> list[tensor_pb2.ColumnBlock]:
+    def take(self, rows: list[int]) -> Sequence[PassedBlock]:
         """Returns the blocks for these convoy rows; as they are where no row has left."""
         if rows is self.rows or rows == self.rows:
             return self.blocks
-        return [block_to_proto(block) for block in self.decode(rows).blocks]
+        return self.decode(rows).blocks
 
     def decode(self, rows: list[int]) -> Columns:
         """Returns the columns for these convoy rows."""
         columns = Columns(len(self.rows))
         columns.extend(
-            block_from_proto(block, len(self.rows), f"blocks[{place}]")
+            to_block(block, len(self.rows), f"blocks[{place}]")
             for place, block in enumerate(self.blocks)
         )
         if rows == self.rows:
@@ -44,10 +44,19 @@ class HopColumns:
 
     def select(self, names: Sequence[str]) -> HopColumns:
         """Returns only the columns of these names."""
-        columns = self.decode(self.rows).select(names)
-        return HopColumns(self.rows, [block_to_proto(block) for block in columns.blocks])
+        return HopColumns(self.rows, self.decode(self.rows).select(names).blocks)
+
+    def read_by(self, names: Collection[str]) -> HopColumns:
+        """Returns the blocks in which any column has one of these names, unopened."""
+        blocks = [block for block in self.blocks if any(name in names for name in _names(block))]
+        return HopColumns(self.rows, blocks)
 
 
 def join_columns(rows: list[int], *parts: HopColumns) -> HopColumns:
     """Returns the columns of several hops side by side, for these convoy rows."""
     return HopColumns(rows, [block for part in parts for block in part.take(rows)])
+
+
+def _names(block: PassedBlock) -> Sequence[str]:
+    # Of a message by a slice, as iterating over a repeated field costs three times as much.
+    return block.names if isinstance(block, Block) else block.names[:]

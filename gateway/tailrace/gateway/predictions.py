@@ -11,7 +11,7 @@ import numpy as np
 from tailrace.gateway.convoy import Convoy, Outcome
 from tailrace.runtime.columns import Array, Block, DType
 from tailrace.runtime.errors import Internal
-from tailrace.runtime.wire import array_to_tensor, block_from_proto
+from tailrace.runtime.wire import array_to_tensor, to_block
 from tailrace.v1 import (
     feature_service_pb2,
     ledger_pb2,
@@ -129,7 +129,7 @@ def _quality_reasons(
 def _add_predictions(convoy: Convoy, responses: dict[int, Response]) -> None:
     rows = convoy.prediction_rows
     for place, message in enumerate(convoy.prediction_blocks):
-        block = block_from_proto(message, len(rows), f"prediction[{place}]")
+        block = to_block(message, len(rows), f"prediction[{place}]")
         for name_place, name in enumerate(block.names):
             set_field = _setter(block, name_place)
             column = block.values[name_place]

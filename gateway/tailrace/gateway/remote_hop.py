@@ -2,46 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Any
 
 import grpc.aio
-from google.protobuf.message import Message
 
+from tailrace.gateway.hop_messages import answer_of, request_message
+from tailrace.gateway.hop_port import HopRequest
 from tailrace.runtime.error_mapping import error_of
 from tailrace.runtime.errors import Code, DeadlineExceeded, Reason, Unavailable
+from tailrace.runtime.hop_answer import HopAnswer
 from tailrace.v1 import ledger_pb2
 
-Request = TypeVar("Request", bound=Message)
-Response = TypeVar("Response", bound=Message)
 
-
-class RemoteHop(Generic[Request, Response]):
+class RemoteHop:
     """Calls a hop through its channel. The timeout of every call is set here."""
 
     placement = ledger_pb2.PLACEMENT_REMOTE
 
-    def __init__(
-        self, hop: str, method: grpc.aio.UnaryUnaryMultiCallable[Request, Response]
-    ) -> None:
+    def __init__(self, hop: str, method: grpc.aio.UnaryUnaryMultiCallable[Any, Any]) -> None:
         """Keeps the parts.
 
         Args:
-            hop: name of the hop, for errors.
+            hop: name of the hop.
             method: the stub's method.
         """
         self._hop = hop
         self._method = method
 
-    async def call(self, request: Request, timeout_s: float) -> Response:
-        """Returns the hop's response.
+    async def call(self, request: HopRequest, timeout_s: float) -> HopAnswer:
+        """Returns the hop's answer.
 
         Raises:
             Unavailable: the transport failed; whether the hop executed is unknown.
             DeadlineExceeded: the budget ran out.
             TailraceError: as the hop reported it.
         """
+        message = request_message(self._hop, request)
         try:
-            return await self._method(request, timeout=timeout_s)
+            response = await self._method(message, timeout=timeout_s)
         except grpc.aio.AioRpcError as failure:
             error = error_of(failure)
             if error.reason is not Reason.UNSPECIFIED:
@@ -54,3 +52,4 @@ class RemoteHop(Generic[Request, Response]):
                     f"{self._hop} cannot be reached", reason=Reason.HOP_UNAVAILABLE
                 ) from failure
             raise error from failure
+        return answer_of(self._hop, response)

@@ -188,7 +188,7 @@ async def travel(
         ConvoyRow(PIPELINE, f"{row:032x}", flight.fields, 0, 0, 0)
         for row, flight in enumerate(fields)
     ]
-    keys = LookupKeys(pipeline).blocks(convoy, None)
+    keys: Any = LookupKeys(pipeline).blocks(convoy, None)
     requests: dict[str, Any] = {
         "ingest": REQUEST_TYPES["ingest"](batch=batch(version, rows), requests=fields),
         "features": REQUEST_TYPES["features"](batch=batch(version, rows, keys)),

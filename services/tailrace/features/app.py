@@ -47,6 +47,7 @@ def build(
         service_name=SERVICE_NAME,
         registry=registry,
         call=servicer.LookupFeatures,
+        answer=servicer.answer,
         add_to=functools.partial(stubs.add_FeatureServiceServicer_to_server, servicer),
         watch=functools.partial(watch_store, store),
         close=store.close,

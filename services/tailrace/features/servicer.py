@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from tailrace.features.handler import FeatureHandler, LookupResult
 from tailrace.features.plan import LookupPlan
+from tailrace.runtime.batch import Batch
+from tailrace.runtime.hop_answer import FoundStates, HopAnswer
 from tailrace.runtime.hop_call import CallContext, HopOutcome, HopRunner
+from tailrace.runtime.hop_parts import RowFields
 from tailrace.v1 import feature_service_pb2, feature_service_pb2_grpc
 
 
@@ -33,3 +36,14 @@ class FeatureServicer(feature_service_pb2_grpc.FeatureServiceServicer):
                 view=view.view, states=view.states.tobytes(), age_us=view.age_us.tobytes()
             )
         return response
+
+    async def answer(self, batch: Batch, _: RowFields, context: CallContext) -> HopAnswer:
+        """Returns the same for a caller in this process."""
+        outcome: HopOutcome[LookupResult] = await self._runner.run(
+            batch, context, self._handler.handle
+        )
+        found = outcome.result
+        answer = outcome.answer(found.columns if found else None)
+        if found:
+            answer.views = [FoundStates(view.view, view.states.tobytes()) for view in found.views]
+        return answer

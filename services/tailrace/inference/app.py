@@ -42,6 +42,7 @@ def build(settings: InferenceSettings) -> HopParts[messages.InferRequest, messag
         service_name=SERVICE_NAME,
         registry=registry,
         call=servicer.Infer,
+        answer=servicer.answer,
         add_to=functools.partial(stubs.add_InferenceServiceServicer_to_server, servicer),
         watch=watch.run,
         close=backend.close,

@@ -30,6 +30,7 @@ def build(
         service_name=SERVICE_NAME,
         registry=registry,
         call=servicer.Preprocess,
+        answer=servicer.answer,
         add_to=functools.partial(stubs.add_IngestServiceServicer_to_server, servicer),
     )
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from typing import Any
+
 from tailrace.ingest.compile import CompiledIngest
 from tailrace.ingest.handler import IngestHandler
+from tailrace.runtime.batch import Batch
 from tailrace.runtime.columns import Columns
+from tailrace.runtime.hop_answer import HopAnswer
 from tailrace.runtime.hop_call import CallContext, HopOutcome, HopRunner
-from tailrace.v1 import ingest_service_pb2, ingest_service_pb2_grpc
+from tailrace.runtime.hop_parts import RowFields
+from tailrace.v1 import batch_pb2, ingest_service_pb2, ingest_service_pb2_grpc
 
 
 class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
@@ -24,12 +30,20 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
     ) -> ingest_service_pb2.PreprocessResponse:
         """Returns the rows with the pipeline's ingest columns."""
         requests = [row.fields for row in request.requests]
-        handle = self._handler.handle
-        outcome: HopOutcome[Columns] = await self._runner.run(
-            request.batch,
-            context,
-            lambda batch, compiled: handle(batch, requests, compiled),
-        )
+        outcome = await self._run(request.batch, requests, context)
         response = ingest_service_pb2.PreprocessResponse()
         outcome.write(response.batch, response.timing, outcome.result)
         return response
+
+    async def answer(self, batch: Batch, fields: RowFields, context: CallContext) -> HopAnswer:
+        """Returns the same for a caller in this process."""
+        outcome = await self._run(batch, fields, context)
+        return outcome.answer(outcome.result)
+
+    def _run(
+        self, batch: batch_pb2.Batch | Batch, requests: RowFields, context: CallContext
+    ) -> Coroutine[Any, Any, HopOutcome[Columns]]:
+        handle = self._handler.handle
+        return self._runner.run(
+            batch, context, lambda batch, compiled: handle(batch, requests, compiled)
+        )

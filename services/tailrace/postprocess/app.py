@@ -32,6 +32,7 @@ def build(
         service_name=SERVICE_NAME,
         registry=registry,
         call=servicer.Postprocess,
+        answer=servicer.answer,
         add_to=functools.partial(stubs.add_PostprocessServiceServicer_to_server, servicer),
     )
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from tailrace.postprocess.compile import CompiledPostprocess
 from tailrace.postprocess.handler import PostprocessHandler
+from tailrace.runtime.batch import Batch
 from tailrace.runtime.columns import Columns
+from tailrace.runtime.hop_answer import HopAnswer
 from tailrace.runtime.hop_call import CallContext, HopOutcome, HopRunner
+from tailrace.runtime.hop_parts import RowFields
 from tailrace.v1 import postprocess_service_pb2, postprocess_service_pb2_grpc
 
 
@@ -29,3 +32,8 @@ class PostprocessServicer(postprocess_service_pb2_grpc.PostprocessServiceService
         response = postprocess_service_pb2.PostprocessResponse()
         outcome.write(response.batch, response.timing, outcome.result)
         return response
+
+    async def answer(self, batch: Batch, _: RowFields, context: CallContext) -> HopAnswer:
+        """Returns the same for a caller in this process."""
+        outcome: HopOutcome[Columns] = await self._runner.run(batch, context, self._handler.handle)
+        return outcome.answer(outcome.result)

@@ -16,6 +16,7 @@ from tailrace.runtime.columns import Columns
 from tailrace.runtime.config import ServerSettings
 from tailrace.runtime.deadline import NS_PER_S
 from tailrace.runtime.errors import Cancelled, DeadlineExceeded, TailraceError
+from tailrace.runtime.hop_answer import HopAnswer
 from tailrace.runtime.logs import failure_fields, sampled_places
 from tailrace.runtime.metrics import ROW_FAILURES
 from tailrace.runtime.pipeline.registry import PipelineRegistry
@@ -63,6 +64,11 @@ class HopOutcome(Generic[Result]):
         timing.queue_ns = self.queue_ns
         timing.work_ns = self.work_ns
 
+    def answer(self, columns: Columns | None) -> HopAnswer:
+        """Returns what `write` writes, for a caller in this process."""
+        blocks = columns.blocks if columns else ()
+        return HopAnswer(blocks, self.rows.failures.items(), self.queue_ns, self.work_ns)
+
 
 class HopRunner(Generic[Compiled]):
     """Runs the work of one hop on the batches that arrive."""
@@ -82,19 +88,29 @@ class HopRunner(Generic[Compiled]):
         self._settings = settings
 
     async def run(
-        self, message: batch_pb2.Batch, context: CallContext, work: Work[Compiled, Result]
+        self, message: batch_pb2.Batch | Batch, context: CallContext, work: Work[Compiled, Result]
     ) -> HopOutcome[Result]:
         """Runs `work` on the live rows' batch, no longer than the latest of their deadlines.
 
         `work` marks the rows that fail in `batch.rows`. An error that it raises fails the
         whole call.
 
+        Args:
+            message: the rows and columns, as a message, or from a caller in this process as they
+                are.
+            context: of the call.
+            work: what the hop does.
+
         Raises:
             InvalidBatch, InvalidTensor, NotFound, Unavailable: see there.
             DeadlineExceeded: no row had time left.
         """
         received_ns = time.monotonic_ns()
-        batch = batch_from_proto(message, self._settings.max_batch_rows)
+        batch = (
+            message
+            if isinstance(message, Batch)
+            else batch_from_proto(message, self._settings.max_batch_rows)
+        )
         try:
             outcome = await self._work_on(batch, context, work, received_ns)
         except TailraceError as error:

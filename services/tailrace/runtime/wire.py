@@ -164,6 +164,19 @@ def write_block(message: tensor_pb2.ColumnBlock, block: Block) -> None:
         message.validity = block.validity.astype(np.uint8).tobytes()
 
 
+def block_rows(block: tensor_pb2.ColumnBlock | Block) -> int:
+    """Returns how many rows a block is for, in whatever form; -1 if it does not say."""
+    if isinstance(block, Block):
+        return block.rows
+    shape = block.values.shape
+    return shape[1] if len(shape) > 1 else -1
+
+
+def to_block(block: tensor_pb2.ColumnBlock | Block, rows: int, path: str) -> Block:
+    """Returns a block for `rows` rows, in whatever form it came. See `block_from_proto`."""
+    return block if isinstance(block, Block) else block_from_proto(block, rows, path)
+
+
 def block_from_proto(message: tensor_pb2.ColumnBlock, rows: int, path: str) -> Block:
     """Returns the message as a block of `rows` rows. Raises InvalidTensor, InvalidBatch."""
     # By a slice, as iterating over a repeated field costs three times as much.
