@@ -16,7 +16,11 @@ import pytest
 from tailrace.gateway.arrival import CallArrival
 from tailrace.gateway.convoy import ConvoyRow, Outcome
 from tailrace.gateway.convoy_control import ConvoyBounds
-from tailrace.gateway.convoy_former import LEFT_ROWS_KEPT, ConvoyFormer
+from tailrace.gateway.convoy_former import (
+    LEFT_ROWS_KEPT,
+    MIXED_BACKGROUND_ROWS,
+    ConvoyFormer,
+)
 from tailrace.gateway.outcome_account import OutcomeAccount
 from tailrace.runtime.errors import Code, Reason, TailraceError
 from tailrace.runtime.pipeline.plan import Pipeline
@@ -361,3 +365,22 @@ async def test_a_row_that_failed_earlier_is_told_so_at_its_deadline(pipeline: Pi
     assert [call.request_ids for call in entrance.world.calls("inference")] == [["1"]]
     assert (_error(failed).code, _error(failed).message) == (Code.INTERNAL, "as told")
     assert _error(late).code is Code.DEADLINE_EXCEEDED
+
+
+@simulated
+async def test_background_requests_depart_last_never_with_others_and_in_small_convoys(
+    pipeline: Pipeline,
+) -> None:
+    entrance = Entrance(pipeline, replace(BOUNDS, max_rows=200, max_queued_rows=1000))
+    count = 2 * MIXED_BACKGROUND_ROWS
+    background = [entrance.call(60_000, batch_pb2.PRIORITY_BACKGROUND) for _ in range(count)]
+    others = [entrance.call(60_000, batch_pb2.PRIORITY_SHEDDABLE) for _ in range(3)]
+    await asyncio.gather(*background, *others)
+    first, *rest = entrance.convoys()
+    assert first == [str(count + number) for number in range(3)]
+    assert [name for convoy in rest for name in convoy] == [str(each) for each in range(count)]
+    assert len(rest[0]) == MIXED_BACKGROUND_ROWS
+
+    alone = [entrance.call(60_000, batch_pb2.PRIORITY_BACKGROUND) for _ in range(count)]
+    await asyncio.gather(*alone)
+    assert max(map(len, entrance.convoys())) > MIXED_BACKGROUND_ROWS

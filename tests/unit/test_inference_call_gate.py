@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from tailrace.inference import call_gate
 from tailrace.inference.backend import ModelMetadata
 from tailrace.inference.call_gate import CallGate, CallLimits
 from tailrace.runtime.deadline import Deadline
@@ -92,6 +93,55 @@ async def test_a_cancelled_call_loses_its_place_whether_it_had_got_in_or_not() -
     assert tasks[0].cancelled() and tasks[1].cancelled()
     gate.leave()
     await gate.enter(Deadline.after_s(0.01), 2)
+
+
+async def test_background_calls_come_last_and_the_longest_waiting_not_never(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gate = CallGate("m", at_once=1, max_waiting=10)
+    await gate.enter(soon(), 2)
+    order: list[str] = []
+
+    async def call(name: str, priority: int) -> None:
+        assert await gate.enter(soon(), priority) > 0
+        order.append(name)
+        gate.leave()
+
+    async def all_of(calls: list[tuple[str, int]]) -> None:
+        tasks = [asyncio.create_task(call(*each)) for each in calls]
+        await settle()
+        gate.leave()
+        await asyncio.gather(*tasks)
+        await gate.enter(soon(), 2)
+
+    calls = [("background", 4), ("sheddable", 3), ("later", 4), ("normal", 2)]
+    await all_of(calls)
+    assert order == ["normal", "sheddable", "background", "later"]
+    order.clear()
+    monkeypatch.setattr(call_gate, "BACKGROUND_PATIENCE_NS", -1)
+    await all_of(calls)
+    assert order == ["background", "later", "normal", "sheddable"]
+
+
+async def test_background_calls_make_room_for_others_in_a_full_queue() -> None:
+    gate = CallGate("m", at_once=1, max_waiting=2)
+    await gate.enter(soon(), 2)
+    background = [asyncio.create_task(gate.enter(soon(), 4)) for _ in range(2)]
+    await settle()
+    with pytest.raises(Overloaded):
+        await gate.enter(soon(), 4)
+    sheddable = asyncio.create_task(gate.enter(soon(), 3))
+    with pytest.raises(Overloaded):
+        await background[1]
+    for waiting in (sheddable, background[0]):
+        assert not waiting.done()
+        gate.leave()
+        await waiting
+    gate.leave()
+    # The place of the refused call did not get lost, nor was it given twice.
+    await gate.enter(Deadline.after_s(0.01), 2)
+    with pytest.raises(DeadlineExceeded):
+        await gate.enter(Deadline.after_s(0.01), 4)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,9 @@ class Priority(enum.IntEnum):
     NORMAL = 2
     """The usual."""
     SHEDDABLE = 3
-    """Shed first; background work."""
+    """Shed first."""
+    BACKGROUND = 4
+    """Served where nobody else waits."""
 
 
 def new_request_id() -> str:

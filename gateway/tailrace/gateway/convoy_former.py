@@ -30,7 +30,12 @@ PRIORITIES = (
     batch_pb2.PRIORITY_CRITICAL,
     batch_pb2.PRIORITY_NORMAL,
     batch_pb2.PRIORITY_SHEDDABLE,
+    batch_pb2.PRIORITY_BACKGROUND,
 )
+
+# Most rows of a background convoy while there are others: a hop's work on them holds up whoever
+# comes meanwhile.
+MIXED_BACKGROUND_ROWS = 64
 
 # Rows that have left and are still in a queue, beyond as many as wait there.
 LEFT_ROWS_KEPT = 64
@@ -279,7 +284,7 @@ class ConvoyFormer:
             self._depart(lane)
 
     def _depart(self, lane: _Lane) -> None:
-        rows = lane.take(self.control.size_limit, self._bounds.max_bytes)
+        rows = lane.take(self._most_rows(lane), self._bounds.max_bytes)
         convoy = Convoy(self.chain.pipeline, rows)
         under_way = sum([len(other.convoy.rows) for other in self._under_way])
         present = len(rows) + under_way + self.waiting
@@ -291,6 +296,18 @@ class ConvoyFormer:
         self._under_way.add(voyage)
         voyage.task = asyncio.get_running_loop().create_task(self._travel(voyage))
         voyage.task.add_done_callback(lambda _: self._ended(voyage))
+
+    def _most_rows(self, lane: _Lane) -> int:
+        background = self._lanes[batch_pb2.PRIORITY_BACKGROUND]
+        if lane is not background or (
+            self.waiting == background.waiting
+            and all(
+                voyage.convoy.rows[0].priority == batch_pb2.PRIORITY_BACKGROUND
+                for voyage in self._under_way
+            )
+        ):
+            return self.control.size_limit
+        return min(self.control.size_limit, MIXED_BACKGROUND_ROWS)
 
     async def _travel(self, voyage: _Voyage) -> None:
         convoy = voyage.convoy

@@ -26,15 +26,15 @@ from tailrace.v1 import error_pb2 as tailrace_dot_v1_dot_error__pb2
 from tailrace.v1 import tensor_pb2 as tailrace_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17tailrace/v1/batch.proto\x12\x0btailrace.v1\x1a\x17tailrace/v1/error.proto\x1a\x18tailrace/v1/tensor.proto\"\x9f\x01\n\x08RowError\x12\x0b\n\x03row\x18\x01 \x01(\r\x12\x0c\n\x04\x63ode\x18\x02 \x01(\x05\x12(\n\x06reason\x18\x03 \x01(\x0e\x32\x18.tailrace.v1.ErrorReason\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\r\n\x05\x66ield\x18\x05 \x01(\t\x12\x1b\n\x0eretry_after_ms\x18\x06 \x01(\rH\x00\x88\x01\x01\x42\x11\n\x0f_retry_after_ms\"\xd5\x01\n\x0bRowContexts\x12\r\n\x05\x63ount\x18\x01 \x01(\r\x12\x13\n\x0brequest_ids\x18\x02 \x03(\t\x12\x14\n\x0cremaining_us\x18\x03 \x03(\x03\x12%\n\x06\x65rrors\x18\x04 \x03(\x0b\x32\x15.tailrace.v1.RowError\x12\x14\n\x0ctraceparents\x18\x05 \x03(\t\x12\x13\n\x0btracestates\x18\x06 \x03(\t\x12)\n\npriorities\x18\x07 \x03(\x0e\x32\x15.tailrace.v1.Priority\x12\x0f\n\x07tenants\x18\x08 \x03(\t\"\x85\x01\n\x05\x42\x61tch\x12\x10\n\x08pipeline\x18\x01 \x01(\t\x12\x18\n\x10pipeline_version\x18\x02 \x01(\t\x12&\n\x04rows\x18\x03 \x01(\x0b\x32\x18.tailrace.v1.RowContexts\x12(\n\x06\x62locks\x18\x04 \x03(\x0b\x32\x18.tailrace.v1.ColumnBlock\".\n\tHopTiming\x12\x10\n\x08queue_ns\x18\x01 \x01(\x03\x12\x0f\n\x07work_ns\x18\x02 \x01(\x03*h\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x15\n\x11PRIORITY_CRITICAL\x10\x01\x12\x13\n\x0fPRIORITY_NORMAL\x10\x02\x12\x16\n\x12PRIORITY_SHEDDABLE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17tailrace/v1/batch.proto\x12\x0btailrace.v1\x1a\x17tailrace/v1/error.proto\x1a\x18tailrace/v1/tensor.proto\"\x9f\x01\n\x08RowError\x12\x0b\n\x03row\x18\x01 \x01(\r\x12\x0c\n\x04\x63ode\x18\x02 \x01(\x05\x12(\n\x06reason\x18\x03 \x01(\x0e\x32\x18.tailrace.v1.ErrorReason\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\r\n\x05\x66ield\x18\x05 \x01(\t\x12\x1b\n\x0eretry_after_ms\x18\x06 \x01(\rH\x00\x88\x01\x01\x42\x11\n\x0f_retry_after_ms\"\xd5\x01\n\x0bRowContexts\x12\r\n\x05\x63ount\x18\x01 \x01(\r\x12\x13\n\x0brequest_ids\x18\x02 \x03(\t\x12\x14\n\x0cremaining_us\x18\x03 \x03(\x03\x12%\n\x06\x65rrors\x18\x04 \x03(\x0b\x32\x15.tailrace.v1.RowError\x12\x14\n\x0ctraceparents\x18\x05 \x03(\t\x12\x13\n\x0btracestates\x18\x06 \x03(\t\x12)\n\npriorities\x18\x07 \x03(\x0e\x32\x15.tailrace.v1.Priority\x12\x0f\n\x07tenants\x18\x08 \x03(\t\"\x85\x01\n\x05\x42\x61tch\x12\x10\n\x08pipeline\x18\x01 \x01(\t\x12\x18\n\x10pipeline_version\x18\x02 \x01(\t\x12&\n\x04rows\x18\x03 \x01(\x0b\x32\x18.tailrace.v1.RowContexts\x12(\n\x06\x62locks\x18\x04 \x03(\x0b\x32\x18.tailrace.v1.ColumnBlock\"B\n\tHopTiming\x12\x10\n\x08queue_ns\x18\x01 \x01(\x03\x12\x0f\n\x07work_ns\x18\x02 \x01(\x03\x12\x12\n\nforeground\x18\x03 \x01(\x08*\x81\x01\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x15\n\x11PRIORITY_CRITICAL\x10\x01\x12\x13\n\x0fPRIORITY_NORMAL\x10\x02\x12\x16\n\x12PRIORITY_SHEDDABLE\x10\x03\x12\x17\n\x13PRIORITY_BACKGROUND\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tailrace.v1.batch_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PRIORITY']._serialized_start=653
-  _globals['_PRIORITY']._serialized_end=757
+  _globals['_PRIORITY']._serialized_start=674
+  _globals['_PRIORITY']._serialized_end=803
   _globals['_ROWERROR']._serialized_start=92
   _globals['_ROWERROR']._serialized_end=251
   _globals['_ROWCONTEXTS']._serialized_start=254
@@ -42,5 +42,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BATCH']._serialized_start=470
   _globals['_BATCH']._serialized_end=603
   _globals['_HOPTIMING']._serialized_start=605
-  _globals['_HOPTIMING']._serialized_end=651
+  _globals['_HOPTIMING']._serialized_end=671
 # @@protoc_insertion_point(module_scope)

@@ -34,7 +34,11 @@ class _PriorityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Priority.Val
     PRIORITY_NORMAL: _Priority.ValueType  # 2
     """The usual."""
     PRIORITY_SHEDDABLE: _Priority.ValueType  # 3
-    """Shed first; background work."""
+    """Shed first."""
+    PRIORITY_BACKGROUND: _Priority.ValueType  # 4
+    """Served where nobody else waits: what dispatchers run. A hop lets it wait, for a bounded time,
+    while it has work of the other priorities, which it never shares a convoy with.
+    """
 
 class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
     """How important a request is when not all can be served."""
@@ -46,7 +50,11 @@ PRIORITY_CRITICAL: Priority.ValueType  # 1
 PRIORITY_NORMAL: Priority.ValueType  # 2
 """The usual."""
 PRIORITY_SHEDDABLE: Priority.ValueType  # 3
-"""Shed first; background work."""
+"""Shed first."""
+PRIORITY_BACKGROUND: Priority.ValueType  # 4
+"""Served where nobody else waits: what dispatchers run. A hop lets it wait, for a bounded time,
+while it has work of the other priorities, which it never shares a convoy with.
+"""
 Global___Priority: _TypeAlias = Priority  # noqa: Y015
 
 @_typing.final
@@ -206,19 +214,25 @@ class HopTiming(_message.Message):
 
     QUEUE_NS_FIELD_NUMBER: _builtins.int
     WORK_NS_FIELD_NUMBER: _builtins.int
+    FOREGROUND_FIELD_NUMBER: _builtins.int
     queue_ns: _builtins.int
-    """Time from receipt until work began, in nanoseconds."""
+    """Time from receipt until work began, and within it waiting for the model, in nanoseconds."""
     work_ns: _builtins.int
-    """Time from when work began until the answer was ready, in nanoseconds."""
+    """Time from when work began until the answer was ready, without those waits, in nanoseconds."""
+    foreground: _builtins.bool
+    """Told to background batches alone: whether this process has lately had work of the other
+    priorities. Whoever sends large ones is to send smaller ones.
+    """
     def __init__(
         self,
         *,
         queue_ns: _builtins.int = ...,
         work_ns: _builtins.int = ...,
+        foreground: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["queue_ns", b"queue_ns", "work_ns", b"work_ns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["foreground", b"foreground", "queue_ns", b"queue_ns", "work_ns", b"work_ns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

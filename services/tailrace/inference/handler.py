@@ -68,21 +68,21 @@ class InferenceHandler:
         if len(assembled.rows):
             versions = plan.choice.versions
             if len(versions) == 1:
-                outcomes = await self._run_version(versions[0], assembled, batch.rows, plan)
+                outcomes = await self._run_version(versions[0], assembled, batch, plan)
             else:
-                outcomes = await self._run_versions(assembled, batch.rows, plan)
+                outcomes = await self._run_versions(assembled, batch, plan)
         return merged(plan.model, outcomes, plan.outputs, batch.rows)
 
     async def _run_versions(
-        self, assembled: Assembled, rows: Rows, plan: InferencePlan
+        self, assembled: Assembled, batch: Batch, plan: InferencePlan
     ) -> list[Outcome]:
         versions = plan.choice.versions
-        ids = [rows.request_ids[row] for row in assembled.rows.tolist()]
+        ids = [batch.rows.request_ids[row] for row in assembled.rows.tolist()]
         assigned = plan.choice.assign(ids)
         shares = [(version, assigned == place) for place, version in enumerate(versions)]
         results = await _all(
             [
-                self._run_version(version, assembled.take(share), rows, plan)
+                self._run_version(version, assembled.take(share), batch, plan)
                 for version, share in shares
                 if share.any()
             ]
@@ -90,7 +90,7 @@ class InferenceHandler:
         return [outcome for outcomes in results for outcome in outcomes]
 
     async def _run_version(
-        self, version: str, assembled: Assembled, rows: Rows, plan: InferencePlan
+        self, version: str, assembled: Assembled, batch: Batch, plan: InferencePlan
     ) -> list[Outcome]:
         try:
             metadata = await self._watch.find(plan.model, version)
@@ -99,30 +99,30 @@ class InferenceHandler:
             return [Outcome(assembled.rows, error=error)]
         most = metadata.max_rows or len(assembled.rows)
         if len(assembled.rows) <= most:
-            return [await self._run(metadata, assembled, rows, plan)]
+            return [await self._run(metadata, assembled, batch, plan)]
         turn = asyncio.Semaphore(CALLS_AT_ONCE)
 
         async def in_turn(part: Assembled) -> Outcome:
             async with turn:
-                return await self._run(metadata, part, rows, plan)
+                return await self._run(metadata, part, batch, plan)
 
         starts = range(0, len(assembled.rows), most)
         parts = [assembled.take(slice(start, start + most)) for start in starts]
         return await _all([in_turn(part) for part in parts])
 
     async def _run(
-        self, metadata: ModelMetadata, assembled: Assembled, rows: Rows, plan: InferencePlan
+        self, metadata: ModelMetadata, assembled: Assembled, batch: Batch, plan: InferencePlan
     ) -> Outcome:
         """Returns what one call came to; a failed one is an outcome like any other."""
         call = ModelCall(
             metadata=metadata,
             inputs=assembled.tensors,
             outputs=plan.output_names,
-            deadline=_latest(rows, assembled.rows),
-            priority=_priority(rows, assembled.rows),
+            deadline=_latest(batch.rows, assembled.rows),
+            priority=_priority(batch.rows, assembled.rows),
         )
         try:
-            answer = await self._call_in_turn(call)
+            answer = await self._call_in_turn(call, batch)
             outputs, bad = checked_outputs(answer, plan.output_checks, len(assembled.rows))
         except TailraceError as error:
             if isinstance(error, Unavailable | FailedPrecondition | ModelOutputInvalid):
@@ -130,11 +130,13 @@ class InferenceHandler:
             return Outcome(assembled.rows, error=error)
         return Outcome(assembled.rows, answer.version, outputs, bad)
 
-    async def _call_in_turn(self, call: ModelCall) -> ModelAnswer:
+    async def _call_in_turn(self, call: ModelCall, batch: Batch) -> ModelAnswer:
         gate = self._gates.get(call.metadata)
         if gate is None:
             gate = self._gates[call.metadata] = self._limits.gate(call.metadata)
-        await gate.enter(call.deadline, call.priority)
+        waited_ns = await gate.enter(call.deadline, call.priority)
+        # Calls of one batch wait beside each other.
+        batch.waited_ns = max(batch.waited_ns, waited_ns)
         started = time.monotonic()
         code = Code.CANCELLED
         try:

@@ -34,7 +34,7 @@ from tailrace.runtime.errors import (
     TailraceError,
     Unavailable,
 )
-from tailrace.v1.batch_pb2 import PRIORITY_CRITICAL, PRIORITY_SHEDDABLE
+from tailrace.v1.batch_pb2 import PRIORITY_BACKGROUND, PRIORITY_CRITICAL, PRIORITY_SHEDDABLE
 
 MAX_TEMPLATES = 256
 
@@ -231,7 +231,7 @@ def _triton_priority(priority: int, levels: int) -> int:
         return 0
     if priority == PRIORITY_CRITICAL:
         return 1
-    return levels if priority == PRIORITY_SHEDDABLE else 0
+    return levels if priority in (PRIORITY_SHEDDABLE, PRIORITY_BACKGROUND) else 0
 
 
 def _outputs(reply: service_pb2.ModelInferResponse) -> dict[str, Array]:

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from tailrace.runtime.columns import Columns
 from tailrace.runtime.errors import DeadlineExceeded, TailraceError
 
+PRIORITY_BACKGROUND = 4
+"""PRIORITY_BACKGROUND of `tailrace.v1.Priority`, the highest number that there is."""
+
 
 @dataclass(slots=True)
 class Rows:
@@ -42,6 +45,11 @@ class Rows:
     def __len__(self) -> int:
         """Returns the number of rows, failed ones included."""
         return len(self.request_ids)
+
+    @property
+    def background(self) -> bool:
+        """Whether all rows are background work; others never share a batch with it."""
+        return bool(self.priorities) and min(self.priorities) >= PRIORITY_BACKGROUND
 
     def fail(self, row: int, error: TailraceError) -> None:
         """Marks a row as failed; the first error of a row stays."""
@@ -86,9 +94,11 @@ class Batch:
         version: exact version of the pipeline.
         rows: contexts and failures.
         columns: values; failed rows may hold anything.
+        waited_ns: how long the hop's work has waited for its turn elsewhere, as at a model.
     """
 
     pipeline: str
     version: str
     rows: Rows
     columns: Columns
+    waited_ns: int = 0

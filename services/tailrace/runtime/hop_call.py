@@ -20,6 +20,7 @@ from tailrace.runtime.hop_answer import HopAnswer
 from tailrace.runtime.logs import failure_fields, sampled_places
 from tailrace.runtime.metrics import ROW_FAILURES
 from tailrace.runtime.pipeline.registry import PipelineRegistry
+from tailrace.runtime.turns import PROCESS_TURNS, Turns
 from tailrace.runtime.wire import batch_from_proto, write_answer
 from tailrace.v1 import batch_pb2
 
@@ -47,14 +48,16 @@ class HopOutcome(Generic[Result]):
     Attributes:
         rows: the rows, with the failures of this hop.
         result: what the work returned; None if no row was live.
-        queue_ns: from receipt until the work began.
-        work_ns: from then until it was done.
+        queue_ns: from receipt until the work began, and within it waiting for the model.
+        work_ns: from then until it was done, without those waits.
+        foreground: for a background batch, whether the process has lately had others.
     """
 
     rows: Rows
     result: Result | None
     queue_ns: int
     work_ns: int
+    foreground: bool = False
 
     def write(
         self, message: batch_pb2.Batch, timing: batch_pb2.HopTiming, columns: Columns | None
@@ -63,6 +66,8 @@ class HopOutcome(Generic[Result]):
         write_answer(message, self.rows, columns or Columns(len(self.rows)))
         timing.queue_ns = self.queue_ns
         timing.work_ns = self.work_ns
+        if self.foreground:
+            timing.foreground = True
 
     def answer(self, columns: Columns | None) -> HopAnswer:
         """Returns what `write` writes, for a caller in this process."""
@@ -74,7 +79,11 @@ class HopRunner(Generic[Compiled]):
     """Runs the work of one hop on the batches that arrive."""
 
     def __init__(
-        self, hop: str, registry: PipelineRegistry[Compiled], settings: ServerSettings
+        self,
+        hop: str,
+        registry: PipelineRegistry[Compiled],
+        settings: ServerSettings,
+        turns: Turns = PROCESS_TURNS,
     ) -> None:
         """Keeps the parts.
 
@@ -82,10 +91,12 @@ class HopRunner(Generic[Compiled]):
             hop: name of the hop, for logs and metrics.
             registry: the pipelines of this process.
             settings: limits and sample rate.
+            turns: which batches go first.
         """
         self._hop = hop
         self._registry = registry
         self._settings = settings
+        self._turns = turns
 
     async def run(
         self, message: batch_pb2.Batch | Batch, context: CallContext, work: Work[Compiled, Result]
@@ -112,7 +123,11 @@ class HopRunner(Generic[Compiled]):
             else batch_from_proto(message, self._settings.max_batch_rows)
         )
         try:
-            outcome = await self._work_on(batch, context, work, received_ns)
+            if batch.rows.background:
+                outcome = await self._work_on(batch, context, work, received_ns)
+            else:
+                with self._turns.others():
+                    outcome = await self._work_on(batch, context, work, received_ns)
         except TailraceError as error:
             self._log_failed_call(batch, error)
             raise
@@ -136,13 +151,18 @@ class HopRunner(Generic[Compiled]):
         if remaining_s is not None:
             rows.limit_deadlines(received_ns + int(remaining_s * NS_PER_S))
         compiled = await self._registry.find_for_hop(batch.pipeline, batch.version)
+        foreground = False
+        if rows.background:
+            await self._turns.background(rows.latest_deadline_ns())
+            foreground = self._turns.foreground
         started_ns = time.monotonic_ns()
         rows.fail_expired(started_ns)
         result: Result | None = None
         if len(rows.failures) < len(rows):
             result = await self._in_time(work(batch, compiled), rows, started_ns)
         done_ns = time.monotonic_ns()
-        return HopOutcome(rows, result, started_ns - received_ns, done_ns - started_ns)
+        queue_ns = started_ns - received_ns + batch.waited_ns
+        return HopOutcome(rows, result, queue_ns, done_ns - received_ns - queue_ns, foreground)
 
     async def _in_time(
         self, result: Result | Awaitable[Result], rows: Rows, started_ns: int
