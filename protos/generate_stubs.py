@@ -25,7 +25,7 @@ def generate(target: Path) -> None:
     """
     protos = sorted((PROTOS / PACKAGE).glob("*.proto"))
     compile_protos(protos, f"--python_out={target}", f"--mypy_out=quiet:{target}")
-    services = [proto for proto in protos if proto.stem.endswith("_service")]
+    services = [proto for proto in protos if "\nservice " in proto.read_text()]
     compile_protos(services, f"--grpc_python_out={target}", f"--mypy_grpc_out=quiet:{target}")
 
 
