@@ -65,8 +65,13 @@ class LocalHops:
         await parts.watch(tell)
 
 
-def build_local_hops(settings: GatewaySettings, hops: Iterable[str]) -> LocalHops:
-    """Returns hops with their own settings from the environment, and the gateway's limits.
+def build_local_hops(settings: GatewaySettings, hops: Iterable[str], process: str) -> LocalHops:
+    """Returns hops with their own settings from the environment, and the limits of their process.
+
+    Args:
+        settings: of the process.
+        hops: which.
+        process: its name, for the error.
 
     Raises:
         StartError: a setting of a hop cannot be used.
@@ -77,7 +82,7 @@ def build_local_hops(settings: GatewaySettings, hops: Iterable[str]) -> LocalHop
         try:
             hop_settings = load_settings(HOP_SETTINGS[hop], **shared)
         except SettingsError as error:
-            raise StartError(f"gateway: {hop} is placed here, and has {error}") from error
+            raise StartError(f"{process}: {hop} is placed here, and has {error}") from error
         # Each imports what the others need not have: redis, tritonclient, onnxruntime.
         parts[hop] = importlib.import_module(f"tailrace.{hop}.app").build(hop_settings)
     return LocalHops(parts, settings.pipelines_poll_ms / 1000)

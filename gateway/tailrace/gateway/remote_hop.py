@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import grpc.aio
@@ -11,7 +12,7 @@ from tailrace.gateway.hop_port import HopRequest
 from tailrace.runtime.error_mapping import error_of
 from tailrace.runtime.errors import Code, DeadlineExceeded, Reason, Unavailable
 from tailrace.runtime.hop_answer import HopAnswer
-from tailrace.v1 import ledger_pb2
+from tailrace.v1 import batch_pb2, ledger_pb2
 
 
 class RemoteHop:
@@ -19,15 +20,22 @@ class RemoteHop:
 
     placement = ledger_pb2.PLACEMENT_REMOTE
 
-    def __init__(self, hop: str, method: grpc.aio.UnaryUnaryMultiCallable[Any, Any]) -> None:
+    def __init__(
+        self,
+        hop: str,
+        method: grpc.aio.UnaryUnaryMultiCallable[Any, Any],
+        take_timing: Callable[[batch_pb2.HopTiming], None] | None = None,
+    ) -> None:
         """Keeps the parts.
 
         Args:
             hop: name of the hop.
             method: the stub's method.
+            take_timing: is handed what each call cost the hop, as the hop says.
         """
         self._hop = hop
         self._method = method
+        self._take_timing = take_timing
 
     async def call(self, request: HopRequest, timeout_s: float) -> HopAnswer:
         """Returns the hop's answer.
@@ -52,4 +60,6 @@ class RemoteHop:
                     f"{self._hop} cannot be reached", reason=Reason.HOP_UNAVAILABLE
                 ) from failure
             raise error from failure
+        if self._take_timing is not None:
+            self._take_timing(response.timing)
         return answer_of(self._hop, response)
