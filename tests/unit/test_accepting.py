@@ -39,7 +39,7 @@ async def _turns_until_all_have_arrived(*, ahead: bool) -> int:
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     if ahead:
-        accepting.start(mapping.unary)
+        accepting.start(mapping.unary, mapping.begins)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
         await channel.channel_ready()
@@ -73,7 +73,7 @@ def test_what_stands_ends_with_the_server() -> None:
         health_pb2_grpc.add_HealthServicer_to_server(_Gathering(), mapping.in_its_place())
         server.add_insecure_port("127.0.0.1:0")
         await server.start()
-        accepting.start(mapping.unary)
+        accepting.start(mapping.unary, mapping.begins)
         before = asyncio.all_tasks()
         assert len(before) > ACCEPTED_AHEAD
         await server.stop(1)
@@ -89,7 +89,7 @@ async def test_more_calls_than_allowed_are_refused() -> None:
     health_pb2_grpc.add_HealthServicer_to_server(servicer, mapping.in_its_place())
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    accepting.start(mapping.unary)
+    accepting.start(mapping.unary, mapping.begins)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
         request = health_pb2.HealthCheckRequest()

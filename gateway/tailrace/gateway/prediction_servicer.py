@@ -8,13 +8,15 @@ from typing import Any
 
 import grpc.aio
 
+from tailrace.gateway.convoy import Outcome
 from tailrace.gateway.no_submissions import NoSubmissions
 from tailrace.gateway.prediction_stream import PredictionStream
 from tailrace.gateway.predictor import Predictor
 from tailrace.runtime.config import GatewaySettings
-from tailrace.runtime.error_mapping import parsed, status_of
+from tailrace.runtime.error_mapping import also_begun_by, parsed, status_of
 from tailrace.runtime.errors import LimitExceeded, TailraceError
 from tailrace.runtime.pipeline.description import describe_pipeline
+from tailrace.runtime.unary_call import DirectCall
 from tailrace.v1 import prediction_service_pb2
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -42,6 +44,23 @@ class PredictionServicer(NoSubmissions):
         self._settings = settings
         self._draining = draining
 
+    def begin_predict(self, data: bytes, call: DirectCall) -> None:
+        """Begins to make one prediction, as `Predict` does. Raises TailraceError."""
+        request = parsed(data, prediction_service_pb2.PredictRequest.FromString)
+
+        def deliver(place: int, request_id: str, outcome: Outcome) -> None:
+            if isinstance(outcome, TailraceError):
+                call.fail(outcome)
+            else:
+                call.answer(outcome)
+
+        arrival = self._predictor.submit(
+            [request], call.time_remaining(), trace_headers(call), 0, deliver
+        )
+        if arrival.waits:
+            call.abandon = arrival.abandon
+
+    @also_begun_by(begin_predict)
     async def Predict(
         self,
         request: prediction_service_pb2.PredictRequest,
@@ -141,7 +160,7 @@ class PredictionServicer(NoSubmissions):
         )
 
 
-def trace_headers(context: Context) -> dict[str, str]:
+def trace_headers(context: Context | DirectCall) -> dict[str, str]:
     """Returns the W3C trace headers of a call, without those that are malformed or too long.
 
     Every row of a batch carries them on, so that what is long here is long many times there.

@@ -3,7 +3,8 @@
 grpc.aio asks its core for the next call only once it has taken in the one before, which takes
 about four turns of the event loop. Under load, when turns are long, calls then wait unseen, and no
 convoy can be formed of them. Here each unary method has further requests for calls standing, so
-that many calls arrive in one turn. See `event_loop.py` for what that is worth.
+that many calls arrive in one turn, and each call that comes this way is served with little more
+than gRPC's core (`unary_call.py`). See `event_loop.py` for what that is worth.
 
 gRPC has no public way to do this. What is used of its inside is looked for first; where any of it
 is missing, calls are accepted one at a time, as gRPC does by itself. Seen with grpcio 1.85.
@@ -12,7 +13,7 @@ is missing, calls are accepted one at a time, as gRPC does by itself. Seen with 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import grpc
@@ -20,14 +21,19 @@ import grpc.aio
 import structlog
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # private, and so without types
 
+from tailrace.runtime.call_count import CallCount
+from tailrace.runtime.error_mapping import Begin
+from tailrace.runtime.unary_call import (
+    USED_OF_GRPC,
+    Batches,
+    DirectCall,
+    TaskCall,
+    UnaryCall,
+)
+
 ACCEPTED_AHEAD = 16
 _OF_SERVER = ("_request_registered_call",)
-_OF_MODULE = (
-    "_RequestCallError",
-    "_handle_cancellation_from_core",
-    "_handle_exceptions",
-    "_handle_rpc",
-)
+_OF_MODULE = ("_RequestCallError", *USED_OF_GRPC)
 
 _log = structlog.get_logger(__name__)
 
@@ -40,11 +46,11 @@ class Accepting:
 
         Args:
             server: whose calls to accept.
-            max_calls: most calls in flight of those accepted here; more are refused by gRPC.
+            max_calls: most calls in flight of those accepted here; more are refused.
         """
         self._core: Any = getattr(server, "_server", None)
         self._max_calls = max_calls
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls: set[UnaryCall] = set()
         self._standing: list[asyncio.Task[None]] = []
 
     @property
@@ -52,20 +58,36 @@ class Accepting:
         """Whether any call that was accepted here is not over."""
         return bool(self._calls)
 
-    def start(self, methods: Mapping[str, grpc.RpcMethodHandler[Any, Any]]) -> None:
+    def start(
+        self,
+        methods: Mapping[str, grpc.RpcMethodHandler[Any, Any]],
+        begins: Mapping[str, tuple[Begin, CallCount]],
+    ) -> None:
         """Begins; call once the server has started.
 
         Args:
             methods: registered unary methods by full name, such as `/tailrace.v1.X/Y`.
+            begins: of those that are served without a task, what begins and what counts them.
         """
         missing = [name for name in _OF_SERVER if not hasattr(self._core, name)]
         missing += [name for name in _OF_MODULE if not hasattr(cygrpc, name)]
         if missing:
             _log.warning("calls are accepted one at a time: gRPC has changed", missing=missing)
             return
-        for method, handler in methods.items():
+        batches = Batches(asyncio.get_running_loop())
+
+        def in_task(method: str) -> Callable[[Any], UnaryCall]:
+            handler = methods[method]
+            return lambda state: TaskCall(batches, state, self._calls.discard, handler)
+
+        def direct(method: str) -> Callable[[Any], UnaryCall]:
+            begin, count = begins[method]
+            return lambda state: DirectCall(batches, state, self._calls.discard, begin, count)
+
+        for method in methods:
+            make = direct(method) if method in begins else in_task(method)
             for _ in range(ACCEPTED_AHEAD):
-                self._standing.append(asyncio.create_task(self._accept(method, handler)))
+                self._standing.append(asyncio.create_task(self._accept(method.encode(), make)))
 
     async def stop(self) -> None:
         """Ends what still stands; call once the server has stopped."""
@@ -74,28 +96,17 @@ class Accepting:
         if self._standing:
             await asyncio.wait(self._standing)
 
-    async def _accept(self, method: str, handler: grpc.RpcMethodHandler[Any, Any]) -> None:
+    async def _accept(self, method: bytes, make: Callable[[Any], UnaryCall]) -> None:
         core: Any = cygrpc
-        loop = asyncio.get_running_loop()
-        resolver, name = _Resolver(handler), method.encode()
         while True:
             try:
-                state = await self._core._request_registered_call(name)
+                state = await self._core._request_registered_call(method)
             except core._RequestCallError:
                 return  # the server is shutting down
+            call = make(state)
             full = len(self._calls) >= self._max_calls
-            call = core._handle_rpc(method, resolver, (), state, loop, full)
-            task = loop.create_task(core._handle_exceptions(state, call, loop, method))
-            self._calls.add(task)
-            task.add_done_callback(self._calls.discard)
-            loop.create_task(core._handle_cancellation_from_core(task, state, loop))
-
-
-class _Resolver:
-    """Tells gRPC the handler of a method."""
-
-    def __init__(self, handler: grpc.RpcMethodHandler[Any, Any]) -> None:
-        self._handler = handler
-
-    def resolve_handler(self, *_: Any) -> grpc.RpcMethodHandler[Any, Any]:
-        return self._handler
+            self._calls.add(call)
+            if full:
+                call.refuse()
+            else:
+                call.begin()

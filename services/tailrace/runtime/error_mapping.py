@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
-import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, NoReturn, TypeAlias, cast
+from typing import Any, NoReturn, TypeAlias, TypeVar, cast
 
 import grpc
 import grpc.aio
@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from tailrace.runtime import telemetry_names as names
+from tailrace.runtime.call_count import CallCount
 from tailrace.runtime.errors import (
     Code,
     Internal,
@@ -27,7 +28,6 @@ from tailrace.runtime.errors import (
     TailraceError,
     Unimplemented,
 )
-from tailrace.runtime.metrics import CALL_SECONDS, CALLS, CALLS_IN_FLIGHT
 
 DOMAIN = "tailrace"
 STATUS_DETAILS_KEY = "grpc-status-details-bin"
@@ -103,22 +103,44 @@ def _pack(status: status_pb2.Status, message: Any) -> None:
     status.details.append(detail)
 
 
-async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: TailraceError) -> NoReturn:
+def error_status(error: TailraceError) -> tuple[int, str, tuple[tuple[str, str | bytes], ...]]:
+    """Returns the error as a gRPC status: code, message and trailing metadata."""
     metadata: list[tuple[str, str | bytes]] = [
         (STATUS_DETAILS_KEY, status_of(error).SerializeToString())
     ]
     if error.retry_after_ms is not None:
         metadata.append((PUSHBACK_KEY, str(error.retry_after_ms)))
-    await context.abort(
-        _STATUS_CODES[int(error.code)],
-        # A status message travels as one header line.
-        " ".join(_cut(error.message, MAX_MESSAGE).split()),
-        tuple(metadata),
-    )
+    # A status message travels as one header line.
+    message = " ".join(_cut(error.message, MAX_MESSAGE).split())
+    return int(error.code), message, tuple(metadata)
+
+
+async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: TailraceError) -> NoReturn:
+    code, message, metadata = error_status(error)
+    await context.abort(_STATUS_CODES[code], message, metadata)
 
 
 Handler = Callable[[Any, "grpc.aio.ServicerContext[Any, Any]"], Awaitable[Any]]
 MethodHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+# Begins to serve a request, of which it gets the bytes and the call (`unary_call.DirectCall`).
+Begin = Callable[[bytes, Any], None]
+BegunBy = TypeVar("BegunBy", bound=Callable[..., Any])
+
+
+def also_begun_by(begin: Callable[[Any, bytes, Any], None]) -> Callable[[BegunBy], BegunBy]:
+    """Marks a unary method of a servicer for which `begin` does the same without a task.
+
+    The method itself serves where calls cannot be driven by `unary_call.py`.
+
+    Args:
+        begin: takes the servicer, the request's bytes, and the `DirectCall` to answer or to fail.
+    """
+
+    def mark(method: BegunBy) -> BegunBy:
+        method.begun_by = begin  # type: ignore[attr-defined]  # functions take attributes
+        return method
+
+    return mark
 
 
 class MappingServer:
@@ -131,12 +153,15 @@ class MappingServer:
 
     Attributes:
         unary: the unary handlers that were registered, wrapped, by full name of the method.
+        begins: what begins to serve a request of a method, and counts its calls, where the method
+            is marked by `also_begun_by`.
     """
 
     def __init__(self, server: grpc.aio.Server) -> None:
         """Keeps the server."""
         self._server = server
         self.unary: dict[str, MethodHandler] = {}
+        self.begins: dict[str, tuple[Begin, CallCount]] = {}
 
     def in_its_place(self) -> grpc.aio.Server:
         """Returns this as what generated code registers servicers with."""
@@ -160,6 +185,12 @@ class MappingServer:
             for method, handler in wrapped.items()
             if handler.unary_unary is not None
         }
+        for method, handler in method_handlers.items():
+            begin = getattr(handler.unary_unary, "begun_by", None)
+            if begin is not None:
+                name = f"{service_name}/{method}"
+                bound = functools.partial(begin, cast(Any, handler.unary_unary).__self__)
+                self.begins[f"/{name}"] = (bound, CallCount(name))
 
 
 class _MappedHandlers(grpc.GenericRpcHandler):
@@ -213,12 +244,11 @@ def _wrap(method: str, handler: MethodHandler) -> MethodHandler:
 
 
 def _mapped(method: str, call: Handler, parse: Callable[[bytes], Any] | None) -> Handler:
-    answered, seconds = CALLS.labels(method, Code.OK.name), CALL_SECONDS.labels(method)
+    count = CallCount(method)
 
     async def mapped(data: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-        started = time.monotonic()
+        began = count.began()
         code = Code.OK
-        CALLS_IN_FLIGHT.inc()
         try:
             return await call(parsed(data, parse), context)
         except asyncio.CancelledError:
@@ -242,9 +272,7 @@ def _mapped(method: str, call: Handler, parse: Callable[[bytes], Any] | None) ->
             failure = unexpected(error)
             code = failure.code
         finally:
-            CALLS_IN_FLIGHT.dec()
-            (answered if code is Code.OK else CALLS.labels(method, code.name)).inc()
-            seconds.observe(time.monotonic() - started)
+            count.ended(code, began)
         await _abort(context, failure)
 
     return mapped

@@ -70,7 +70,7 @@ class GrpcServer:
         mapping = MappingServer(self._server)
         add_servicers(mapping.in_its_place())
         # Health checks have no need to be accepted ahead.
-        self._accepted_ahead = dict(mapping.unary)
+        self._accepted_ahead = dict(mapping.unary), dict(mapping.begins)
         self._accepting = Accepting(self._server, settings.max_concurrent_calls)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, mapping.in_its_place())
         if settings.reflection:
@@ -98,7 +98,7 @@ class GrpcServer:
             ) from error
         await self.set_serving(False)
         await self._server.start()
-        self._accepting.start(self._accepted_ahead)
+        self._accepting.start(*self._accepted_ahead)
         spare_what_stays()
         self._write_ready_file()
         _log.info("listening", port=self.port, metrics_port=self._metrics.port)
