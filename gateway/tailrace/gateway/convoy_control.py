@@ -6,11 +6,7 @@ Three rules, each within hard bounds:
   default deadline, size and number shrink by a quarter; while it stays below, a size that was
   reached grows again by a sixteenth of its bound (additive increase, multiplicative decrease, as
   in Clipper: Crankshaw et al., NSDI 2017).
-- *Number in flight.* Every convoy costs each hop a fixed amount of work, so more convoys at once
-  mean smaller ones and more work. With all hops on two cores, two at once served 29 % more than
-  one for 32 callers, and 10 % less for 128. So while requests wait, one more and one less are
-  tried in turn; one more is kept only if a tenth more requests per second come through, one less
-  if hardly fewer do.
+- *Number in flight.* See `in_flight_search.py`.
 - *Company.* A convoy departs once it carries its fair share of all requests that have lately been
   present at once, waiting or under way: their number divided by the number in flight. So convoys
   do not bunch together, one large and the next one nearly empty. No request waits for company
@@ -23,10 +19,9 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from tailrace.runtime.deadline import NS_PER_MS, NS_PER_S
+from tailrace.gateway.in_flight_search import InFlightSearch
 
 SMOOTHING = 0.1
-RATE_SMOOTHING = 0.3
 PRESENT_SMOOTHING = 0.2
 LOSS_SMOOTHING = 0.5
 SILENCE_CHAINS = 4
@@ -35,13 +30,7 @@ DURATIONS_KEPT = 64
 PERCENTILE = 0.95
 SHRINK = 0.75
 GROWTH_STEPS = 16
-WORTHWHILE_GAIN = 1.1
-BEARABLE_LOSS = 0.97
-FIRST_PATIENCE = 2
-MAX_PATIENCE = 64
-INTERVAL_CONVOYS = 16
-MIN_INTERVAL_CONVOYS = 4
-MIN_INTERVAL_NS = 250 * NS_PER_MS
+MIN_DURATIONS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,28 +88,24 @@ class ConvoyControl:
 
     Attributes:
         size_limit: most requests of the next convoy.
-        in_flight_limit: most convoys under way at once.
     """
 
     def __init__(self, bounds: ConvoyBounds) -> None:
         """Starts with full size, and the number in flight that the bounds say."""
         self._bounds = bounds
         self.size_limit = bounds.max_rows
-        self.in_flight_limit = min(bounds.first_in_flight, bounds.max_in_flight)
+        self._search = InFlightSearch(bounds.first_in_flight, bounds.max_in_flight)
         self._chain = _ChainTime()
-        self._rows_per_s = 0.0
         self._present = 1.0
         self._rows = 1.0
         self._last_departure_ns = 0
         self._durations_ns: deque[int] = deque(maxlen=DURATIONS_KEPT)
         self._size_reached = False
-        self._tried_from = 0.0
-        self._trying = -1
-        self._patience = FIRST_PATIENCE
-        self._rest = FIRST_PATIENCE
-        self._interval_start_ns = 0
-        self._interval_rows = 0
-        self._interval_convoys = 0
+
+    @property
+    def in_flight_limit(self) -> int:
+        """Most convoys under way at once."""
+        return self._search.limit
 
     @property
     def chain_ns(self) -> int:
@@ -171,78 +156,37 @@ class ConvoyControl:
         self._present += smoothing * (present - self._present)
         self._rows += smoothing * (rows - self._rows)
 
-    def returned(self, rows: int, duration_ns: int, now_ns: int, *, saturated: bool) -> None:
+    def returned(
+        self, rows: int, stay_ns: int, duration_ns: int, now_ns: int, *, saturated: bool
+    ) -> None:
         """Notes a convoy that went through the whole chain.
 
         Args:
             rows: how many it carried.
+            stay_ns: their times from receipt until now, added up.
             duration_ns: how long it took.
             now_ns: the present, on the monotonic clock.
             saturated: whether requests waited for its return.
         """
         self._chain.observe(rows, duration_ns)
         self._durations_ns.append(duration_ns)
-        if not saturated or not self._interval_start_ns:
-            # What came through while nobody waited says nothing of what could have.
-            self._begin_interval(now_ns)
+        if not saturated:
+            self._search.interrupt()
             self._keep_deadline()
-            return
-        self._interval_rows += rows
-        self._interval_convoys += 1
-        elapsed_ns = now_ns - self._interval_start_ns
-        if self._interval_convoys >= INTERVAL_CONVOYS or (
-            self._interval_convoys >= MIN_INTERVAL_CONVOYS and elapsed_ns >= MIN_INTERVAL_NS
-        ):
-            rate = self._interval_rows * NS_PER_S / max(elapsed_ns, 1)
-            self._begin_interval(now_ns)
-            self._take_rate(rate)
+        elif self._search.returned(rows, stay_ns, now_ns):
+            self._keep_deadline()
 
-    def _begin_interval(self, now_ns: int) -> None:
-        self._interval_start_ns = now_ns
-        self._interval_rows = self._interval_convoys = 0
-
-    def _take_rate(self, rate: float) -> None:
-        before = self._rows_per_s
-        self._rows_per_s = before + RATE_SMOOTHING * (rate - before) if before else rate
-        if not self._keep_deadline():
-            self._search_in_flight(rate)
-
-    def _keep_deadline(self) -> bool:
-        """Shrinks or grows the size; returns whether the chain was too slow."""
-        if len(self._durations_ns) >= MIN_INTERVAL_CONVOYS and self._p95_ns() > (
-            self._bounds.target_ns
-        ):
+    def _keep_deadline(self) -> None:
+        """Shrinks what may depart where the chain is too slow, and lets the size grow again."""
+        if len(self._durations_ns) >= MIN_DURATIONS and self._p95_ns() > self._bounds.target_ns:
             self.size_limit = max(1, int(self.size_limit * SHRINK))
-            self.in_flight_limit = max(1, int(self.in_flight_limit * SHRINK))
+            self._search.shrink(SHRINK)
             # The next verdict is about convoys of the new size.
             self._durations_ns.clear()
-            self._tried_from, self._rest = 0.0, self._patience
-            return True
-        if self._size_reached:
+        elif self._size_reached:
             self._size_reached = False
             step = max(1, self._bounds.max_rows // GROWTH_STEPS)
             self.size_limit = min(self._bounds.max_rows, self.size_limit + step)
-        return False
-
-    def _search_in_flight(self, rate: float) -> None:
-        if self._tried_from:
-            least = WORTHWHILE_GAIN if self._trying > 0 else BEARABLE_LOSS
-            if rate < least * self._tried_from:
-                self.in_flight_limit -= self._trying
-                self._trying = -self._trying
-                self._patience = min(MAX_PATIENCE, 2 * self._patience)
-            else:
-                self._patience = FIRST_PATIENCE
-            self._tried_from, self._rest = 0.0, self._patience
-        elif self._rest:
-            self._rest -= 1
-        else:
-            wanted = self.in_flight_limit + self._trying
-            if not 1 <= wanted <= self._bounds.max_in_flight:
-                self._trying = -self._trying
-                return
-            self._tried_from = self._rows_per_s
-            self.in_flight_limit = wanted
 
     def _p95_ns(self) -> int:
         ordered = sorted(self._durations_ns)

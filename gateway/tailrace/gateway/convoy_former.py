@@ -333,7 +333,9 @@ class ConvoyFormer:
         duration_ns = now_ns - convoy.departed_ns
         late = any(isinstance(row.error, DeadlineExceeded) for row in convoy.rows)
         if convoy.prediction_rows or (late and self.control.is_slow(duration_ns)):
-            self.control.returned(len(convoy.rows), duration_ns, now_ns, saturated=saturated)
+            rows = convoy.rows
+            stay_ns = now_ns * len(rows) - sum([row.received_ns for row in rows])
+            self.control.returned(len(rows), stay_ns, duration_ns, now_ns, saturated=saturated)
 
     def _ended(self, voyage: _Voyage) -> None:
         """Notes the end of a task that was cancelled, maybe before it began."""
