@@ -218,6 +218,8 @@ class CallbackSettings(QueueSettings):
     """Networks that are not public and that callbacks may be in, as JSON such as ["10.0.0.0/8"]."""
     callback_allow_plaintext: bool = False
     """Whether callbacks may be called without TLS: http:// and grpc:// ."""
+    callback_ca_file: Path | None = None
+    """PEM certificates that callbacks' are signed by, in place of the public authorities."""
 
 
 class GatewaySettings(CallbackSettings):

@@ -1,0 +1,1 @@
+"""Pushing: from a result and a callback to a signed message at an address that may be called."""
