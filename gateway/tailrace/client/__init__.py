@@ -13,6 +13,10 @@
 
 `AsyncClient` is the same on asyncio: `async with`, and `await client.predict(...)`.
 
+Who cannot wait submits: `submit` returns once the request is durable, `get_submission` and
+`watch_submissions` tell its result, `callbacks` says where to push it, and
+`tailrace.client.receiver` receives what is pushed.
+
 For many rows, `predict_batch` is one call for all of them, and `predict_stream` takes any
 iterable, no faster than its results are consumed.
 
@@ -23,9 +27,22 @@ needs gRPC and protobuf only; numpy arrays may be passed where numpy is installe
 
 from __future__ import annotations
 
+from tailrace.client.async_callback_admin import AsyncCallbackAdmin
 from tailrace.client.async_client import AsyncClient
+from tailrace.client.async_watch import AsyncSubmissionWatch
+from tailrace.client.callback import (
+    Callback,
+    CallbackSpec,
+    DeadLetter,
+    DeliveryAttempt,
+    DeliveryHistory,
+    RegisteredCallback,
+    SignatureScheme,
+)
+from tailrace.client.callback_admin import CallbackAdmin
 from tailrace.client.errors import (
     AccessDenied,
+    AlreadyExists,
     DeadlineExceeded,
     FailedPrecondition,
     InvalidRequest,
@@ -40,19 +57,42 @@ from tailrace.client.pipelines import PipelineSummary
 from tailrace.client.prediction import Prediction, Quality, QualityReason
 from tailrace.client.request import DEFAULT_TIMEOUT_S, Priority
 from tailrace.client.stream_book import StreamResult
+from tailrace.client.submission import (
+    Delivery,
+    DeliveryState,
+    InlineCallback,
+    PredictionChange,
+    StoredPrediction,
+    Submission,
+    SubmissionState,
+    SubmittedPrediction,
+)
 from tailrace.client.sync_client import Client
+from tailrace.client.sync_watch import SubmissionWatch
 from tailrace.client.tensor import Tensor
 from tailrace.client.transport import Tls
 from tailrace.client.values import Fields, InputValue, PythonValue
 
 __all__ = [
-    "DEFAULT_TIMEOUT_S",
     "AccessDenied",
+    "AlreadyExists",
+    "AsyncCallbackAdmin",
     "AsyncClient",
+    "AsyncSubmissionWatch",
+    "Callback",
+    "CallbackAdmin",
+    "CallbackSpec",
     "Client",
+    "DEFAULT_TIMEOUT_S",
+    "DeadLetter",
     "DeadlineExceeded",
+    "Delivery",
+    "DeliveryAttempt",
+    "DeliveryHistory",
+    "DeliveryState",
     "FailedPrecondition",
     "Fields",
+    "InlineCallback",
     "InputValue",
     "InvalidRequest",
     "Ledger",
@@ -61,13 +101,21 @@ __all__ = [
     "Overloaded",
     "PipelineSummary",
     "Prediction",
+    "PredictionChange",
     "PredictionError",
     "Priority",
     "PythonValue",
     "Quality",
     "QualityReason",
+    "RegisteredCallback",
     "ServerFault",
+    "SignatureScheme",
+    "StoredPrediction",
     "StreamResult",
+    "Submission",
+    "SubmissionState",
+    "SubmissionWatch",
+    "SubmittedPrediction",
     "Tensor",
     "Tls",
     "Unavailable",

@@ -6,78 +6,40 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import grpc
-import grpc.aio
+from typing import TYPE_CHECKING, TypeVar
 
 from tailrace.client.async_stream import AsyncStream, Call
-from tailrace.client.errors import PredictionError, error_of_call
+from tailrace.client.async_submissions import AsyncSubmissions
+from tailrace.client.errors import PredictionError
 from tailrace.client.pipelines import PipelineSummary
 from tailrace.client.prediction import Prediction
 from tailrace.client.request import (
-    DEFAULT_TIMEOUT_S,
     BatchCall,
     Priority,
     RequestTemplate,
     checked_timeout,
-    default_timeout,
     fresh_request_ids,
     new_request_id,
 )
 from tailrace.client.stream_book import StreamBook, StreamLimits, StreamResult
-from tailrace.client.transport import DEFAULT_MAX_MESSAGE_BYTES, Tls, Transport
 from tailrace.client.values import Fields
 from tailrace.v1 import prediction_service_pb2 as messages
 from tailrace.v1.pipeline_pb2 import PipelineDescription
-from tailrace.v1.prediction_service_pb2_grpc import PredictionServiceStub
 
 if TYPE_CHECKING:
-    from tailrace.v1.prediction_service_pb2_grpc import PredictionServiceAsyncStub
+    pass
 
 Response = TypeVar("Response")
 
 
-class AsyncClient:
+class AsyncClient(AsyncSubmissions):
     """Asks a gateway for predictions.
 
     Connections are opened by the first call, on the event loop that it runs on; all later
-    calls belong to the same loop. Cancelling a call cancels it at the gateway, too. No call is
-    repeated: the gateway does that where it is safe.
+    calls belong to the same loop. Cancelling a call cancels it at the gateway, too. No
+    prediction is asked for twice: the gateway does that where it is safe. Submissions are repeated
+    while the gateway is unavailable; see `submit`.
     """
-
-    def __init__(
-        self,
-        target: str,
-        *,
-        timeout: float = DEFAULT_TIMEOUT_S,
-        tls: Tls | None = None,
-        connections: int = 1,
-        metadata: Sequence[tuple[str, str]] = (),
-        max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
-    ) -> None:
-        """Keeps the settings; nothing is opened yet.
-
-        Args:
-            target: gRPC target of the gateway, such as `127.0.0.1:50050`.
-            timeout: deadline of calls that name none, in seconds.
-            tls: credentials; without them the connection is plaintext.
-            connections: how many connections to open and to use in turn.
-            metadata: gRPC metadata to send with every call.
-            max_message_bytes: largest message sent or received.
-
-        Raises:
-            ValueError: an empty target, no connections, or a timeout that is no finite time
-                above zero.
-        """
-        self._transport = Transport(target, tls, connections, max_message_bytes)
-        self._timeout = default_timeout(timeout)
-        self._metadata = tuple(metadata)
-        self._channels: list[grpc.aio.Channel] = []
-        self._stubs: list[PredictionServiceAsyncStub] = []
-        self._calls = 0
-        self._closed = False
 
     async def predict(
         self,
@@ -236,50 +198,3 @@ class AsyncClient:
         request = messages.GetPipelineRequest(pipeline=pipeline, pipeline_version=pipeline_version)
         response = await self._call(self._stub().GetPipeline, request, timeout)
         return response.pipeline
-
-    async def close(self) -> None:
-        """Closes the connections; calls in flight are cancelled. Closing twice does nothing."""
-        self._closed = True
-        channels, self._channels, self._stubs = self._channels, [], []
-        for channel in channels:
-            await channel.close()
-
-    async def __aenter__(self) -> AsyncClient:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
-
-    def _stub(self) -> PredictionServiceAsyncStub:
-        if self._closed:
-            raise RuntimeError("this client is closed")
-        if not self._stubs:
-            self._channels = [self._open() for _ in range(self._transport.connections)]
-            self._stubs = [PredictionServiceStub(channel) for channel in self._channels]
-        self._calls += 1
-        return self._stubs[self._calls % len(self._stubs)]
-
-    def _open(self) -> grpc.aio.Channel:
-        credentials = self._transport.credentials()
-        options = self._transport.options()
-        if credentials is None:
-            return grpc.aio.insecure_channel(self._transport.target, options)
-        return grpc.aio.secure_channel(self._transport.target, credentials, options)
-
-    async def _call(
-        self,
-        method: grpc.aio.UnaryUnaryMultiCallable[Any, Response],
-        request: Any,
-        timeout: float | None,
-        request_id: str = "",
-    ) -> Response:
-        timeout = self._timeout if timeout is None else checked_timeout(timeout)
-        try:
-            return await method(request, timeout=timeout, metadata=self._metadata)
-        except grpc.aio.AioRpcError as error:
-            raise error_of_call(error, request_id) from error

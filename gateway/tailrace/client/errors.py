@@ -86,6 +86,12 @@ class NotFound(PredictionError):
     default_code = grpc.StatusCode.NOT_FOUND
 
 
+class AlreadyExists(PredictionError):
+    """A callback of that name, or another submission under that idempotency key; see `reason`."""
+
+    default_code = grpc.StatusCode.ALREADY_EXISTS
+
+
 class FailedPrecondition(PredictionError):
     """The state of the server does not allow the request, as where features are too old."""
 
@@ -126,6 +132,7 @@ _TYPES: dict[grpc.StatusCode, type[PredictionError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidRequest,
     grpc.StatusCode.OUT_OF_RANGE: InvalidRequest,
     grpc.StatusCode.NOT_FOUND: NotFound,
+    grpc.StatusCode.ALREADY_EXISTS: AlreadyExists,
     grpc.StatusCode.FAILED_PRECONDITION: FailedPrecondition,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
     grpc.StatusCode.RESOURCE_EXHAUSTED: Overloaded,

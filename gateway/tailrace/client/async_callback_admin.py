@@ -1,0 +1,179 @@
+"""Administration of callbacks, for programs on asyncio."""
+
+# A timeout here is the deadline that travels with the call; `asyncio.timeout` would not send it.
+# ruff: noqa: ASYNC109
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol, TypeVar
+
+from tailrace.client import callback_operations as operations
+from tailrace.client.callback import (
+    Callback,
+    CallbackSpec,
+    DeadLetter,
+    DeliveryAttempt,
+    DeliveryHistory,
+    RegisteredCallback,
+)
+from tailrace.client.callback_operations import Operation
+from tailrace.v1.callback_service_pb2 import DeadLetterFilter, RedriveDeadLettersRequest
+
+Result = TypeVar("Result")
+_PAGE_SIZE = 1000
+
+
+class _Runs(Protocol):
+    async def __call__(self, operation: Operation[Result], timeout: float | None) -> Result: ...
+
+
+class AsyncCallbackAdmin:
+    """Registers and looks after callbacks; `AsyncClient.callbacks` is one.
+
+    A `timeout` is the deadline of a call in seconds; None means the client's. Every method raises
+    PredictionError if the call fails: `NotFound` for a callback or a prediction that is not there.
+    No call is repeated.
+    """
+
+    def __init__(self, run: _Runs) -> None:
+        """Takes what makes a call; `AsyncClient.callbacks` does this."""
+        self._run = run
+
+    async def register(
+        self,
+        name: str,
+        spec: CallbackSpec,
+        *,
+        secret: str = "",
+        tenant: str = "",
+        timeout: float | None = None,
+    ) -> RegisteredCallback:
+        """Registers a callback.
+
+        Args:
+            name: letters, digits, `-`, `_` and `.`, at most 64 characters.
+            spec: what it is to be.
+            secret: to sign with; empty means that one is made, which is told only in the answer.
+            tenant: whose it is; may be empty.
+            timeout: see the class.
+
+        Raises:
+            AlreadyExists: the tenant has one of that name.
+        """
+        return await self._run(operations.register(name, spec, secret, tenant), timeout)
+
+    async def update(
+        self,
+        name: str,
+        spec: CallbackSpec | None = None,
+        *,
+        enable: bool = False,
+        tenant: str = "",
+        timeout: float | None = None,
+    ) -> Callback:
+        """Replaces all that was set of a callback, enables it if it was disabled, or both."""
+        return await self._run(operations.update(name, spec, enable, tenant), timeout)
+
+    async def enable(
+        self, name: str, *, tenant: str = "", timeout: float | None = None
+    ) -> Callback:
+        """Enables a callback that was disabled."""
+        return await self.update(name, enable=True, tenant=tenant, timeout=timeout)
+
+    async def disable(
+        self, name: str, *, tenant: str = "", timeout: float | None = None
+    ) -> Callback:
+        """Disables a callback: what is to be delivered to it becomes a dead letter."""
+        return await self._run(operations.disable(name, tenant), timeout)
+
+    async def delete(self, name: str, *, tenant: str = "", timeout: float | None = None) -> None:
+        """Deletes a callback: what is to be delivered to it becomes a dead letter."""
+        await self._run(operations.delete(name, tenant), timeout)
+
+    async def list_all(
+        self, *, tenant: str | None = None, timeout: float | None = None
+    ) -> list[Callback]:
+        """Returns callbacks by tenant and name; None means those of all tenants."""
+        return await self._run(operations.list_all(tenant), timeout)
+
+    async def test(
+        self, name: str, *, tenant: str = "", timeout: float | None = None
+    ) -> DeliveryAttempt:
+        """Sends a signed ping, and returns what came of it."""
+        return await self._run(operations.test(name, tenant), timeout)
+
+    async def rotate(
+        self,
+        name: str,
+        *,
+        secret: str = "",
+        overlap_s: float | None = None,
+        tenant: str = "",
+        timeout: float | None = None,
+    ) -> RegisteredCallback:
+        """Gives a callback a new secret.
+
+        Args:
+            name: which callback.
+            secret: to sign with; empty means that one is made, which is told only in the answer.
+            overlap_s: how long the old secret signs, too, in seconds; None means 24 hours.
+            tenant: whose it is.
+            timeout: see the class.
+        """
+        return await self._run(operations.rotate(name, secret, overlap_s, tenant), timeout)
+
+    async def attempts(
+        self, prediction_id: str, *, timeout: float | None = None
+    ) -> DeliveryHistory:
+        """Returns the attempts at delivering one prediction."""
+        return await self._run(operations.attempts(prediction_id), timeout)
+
+    async def dead_letters(
+        self,
+        *,
+        tenant: str = "",
+        callback: str = "",
+        pipeline: str = "",
+        reason: str = "",
+        timeout: float | None = None,
+    ) -> AsyncIterator[DeadLetter]:
+        """Yields dead letters, oldest first within each partition of the queue.
+
+        Args:
+            tenant: only those of this tenant; empty means all, as for the others.
+            callback: only those for this callback.
+            pipeline: only those of this pipeline.
+            reason: only those with this reason.
+            timeout: of each page; see the class.
+        """
+        dead = DeadLetterFilter(tenant=tenant, callback=callback, pipeline=pipeline, reason=reason)
+        token = ""
+        while True:
+            page, token = await self._run(operations.dead_letters(dead, _PAGE_SIZE, token), timeout)
+            for letter in page:
+                yield letter
+            if not token:
+                return
+
+    async def redrive(self, prediction_id: str, *, timeout: float | None = None) -> int:
+        """Tries one dead letter again. Raises NotFound if it is none."""
+        request = RedriveDeadLettersRequest(prediction_id=prediction_id)
+        return await self._run(operations.redrive(request), timeout)
+
+    async def redrive_all(
+        self,
+        *,
+        tenant: str = "",
+        callback: str = "",
+        pipeline: str = "",
+        reason: str = "",
+        timeout: float | None = None,
+    ) -> int:
+        """Tries all dead letters again that a filter lets through, as in `dead_letters`.
+
+        Returns:
+            How many there were.
+        """
+        dead = DeadLetterFilter(tenant=tenant, callback=callback, pipeline=pipeline, reason=reason)
+        return await self._run(operations.redrive(RedriveDeadLettersRequest(filter=dead)), timeout)

@@ -1,0 +1,122 @@
+"""How the client on asyncio is connected, and how it calls."""
+
+# A timeout here is the deadline that travels with the call; `asyncio.timeout` would not send it.
+# ruff: noqa: ASYNC109
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+
+import grpc
+import grpc.aio
+
+from tailrace.client.errors import error_of_call
+from tailrace.client.request import DEFAULT_TIMEOUT_S, checked_timeout, default_timeout
+from tailrace.client.transport import DEFAULT_MAX_MESSAGE_BYTES, Tls, Transport
+from tailrace.v1.callback_service_pb2_grpc import CallbackServiceStub
+from tailrace.v1.prediction_service_pb2_grpc import PredictionServiceStub
+
+if TYPE_CHECKING:
+    from tailrace.v1.callback_service_pb2_grpc import CallbackServiceAsyncStub
+    from tailrace.v1.prediction_service_pb2_grpc import PredictionServiceAsyncStub
+
+Response = TypeVar("Response")
+
+
+class _Stubs(NamedTuple):
+    predictions: PredictionServiceAsyncStub
+    callbacks: CallbackServiceAsyncStub
+
+
+class AsyncConnection:
+    """Connections to a gateway, opened by the first call."""
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        timeout: float = DEFAULT_TIMEOUT_S,
+        tls: Tls | None = None,
+        connections: int = 1,
+        metadata: Sequence[tuple[str, str]] = (),
+        max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+    ) -> None:
+        """Keeps the settings; nothing is opened yet.
+
+        Args:
+            target: gRPC target of the gateway, such as `127.0.0.1:50050`.
+            timeout: deadline of calls that name none, in seconds.
+            tls: credentials; without them the connection is plaintext.
+            connections: how many connections to open and to use in turn.
+            metadata: gRPC metadata to send with every call.
+            max_message_bytes: largest message sent or received.
+
+        Raises:
+            ValueError: an empty target, no connections, or a timeout that is no finite time
+                above zero.
+        """
+        self._transport = Transport(target, tls, connections, max_message_bytes)
+        self._timeout = default_timeout(timeout)
+        self._metadata = tuple(metadata)
+        self._channels: list[grpc.aio.Channel] = []
+        self._stubs: list[_Stubs] = []
+        self._calls = 0
+        self._closed = False
+
+    async def close(self) -> None:
+        """Closes the connections; calls in flight are cancelled. Closing twice does nothing."""
+        self._closed = True
+        channels, self._channels, self._stubs = self._channels, [], []
+        for channel in channels:
+            await channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def _stub(self) -> PredictionServiceAsyncStub:
+        return self._next().predictions
+
+    def _callback_stub(self) -> CallbackServiceAsyncStub:
+        return self._next().callbacks
+
+    def _next(self) -> _Stubs:
+        if self._closed:
+            raise RuntimeError("this client is closed")
+        if not self._stubs:
+            self._channels = [self._open() for _ in range(self._transport.connections)]
+            self._stubs = [
+                _Stubs(PredictionServiceStub(channel), CallbackServiceStub(channel))
+                for channel in self._channels
+            ]
+        self._calls += 1
+        return self._stubs[self._calls % len(self._stubs)]
+
+    def _open(self) -> grpc.aio.Channel:
+        credentials = self._transport.credentials()
+        options = self._transport.options()
+        if credentials is None:
+            return grpc.aio.insecure_channel(self._transport.target, options)
+        return grpc.aio.secure_channel(self._transport.target, credentials, options)
+
+    async def _call(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[Any, Response],
+        request: Any,
+        timeout: float | None,
+        request_id: str = "",
+    ) -> Response:
+        timeout = self._timeout if timeout is None else checked_timeout(timeout)
+        try:
+            return await method(request, timeout=timeout, metadata=self._metadata)
+        except grpc.aio.AioRpcError as error:
+            raise error_of_call(error, request_id) from error
