@@ -12,7 +12,11 @@ SERVICES = {
     "features": {"tailrace.v1.FeatureService"},
     "inference": {"tailrace.v1.InferenceService"},
     "postprocess": {"tailrace.v1.PostprocessService"},
-    "gateway": {"tailrace.v1.PredictionService", "inference.GRPCInferenceService"},
+    "gateway": {
+        "tailrace.v1.PredictionService",
+        "tailrace.v1.CallbackService",
+        "inference.GRPCInferenceService",
+    },
 }
 
 

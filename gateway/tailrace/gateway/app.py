@@ -7,15 +7,15 @@ import asyncio
 import grpc.aio
 
 from tailrace.gateway.open_inference import add_open_inference
-from tailrace.gateway.prediction_servicer import PredictionServicer
+from tailrace.gateway.open_services import open_services
 from tailrace.gateway.predictor import Predictor
 from tailrace.gateway.served_chains import ServedChains
 from tailrace.runtime.config import GatewaySettings
 from tailrace.runtime.server import GrpcServer
 from tailrace.runtime.service_process import run_service
-from tailrace.v1 import prediction_service_pb2_grpc
 
 PREDICTION_SERVICE = "tailrace.v1.PredictionService"
+CALLBACK_SERVICE = "tailrace.v1.CallbackService"
 OPEN_INFERENCE_SERVICE = "inference.GRPCInferenceService"
 
 
@@ -23,17 +23,12 @@ async def run(settings: GatewaySettings) -> None:
     """Serves until SIGTERM or SIGINT.
 
     Raises:
-        StartError: a port is in use, or a hop that is placed here cannot be built.
+        StartError: a port is in use, a hop that is placed here cannot be built, or the queue Redis
+            is not fit for it.
     """
     chains = ServedChains(settings, "gateway")
     predictor = Predictor(chains.registry, settings)
     draining = asyncio.Event()
-
-    def add_servicers(server: grpc.aio.Server) -> None:
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-            PredictionServicer(predictor, settings, draining), server
-        )
-        add_open_inference(predictor, server)
 
     async def tell_draining(server: GrpcServer) -> None:
         await server.draining.wait()
@@ -49,13 +44,19 @@ async def run(settings: GatewaySettings) -> None:
 
     try:
         await chains.load()
-        await run_service(
-            settings,
-            "gateway",
-            (PREDICTION_SERVICE, OPEN_INFERENCE_SERVICE),
-            chains.registry,
-            add_servicers,
-            watch_readiness,
-        )
+        async with open_services(settings, predictor, draining) as add_services:
+
+            def add_servicers(server: grpc.aio.Server) -> None:
+                add_services(server)
+                add_open_inference(predictor, server)
+
+            await run_service(
+                settings,
+                "gateway",
+                (PREDICTION_SERVICE, CALLBACK_SERVICE, OPEN_INFERENCE_SERVICE),
+                chains.registry,
+                add_servicers,
+                watch_readiness,
+            )
     finally:
         await chains.close()

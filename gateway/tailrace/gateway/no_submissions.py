@@ -1,11 +1,11 @@
-"""The submission calls of a gateway without a queue: refused, saying what is missing."""
+"""The calls that a gateway without a queue cannot serve: refused, saying what is missing."""
 
 from __future__ import annotations
 
 from typing import Any, NoReturn
 
 from tailrace.runtime.errors import Reason, Unimplemented
-from tailrace.v1 import prediction_service_pb2_grpc
+from tailrace.v1 import callback_service_pb2_grpc, prediction_service_pb2_grpc
 
 
 class NoSubmissions(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -32,6 +32,50 @@ class NoSubmissions(prediction_service_pb2_grpc.PredictionServiceServicer):
         _refuse()
 
     async def ListPredictions(self, request: Any, context: Any) -> NoReturn:
+        """Raises Unimplemented."""
+        _refuse()
+
+
+class NoCallbacks(callback_service_pb2_grpc.CallbackServiceServicer):
+    """Refuses every call about callbacks."""
+
+    async def RegisterCallback(self, request: Any, context: Any) -> NoReturn:
+        """Raises Unimplemented."""
+        _refuse()
+
+    async def UpdateCallback(self, request: Any, context: Any) -> NoReturn:
+        """Raises Unimplemented."""
+        _refuse()
+
+    async def DisableCallback(self, request: Any, context: Any) -> NoReturn:
+        """Raises Unimplemented."""
+        _refuse()
+
+    async def DeleteCallback(self, request: Any, context: Any) -> NoReturn:
+        """Raises Unimplemented."""
+        _refuse()
+
+    async def ListCallbacks(self, request: Any, context: Any) -> NoReturn:
+        """Raises Unimplemented."""
+        _refuse()
+
+    async def TestCallback(self, request: Any, context: Any) -> NoReturn:
+        """Raises Unimplemented."""
+        _refuse()
+
+    async def RotateCallbackSecret(self, request: Any, context: Any) -> NoReturn:
+        """Raises Unimplemented."""
+        _refuse()
+
+    async def ListDeliveryAttempts(self, request: Any, context: Any) -> NoReturn:
+        """Raises Unimplemented."""
+        _refuse()
+
+    async def ListDeadLetters(self, request: Any, context: Any) -> NoReturn:
+        """Raises Unimplemented."""
+        _refuse()
+
+    async def RedriveDeadLetters(self, request: Any, context: Any) -> NoReturn:
         """Raises Unimplemented."""
         _refuse()
 

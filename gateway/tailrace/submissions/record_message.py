@@ -10,9 +10,6 @@ from tailrace.submissions.message_bytes import bytes_field
 from tailrace.submissions.records import DeliveryState, State, StoredPrediction
 from tailrace.v1.prediction_service_pb2 import DeliveryStatus, PredictionRecord
 
-# What is marked as the key of an inline callback, which has no name.
-INLINE_MARK = "~"
-
 _RESPONSE = PredictionRecord.RESPONSE_FIELD_NUMBER
 _ERROR = PredictionRecord.ERROR_FIELD_NUMBER
 
@@ -84,7 +81,8 @@ def delivery_status(stored: StoredPrediction) -> DeliveryStatus:
 
 def callback_name(key: str) -> str:
     """Returns the name of the callback of a key; empty for an inline one, or none."""
-    return "" if key.startswith(INLINE_MARK) else key.partition("/")[2]
+    # Only the key of a registered one has a slash, and a tenant may have some, too.
+    return key.rpartition("/")[2] if "/" in key else ""
 
 
 def timestamp(instant_ms: int | None) -> Timestamp | None:
