@@ -10,6 +10,7 @@ from typing import Any
 
 from tailrace.runtime.config import (
     HOP_SETTINGS,
+    DispatcherSettings,
     GatewaySettings,
     ServerSettings,
     SettingsError,
@@ -18,7 +19,11 @@ from tailrace.runtime.config import (
 from tailrace.runtime.logs import configure_logs
 from tailrace.runtime.start_error import StartError
 
-SERVICES: dict[str, type[ServerSettings]] = {**HOP_SETTINGS, "gateway": GatewaySettings}
+SERVICES: dict[str, type[ServerSettings]] = {
+    **HOP_SETTINGS,
+    "gateway": GatewaySettings,
+    "dispatcher": DispatcherSettings,
+}
 
 
 def serve(service: str, **overrides: object) -> int:
@@ -39,7 +44,8 @@ def serve(service: str, **overrides: object) -> int:
         return 2
     # Who joins a port is one of the workers, and not their parent.
     is_parent = isinstance(settings, GatewaySettings) and settings.workers > 1
-    is_parent = is_parent and not settings.join_port
+    # A dispatcher has the gateway's settings, too.
+    is_parent = is_parent and service == "gateway" and not settings.join_port
     if (is_parent or settings.join_port) and isinstance(sys.stdout, io.TextIOWrapper):
         # They write to one output, which a line has to reach whole.
         sys.stdout.reconfigure(line_buffering=True)
