@@ -7,19 +7,23 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import grpc
 import grpc.aio
 
 from tailrace.submissions.push.address_rules import AddressRules
+from tailrace.submissions.push.bounded_answer import bounded
 from tailrace.submissions.push.destination import Destination
 from tailrace.submissions.push.name_lookup import NameLookup
 from tailrace.submissions.push.target import IpAddress, Target
-from tailrace.v1.callback_receiver_pb2_grpc import CallbackReceiverStub
-
-if TYPE_CHECKING:
-    from tailrace.v1.callback_receiver_pb2_grpc import CallbackReceiverAsyncStub
+from tailrace.v1.callback_receiver_pb2 import (
+    DESCRIPTOR,
+    DeliverPredictionRequest,
+    DeliverPredictionResponse,
+    DeliverPredictionsRequest,
+    DeliverPredictionsResponse,
+)
 
 IDLE_CLOSE_S = 60.0
 # An answer is a status for each delivery of the message, and says little.
@@ -34,7 +38,8 @@ class LentChannel:
 
     Attributes:
         key: what it is kept under.
-        stub: of the receiver.
+        deliver_one, deliver_many: call the receiver; None in place of an answer that cannot be
+            read.
         calls: how many have it now.
         idle_since_s: when the last of them ended, on the monotonic clock.
         broken: whether it is to be used no more.
@@ -42,7 +47,8 @@ class LentChannel:
 
     key: tuple[str, int]
     channel: grpc.aio.Channel
-    stub: CallbackReceiverAsyncStub
+    deliver_one: Any
+    deliver_many: Any
     calls: int = 0
     idle_since_s: float = 0.0
     broken: bool = False
@@ -127,15 +133,15 @@ class GrpcChannels:
     def _open(
         self, key: tuple[str, int], target: Target, addresses: list[IpAddress]
     ) -> LentChannel:
+        max_answer_bytes = MAX_ANSWER_BYTES + MAX_STATUS_BYTES * key[1]
         options: list[tuple[str, object]] = [
             ("grpc.default_authority", target.authority),
-            ("grpc.max_receive_message_length", MAX_ANSWER_BYTES + MAX_STATUS_BYTES * key[1]),
+            ("grpc.max_receive_message_length", max_answer_bytes),
             ("grpc.max_send_message_length", -1),
             ("grpc.max_metadata_size", MAX_METADATA_BYTES),
             ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
-            # An answer that unpacks to a thousand times its size is not unpacked.
+            # Not by gRPC; see `bounded_answer.py`.
             ("grpc.per_message_decompression", 0),
-            ("grpc.compression_enabled_algorithms_bitset", 1),
             ("grpc.enable_http_proxy", 0),
             ("grpc.enable_retries", 0),
             ("grpc.service_config_disable_resolution", 1),
@@ -152,7 +158,24 @@ class GrpcChannels:
                 # The certificate has to be the name's, though an address is connected to.
                 options.append(("grpc.ssl_target_name_override", target.host))
             channel = grpc.aio.secure_channel(place, _credentials(self._ca), options=options)
-        return LentChannel(key, channel, CallbackReceiverStub(channel))
+        return LentChannel(
+            key,
+            channel,
+            channel.unary_unary(
+                _method("DeliverPrediction"),
+                DeliverPredictionRequest.SerializeToString,
+                bounded(DeliverPredictionResponse.FromString, max_answer_bytes),
+            ),
+            channel.unary_unary(
+                _method("DeliverPredictions"),
+                DeliverPredictionsRequest.SerializeToString,
+                bounded(DeliverPredictionsResponse.FromString, max_answer_bytes),
+            ),
+        )
+
+
+def _method(name: str) -> str:
+    return f"/{DESCRIPTOR.services_by_name['CallbackReceiver'].full_name}/{name}"
 
 
 def _place(addresses: list[IpAddress], port: int) -> str:

@@ -104,16 +104,13 @@ async def _call(
 ) -> list[PushOutcome]:
     deliveries = _deliveries(destination, items)
     if destination.max_batch == 1:
-        # One at a time, as there is one only.
         (delivery,) = deliveries
-        await lent.stub.DeliverPrediction(
-            DeliverPredictionRequest(delivery=delivery), timeout=timeout_s
-        )
-        return [DELIVERED]
-    response = await lent.stub.DeliverPredictions(
-        DeliverPredictionsRequest(deliveries=deliveries), timeout=timeout_s
-    )
-    if len(response.statuses) != len(items):
+        request = DeliverPredictionRequest(delivery=delivery)
+        answer = await lent.deliver_one(request, timeout=timeout_s)
+        return [failed(results.BAD_RESPONSE) if answer is None else DELIVERED]
+    requests = DeliverPredictionsRequest(deliveries=deliveries)
+    response = await lent.deliver_many(requests, timeout=timeout_s)
+    if response is None or len(response.statuses) != len(items):
         return [failed(results.BAD_RESPONSE)] * len(items)
     return [
         DELIVERED if status.code == 0 else status_outcome(status) for status in response.statuses
