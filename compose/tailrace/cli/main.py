@@ -59,6 +59,7 @@ class Service(enum.StrEnum):
     INFERENCE = "inference"
     POSTPROCESS = "postprocess"
     GATEWAY = "gateway"
+    DISPATCHER = "dispatcher"
 
 
 class InferenceBackend(enum.StrEnum):
