@@ -65,10 +65,7 @@ class SimulatedChain:
     def chain(self, pipeline: Pipeline) -> Chain:
         """Returns the chain of a pipeline through these hops."""
         hops = ("ingest", "features", "inference", "postprocess")
-        ports: dict[str, Any] = {
-            hop: RemoteHop(hop, _SimulatedMethod(hop, self))  # type: ignore[arg-type]
-            for hop in hops
-        }
+        ports: dict[str, Any] = {hop: RemoteHop(hop, _SimulatedMethod(hop, self)) for hop in hops}
         return Chain(pipeline, HopPorts(**ports), {hop: HopCaller(hop, 2) for hop in hops})
 
     def calls(self, hop: str) -> list[HopCallSeen]:

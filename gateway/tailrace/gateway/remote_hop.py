@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc.aio
@@ -23,14 +23,14 @@ class RemoteHop:
     def __init__(
         self,
         hop: str,
-        method: grpc.aio.UnaryUnaryMultiCallable[Any, Any],
+        method: Callable[..., Awaitable[Any]],
         take_timing: Callable[[batch_pb2.HopTiming], None] | None = None,
     ) -> None:
         """Keeps the parts.
 
         Args:
             hop: name of the hop.
-            method: the stub's method.
+            method: the stub's method, called with a message and `timeout` in seconds.
             take_timing: is handed what each call cost the hop, as the hop says.
         """
         self._hop = hop

@@ -25,6 +25,7 @@ from tailrace.runtime.deadline import NS_PER_MS
 from tailrace.runtime.pipeline.plan import Pipeline
 from tailrace.runtime.pipeline.registry import PipelineRegistry
 from tailrace.runtime.placement import HOPS, parse_placement
+from tailrace.runtime.unary_method import UnaryMethod
 from tailrace.v1 import (
     batch_pb2,
     feature_service_pb2_grpc,
@@ -132,7 +133,7 @@ def remote_ports(
     """Returns ports for the hops that are gRPC services, by hop."""
     ports: dict[str, HopPort] = {}
     for hop, channel in channels.items():
-        ports[hop] = RemoteHop(hop, _hop_method(hop, channel), take_timing)
+        ports[hop] = RemoteHop(hop, UnaryMethod(_hop_method(hop, channel)), take_timing)
     return ports
 
 

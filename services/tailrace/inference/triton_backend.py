@@ -34,6 +34,7 @@ from tailrace.runtime.errors import (
     TailraceError,
     Unavailable,
 )
+from tailrace.runtime.unary_method import UnaryMethod
 from tailrace.v1.batch_pb2 import PRIORITY_BACKGROUND, PRIORITY_CRITICAL, PRIORITY_SHEDDABLE
 
 MAX_TEMPLATES = 256
@@ -52,6 +53,7 @@ class TritonBackend:
         else:
             self._channel = open_channel(settings.triton_url, settings, options)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._infer = UnaryMethod(self._stub.ModelInfer)
         self._templates: dict[
             tuple[ModelMetadata, tuple[str, ...]], service_pb2.ModelInferRequest
         ] = {}
@@ -132,7 +134,7 @@ class TritonBackend:
         if priority:
             request.parameters["priority"].uint64_param = priority
         try:
-            reply = await self._stub.ModelInfer(request, timeout=remaining_s)
+            reply = await self._infer(request, timeout=remaining_s)
         except grpc.aio.AioRpcError as failure:
             raise infer_error(model, failure) from failure
         return ModelAnswer(reply.model_version or call.metadata.version, _outputs(reply))
