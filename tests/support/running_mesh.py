@@ -137,7 +137,7 @@ class RunningMesh:
         """Returns the sum of a metric of a process over all its labels, and all its workers."""
         worker = self._worker(name)
         found = [worker] if worker else self.processes[name].workers or [self.processes[name]]
-        return sum(_metric_at(one.metrics_port, metric) for one in found)
+        return sum(metric_at(one.metrics_port, metric) for one in found)
 
     def change_pipeline(self, name: str, old: str, new: str) -> None:
         """Replaces text in a pipeline file and returns once the gateway serves the result."""
@@ -195,7 +195,8 @@ class RunningMesh:
         return next((worker for worker in gateway.workers if worker.name == name), None)
 
 
-def _metric_at(port: int, metric: str) -> float:
+def metric_at(port: int, metric: str) -> float:
+    """Returns the sum of a metric over all its labels, from a metrics port on loopback."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5.0) as answer:
         text = answer.read().decode()
     return sum(
