@@ -4,6 +4,15 @@ from tests.support.feature_world import make_world
 from tests.support.flights_fixtures import prepared_flights
 from tests.support.mesh_fixtures import mesh, predictions, start_mesh, start_module_mesh
 from tests.support.placements import placed_mesh
+from tests.support.queue_fixtures import (
+    open_test_queue,
+    queue,
+    queue_cluster,
+    queue_redis,
+    queue_settings,
+    shared_queue_cluster,
+    shared_queue_redis,
+)
 from tests.support.redis_fixtures import fresh_redis, redis_server, start_redis
 from tests.support.triton_fixtures import start_triton, triton_server
 
@@ -11,10 +20,17 @@ __all__ = [
     "fresh_redis",
     "make_world",
     "mesh",
+    "open_test_queue",
     "placed_mesh",
     "predictions",
     "prepared_flights",
+    "queue",
+    "queue_cluster",
+    "queue_redis",
+    "queue_settings",
     "redis_server",
+    "shared_queue_cluster",
+    "shared_queue_redis",
     "start_mesh",
     "start_module_mesh",
     "start_redis",

@@ -44,6 +44,7 @@ class LocalRedis:
         socket_dir: Path | None = None,
         data_dir: Path | None = None,
         append_only: bool = False,
+        append_fsync: str = "everysec",
         max_memory_bytes: int = 0,
         max_memory_policy: str = "noeviction",
         name: str = "redis",
@@ -57,7 +58,8 @@ class LocalRedis:
             socket_dir: folder for the socket, if its path is short enough; by default, and if
                 it is not, a temporary folder of its own that only this user can enter.
             data_dir: folder for what it keeps on disk; by default that of the socket.
-            append_only: keep every write in a log in `data_dir`, fsynced every second.
+            append_only: keep every write in a log in `data_dir`.
+            append_fsync: when that log is synced to disk, as `appendfsync` in redis.conf.
             max_memory_bytes: limit on its data, in bytes; 0 means none.
             max_memory_policy: what it does at that limit, as in redis.conf.
             name: what to call it in messages.
@@ -75,6 +77,7 @@ class LocalRedis:
         command = [str(self._server_path), "--daemonize", "no", "--protected-mode", "yes"]
         command += ["--dir", str(data_dir or socket_dir), "--save", ""]
         command += ["--appendonly", "yes" if append_only else "no"]
+        command += ["--appendfsync", append_fsync]
         command += ["--maxmemory", str(max_memory_bytes)]
         command += ["--maxmemory-policy", max_memory_policy]
         command += ["--port", str(port), "--bind", LOOPBACK]

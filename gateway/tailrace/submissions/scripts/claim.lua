@@ -1,0 +1,87 @@
+-- ARGV: most to take, lease in ms, crashes that make poison, outcomes of what is expired and poison.
+-- Returns for each taken: id, fence, crashes, created, meta, request.
+
+local left, lease, most_crashes = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local expired, poison = ARGV[6], ARGV[7]
+local PRIORITIES = 4
+local reply = {}
+
+local function take(priority, entry, id, lost)
+  local key = base .. 's:' .. id
+  local meta, request, state, fence, crashes, expires, created, own_entry = unpack(redis.call(
+    'HMGET', key, 'meta', 'request', 'state', 'fence', 'crashes', 'expires', 'created', 'entry'))
+  entry = priority .. ':' .. entry
+  if own_entry ~= entry then
+    take_out(entry)
+    return
+  end
+  state = tonumber(state)
+  fence, crashes = tonumber(fence or 0) + 1, tonumber(crashes or 0) + (lost and 1 or 0)
+  if tonumber(expires) <= now then
+    take_out(entry)
+    leave('timers', id)
+    end_run(id, read_meta(meta), state, EXPIRED, expired)
+    return
+  end
+  if crashes >= most_crashes then
+    take_out(entry)
+    leave('timers', id)
+    redis.call('HSET', key, 'crashes', crashes, 'fence', fence)
+    end_run(id, read_meta(meta), state, FAILED, poison, 'POISON')
+    return
+  end
+  if lost then
+    redis.call('HSET', key, 'fence', fence, 'crashes', crashes, 'started', now)
+  else
+    redis.call('HSET', key, 'state', RUNNING, 'fence', fence, 'started', now)
+    leave('timers', id)
+    leave('state:1', id)
+    enter('state:2', now, id)
+  end
+  local n = #reply
+  reply[n + 1], reply[n + 2], reply[n + 3] = id, fence, crashes
+  reply[n + 4], reply[n + 5], reply[n + 6] = tonumber(created), meta, request
+  left = left - 1
+end
+
+-- Looks for lost leases in some of what is taken, from where the last call left off.
+local function take_lost(priority)
+  local queue, place = base .. 'queue:' .. priority, 'leases:' .. priority
+  local from = redis.call('HGET', base .. 'progress', place) or '0-0'
+  local found = redis.pcall(
+    'XAUTOCLAIM', queue, GROUP, CONSUMER, lease, from, 'COUNT', math.max(left, 16))
+  if found.err then
+    if not string.find(found.err, 'NOGROUP', 1, true) then
+      return found
+    end
+    redis.call('XGROUP', 'CREATE', queue, GROUP, '0', 'MKSTREAM')
+    return
+  end
+  if found[1] ~= from then
+    redis.call('HSET', base .. 'progress', place, found[1])
+  end
+  for _, entry in ipairs(found[2]) do
+    if entry then
+      take(priority, entry[1], entry[2][2], true)
+    end
+  end
+end
+
+for priority = 1, PRIORITIES do
+  local failure = take_lost(priority)
+  if failure then
+    return failure
+  end
+end
+for priority = 1, PRIORITIES do
+  if left > 0 then
+    local found = redis.call(
+      'XREADGROUP', 'GROUP', GROUP, CONSUMER, 'COUNT', left, 'STREAMS',
+      base .. 'queue:' .. priority, '>')
+    for _, entry in ipairs(found and found[1][2] or {}) do
+      take(priority, entry[1], entry[2][2], false)
+    end
+  end
+end
+flush()
+return reply

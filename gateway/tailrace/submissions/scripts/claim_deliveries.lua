@@ -1,0 +1,17 @@
+-- ARGV: callback, most to take, lease in ms.
+-- Returns for each taken: id, fence, row. The fence is when the lease ends, kept as the time of the
+-- next attempt: a later claim ends later.
+
+local callback, most, lease = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local due = base .. 'due:' .. callback
+local fence = now + lease
+local reply = {}
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, most)) do
+  local row = read_row(id, true)
+  local n = #reply
+  reply[n + 1], reply[n + 2], reply[n + 3] = id, fence, row
+  enter('due:' .. callback, fence, id)
+end
+touched[callback] = true
+flush()
+return reply

@@ -1,0 +1,39 @@
+-- ARGV: time to live of a submission in ms; then ids. Returns 1 for each that was a dead letter.
+
+local ttl = tonumber(ARGV[3])
+local reply = {}
+for i = 4, #ARGV do
+  local id = ARGV[i]
+  local key = base .. 's:' .. id
+  local meta, state, reason, attempts, past, created = unpack(redis.call(
+    'HMGET', key, 'meta', 'state', 'dead_reason', 'd_attempts', 'd_past', 'created'))
+  local is_dead = meta and redis.call('ZSCORE', base .. 'dead', id)
+  reply[#reply + 1] = is_dead and 1 or 0
+  if is_dead then
+    -- At once, as an id may be named twice.
+    redis.call('ZREM', base .. 'dead', id)
+    redis.call('ZREM', base .. 'retain', id)
+    local known = read_meta(meta)
+    if reason == 'POISON' then
+      local not_after = struct.unpack('>I8', known.not_after)
+      local expires = now + ttl
+      if not_after > 0 and not_after < expires then
+        expires = not_after
+      end
+      redis.call('HDEL', key, 'ended', 'outcome', 'd_state', 'dead_reason')
+      redis.call('HSET', key, 'state', QUEUED, 'crashes', 0, 'expires', expires, 'entry',
+        put_in(known.priority, id))
+      leave('state:' .. state, id)
+      enter('state:1', created, id)
+      enter('timers', expires, id)
+    else
+      redis.call('HDEL', key, 'd_ended', 'dead_reason')
+      redis.call('HSET', key, 'd_state', PENDING, 'd_attempts', 0, 'd_past',
+        tonumber(past or 0) + tonumber(attempts or 0))
+      pending = pending + 1
+      make_due(id, known.callback, now)
+    end
+  end
+end
+flush()
+return reply

@@ -1,0 +1,36 @@
+-- ARGV: id, fence, wait until the next attempt in ms or '', reason for being a dead letter or '', and
+-- record of the attempt, of each.
+-- Returns 1 for each that was written, else 0.
+
+local reply = {}
+for i = 3, #ARGV, 5 do
+  local id, fence, wait, dead_reason, record = unpack(ARGV, i, i + 4)
+  local key = base .. 's:' .. id
+  local meta, state, attempts, past = unpack(
+    redis.call('HMGET', key, 'meta', 'state', 'd_attempts', 'd_past'))
+  local known = meta and read_meta(meta)
+  local due = known and redis.call('ZSCORE', base .. 'due:' .. known.callback, id)
+  local valid = due and tonumber(due) == tonumber(fence)
+  reply[#reply + 1] = valid and 1 or 0
+  if valid then
+    attempts = tonumber(attempts or 0) + 1
+    local slot = 'a' .. (tonumber(past or 0) + attempts) % 20
+    if wait ~= '' then
+      redis.call('HSET', key, 'd_attempts', attempts, slot, record)
+      make_due(id, known.callback, now + tonumber(wait))
+    elseif dead_reason ~= '' then
+      redis.call('HSET', key, 'd_attempts', attempts, slot, record, 'd_state', DEAD, 'd_ended',
+        now, 'dead_reason', dead_reason)
+      end_delivery(id, known, state, DEAD)
+      enter('dead', now, id)
+      enter('retain', now + dead_ttl, id)
+    else
+      redis.call('HSET', key, 'd_attempts', attempts, slot, record, 'd_state', DELIVERED,
+        'd_ended', now)
+      end_delivery(id, known, state, DELIVERED)
+      enter('retain', now + result_ttl, id)
+    end
+  end
+end
+flush()
+return reply
