@@ -65,6 +65,7 @@ class MeshProcess:
         port: int = 0,
         metrics_port: int = 0,
         name: str = "",
+        module: str = "tailrace.cli",
     ) -> None:
         """Describes the process; `start` starts it.
 
@@ -76,12 +77,14 @@ class MeshProcess:
             metrics_port: metrics port; 0 for a free one.
             name: what to call it, where one service has several replicas; the service's
                 name by default.
+            module: what Python runs, with `serve SERVICE`.
         """
         self.service = service
         self.port = port
         self.metrics_port = metrics_port
         self.workers: tuple[WorkerProcess, ...] = ()
         self._name = name or service
+        self._module = module
         self._run_dir = run_dir
         self._ready_file = run_dir / f"{self._name}.ready.json"
         self._settings = dict(settings or {})
@@ -179,7 +182,7 @@ class MeshProcess:
     def _describe_process(self) -> ChildProcess:
         return ChildProcess(
             self._name,
-            [sys.executable, "-m", "tailrace.cli", "serve", self.service],
+            [sys.executable, "-m", self._module, "serve", self.service],
             log_path=self._run_dir / f"{self._name}.log",
             env={
                 "TAILRACE_HOST": LOOPBACK,
