@@ -7,10 +7,9 @@ import asyncio
 from tailrace.dispatcher.claimed_batch import BatchParts
 from tailrace.dispatcher.control import InFlightControl
 from tailrace.dispatcher.dispatcher import Dispatcher
-from tailrace.dispatcher.metrics import count_queue
 from tailrace.dispatcher.result_writer import ResultWriter
 from tailrace.dispatcher.suspects import Suspects
-from tailrace.dispatcher.upkeep import keep_leases, sweep
+from tailrace.dispatcher.upkeep import count_queue, keep_leases, sweep
 from tailrace.dispatcher.verdicts import Verdicts
 from tailrace.gateway.outcome_account import OutcomeAccount
 from tailrace.gateway.served_chains import ServedChains

@@ -17,10 +17,10 @@ from tailrace.dispatcher.breaker import PROBE_ROWS, Breaker
 from tailrace.dispatcher.claimed_batch import BatchParts, ClaimedBatch
 from tailrace.dispatcher.control import InFlightControl
 from tailrace.dispatcher.suspects import Suspects
+from tailrace.dispatcher.upkeep import attempt
 from tailrace.dispatcher.verdicts import given_back
 from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.deadline import NS_PER_S
-from tailrace.runtime.errors import QueueUnavailable
 from tailrace.submissions.records import Claim
 from tailrace.submissions.store import SubmissionStore
 
@@ -69,6 +69,7 @@ class Dispatcher:
         # By partition, most rows of the next claim: few after one that came from a dead dispatcher,
         # as all that a process holds when it dies share the suspicion.
         self._careful_rows: dict[int, int] = {}
+        self._away_until_s: dict[int, float] = {}
         metrics.IN_FLIGHT.set_function(lambda: len(self._running))
         metrics.BATCHES_LIMIT.set_function(lambda: self._most_batches())
         metrics.ROWS_LIMIT.set_function(lambda: self._most_rows())
@@ -79,9 +80,7 @@ class Dispatcher:
         partition = empty = 0
         while await self._turn():
             claims = await self._claim(partition)
-            if claims is None:
-                await self._pause(QUEUE_AWAY_S)
-            elif claims:
+            if claims:
                 empty = 0
                 await self._begin(partition, claims)
             else:
@@ -142,14 +141,18 @@ class Dispatcher:
     def _most_rows(self) -> int:
         return min(self.control.batch_rows, PROBE_ROWS if self.breaker.is_open else 2**31)
 
-    async def _claim(self, partition: int) -> list[Claim] | None:
-        """Returns what was there; None if the queue cannot be asked."""
-        rows = min(self._most_rows(), self._careful_rows.get(partition, 2**31))
-        try:
-            claims = await self._store.claim(partition, rows)
-        except QueueUnavailable as error:
-            _log.warning("the queue cannot be asked", **{names.ERROR_MESSAGE: error.message})
-            return None
+    async def _claim(self, partition: int) -> list[Claim]:
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._away_until_s.get(partition, 0.0):
+            return []
+        claims: list[Claim] = []
+
+        async def claim() -> None:
+            rows = min(self._most_rows(), self._careful_rows.get(partition, 2**31))
+            claims.extend(await self._store.claim(partition, rows))
+
+        if not await attempt("claim", partition, claim()):
+            self._away_until_s[partition] = loop.time() + QUEUE_AWAY_S
         metrics.CLAIMS.inc(len(claims))
         return claims
 
@@ -245,8 +248,3 @@ class Dispatcher:
             for task in tasks:
                 task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        error = None if tasks[0].cancelled() else tasks[0].exception()
-        if isinstance(error, QueueUnavailable):
-            await asyncio.sleep(QUEUE_AWAY_S)
-        elif error is not None:
-            raise error

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-
-import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
 from tailrace.runtime import telemetry_names as names
-from tailrace.runtime.errors import QueueUnavailable
 from tailrace.submissions.records import QueueCounts, State
-from tailrace.submissions.store import SubmissionStore
-
-COUNTS_EVERY_S = 5.0
 
 CLAIMS = Counter(names.DISPATCHER_CLAIMS_TOTAL, "Submissions taken from the queue.")
 RESULTS = Counter(names.DISPATCHER_RESULTS_TOTAL, "Results written.", ["state"])
@@ -33,20 +26,6 @@ _SUBMISSIONS = Gauge(
 _OLDEST_SECONDS = Gauge(
     names.QUEUE_OLDEST_SECONDS, "Age of the oldest submission that waits to run.", ["partition"]
 )
-
-_log = structlog.get_logger(__name__)
-
-
-async def count_queue(store: SubmissionStore) -> None:
-    """Tells how much of what the queue holds, until cancelled."""
-    while True:
-        try:
-            now_ms = await store.now_ms()
-            for partition in range(store.partitions):
-                tell_counts(await store.counts(partition), now_ms)
-        except QueueUnavailable as error:
-            _log.debug("the queue cannot be counted", **{names.ERROR_MESSAGE: error.message})
-        await asyncio.sleep(COUNTS_EVERY_S)
 
 
 def tell_counts(counts: QueueCounts, now_ms: int) -> None:

@@ -34,6 +34,19 @@ DISPATCHER_BATCHES_IN_FLIGHT = "tailrace_dispatcher_batches_in_flight"
 DISPATCHER_BATCHES_LIMIT = "tailrace_dispatcher_batches_limit"
 DISPATCHER_BATCH_ROWS_LIMIT = "tailrace_dispatcher_batch_rows_limit"
 DISPATCHER_BREAKER_OPEN = "tailrace_dispatcher_breaker_open"
+COURIER_ATTEMPTS_TOTAL = "tailrace_courier_attempts_total"
+COURIER_MESSAGE_SECONDS = "tailrace_courier_message_duration_seconds"
+COURIER_MESSAGE_ROWS = "tailrace_courier_message_rows"
+COURIER_MESSAGES_IN_FLIGHT = "tailrace_courier_messages_in_flight"
+COURIER_DELIVERED_TOTAL = "tailrace_courier_delivered_total"
+COURIER_DEAD_TOTAL = "tailrace_courier_dead_total"
+COURIER_FENCED_TOTAL = "tailrace_courier_fenced_total"
+COURIER_DELIVERY_SECONDS = "tailrace_courier_delivery_seconds"
+COURIER_BREAKERS = "tailrace_courier_breakers"
+COURIER_UNWRITTEN = "tailrace_courier_unwritten_attempts"
+COURIER_PUBLISHED_TOTAL = "tailrace_courier_published_total"
+QUEUE_DELIVERIES = "tailrace_queue_deliveries"
+QUEUE_DUE_SECONDS = "tailrace_queue_due_seconds"
 QUEUE_SUBMISSIONS = "tailrace_queue_submissions"
 QUEUE_OLDEST_SECONDS = "tailrace_queue_oldest_seconds"
 LOG_LINES_DROPPED_TOTAL = "tailrace_log_lines_dropped_total"
@@ -42,6 +55,9 @@ LOG_LINES_DROPPED_TOTAL = "tailrace_log_lines_dropped_total"
 LATENCY_BUCKETS_S = (
     0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 )  # fmt: skip
+
+# Buckets of the time until a result is delivered, in seconds.
+DELIVERY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3600, 86_400)
 
 # Buckets of histograms of numbers of rows.
 ROW_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -68,6 +84,7 @@ MODEL = "labels.model"
 MODEL_VERSION = "labels.model_version"
 FIELD = "labels.field"
 PARTITION = "labels.partition"
+JOB = "labels.job"
 RUN_ATTEMPT = "labels.run_attempt"
 DELAY_MS = "labels.delay_ms"
 PREDICTION_ID = "labels.prediction_id"
@@ -76,6 +93,7 @@ TENANT = "labels.tenant"
 QUALITY = "labels.quality"
 ROWS = "labels.rows"
 FAILED_ROWS = "labels.failed_rows"
+DEAD_ROWS = "labels.dead_rows"
 FUNCTION = "labels.function"
 QUEUE_NS = "labels.queue_ns"
 WORK_NS = "labels.work_ns"
