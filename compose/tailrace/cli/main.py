@@ -23,8 +23,11 @@ from tailrace.cli.predict import predict
 # Where a gateway listens unless it is told otherwise.
 GATEWAY_PORT = 50050
 
-# Commands with commands of their own: each is the `app` of a module.
-GROUPS = {"features": "tailrace.cli.features", "pipelines": "tailrace.cli.pipelines"}
+# Commands that are the `app` of a module each; most have commands of their own.
+GROUPS = {
+    name: f"tailrace.cli.{name}"
+    for name in ("callbacks", "features", "pipelines", "submissions", "submit")
+}
 
 
 class _Commands(typer.core.TyperGroup):
@@ -60,6 +63,7 @@ class Service(enum.StrEnum):
     POSTPROCESS = "postprocess"
     GATEWAY = "gateway"
     DISPATCHER = "dispatcher"
+    COURIER = "courier"
 
 
 class InferenceBackend(enum.StrEnum):

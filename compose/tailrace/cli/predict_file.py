@@ -9,19 +9,16 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import typer
-
-from tailrace.cli.chunk_reader import MAX_LINE_BYTES, ChunkReader, Line, read_lines
+from tailrace.cli.chunk_reader import Line
 from tailrace.cli.gateway_options import GatewayOptions
-from tailrace.cli.json_line import parse_json
 from tailrace.cli.line_blocks import LineBlock, Outcome, RowQueue, RowTaker
-from tailrace.client import AsyncClient, Fields, InvalidRequest, PredictionError
-from tailrace.client.json_values import error_to_json, fields_from_json, prediction_to_json
+from tailrace.cli.row_lines import batches, lines_of, parse_row
+from tailrace.client import AsyncClient, PredictionError
+from tailrace.client.json_values import error_to_json, prediction_to_json
 from tailrace.v1.pipeline_pb2 import RequestField
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False).encode
@@ -65,7 +62,7 @@ async def predict_file(options: GatewayOptions, run: FileRun, file: Path) -> int
         The exit status: 1 if any line failed, or nobody reads the results to their end.
     """
     tally, started = _Tally(), time.monotonic()
-    async with _lines_of(file) as lines, options.client(connections=run.streams) as client:
+    async with lines_of(file) as lines, options.client(connections=run.streams) as client:
         try:
             description = await client.describe_pipeline(
                 run.pipeline, pipeline_version=run.pipeline_version
@@ -87,24 +84,6 @@ async def predict_file(options: GatewayOptions, run: FileRun, file: Path) -> int
     return 1 if tally.failures else 0
 
 
-@asynccontextmanager
-async def _lines_of(file: Path) -> AsyncIterator[AsyncIterator[list[Line]]]:
-    # Unbuffered, so that what comes slowly through a pipe is answered as it comes.
-    stream = None
-    if str(file) != "-":
-        try:
-            stream = file.open("rb", buffering=0)
-        except OSError as error:
-            raise typer.BadParameter(f"--file: {file}: {error.strerror}") from error
-    reader = ChunkReader(sys.stdin.fileno() if stream is None else stream.fileno())
-    try:
-        yield read_lines(reader)
-    finally:
-        reader.close()
-        if stream is not None:
-            stream.close()
-
-
 async def _predict_all(
     client: AsyncClient,
     run: FileRun,
@@ -119,7 +98,7 @@ async def _predict_all(
     places = asyncio.Semaphore(_BLOCKS_PER_STREAM * run.streams)
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(_read(_batches(lines, run.batch_rows), schema, rows, blocks, places))
+            group.create_task(_read(batches(lines, run.batch_rows), schema, rows, blocks, places))
             for _ in range(run.streams):
                 group.create_task(_predict(client, run, rows))
             group.create_task(_print_all(blocks, places, tally))
@@ -140,7 +119,7 @@ async def _read(
         block = LineBlock(number for number, _ in batch)
         blocks.put_nowait(block)
         for number, line in batch:
-            fields = _parse(line, schema)
+            fields = parse_row(line, schema)
             if isinstance(fields, PredictionError):
                 block.settle(number, fields)
             else:
@@ -183,21 +162,6 @@ async def _print_all(
         await block.complete.wait()
         _print(block.numbers, block.outcomes(), tally)
         places.release()
-
-
-async def _batches(lines: AsyncIterator[list[Line]], batch_rows: int) -> AsyncIterator[list[Line]]:
-    async for come in lines:
-        for start in range(0, len(come), batch_rows):
-            yield come[start : start + batch_rows]
-
-
-def _parse(line: bytes | None, schema: Sequence[RequestField]) -> Fields | PredictionError:
-    if line is None:
-        return InvalidRequest(f"a line longer than {MAX_LINE_BYTES} bytes", reason="LIMIT_EXCEEDED")
-    try:
-        return fields_from_json(parse_json(line), schema)
-    except PredictionError as error:
-        return error
 
 
 def _print(numbers: Sequence[int], outcomes: Sequence[Outcome], tally: _Tally) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tailrace.runtime.config import (
     HOP_SETTINGS,
+    CourierSettings,
     DispatcherSettings,
     GatewaySettings,
     ServerSettings,
@@ -23,6 +24,7 @@ SERVICES: dict[str, type[ServerSettings]] = {
     **HOP_SETTINGS,
     "gateway": GatewaySettings,
     "dispatcher": DispatcherSettings,
+    "courier": CourierSettings,
 }
 
 
