@@ -12,6 +12,7 @@ from tests.support.queue_fixtures import (
     queue_settings,
     shared_queue_cluster,
     shared_queue_redis,
+    start_queue_redis,
 )
 from tests.support.redis_fixtures import fresh_redis, redis_server, start_redis
 from tests.support.triton_fixtures import start_triton, triton_server
@@ -33,6 +34,7 @@ __all__ = [
     "shared_queue_redis",
     "start_mesh",
     "start_module_mesh",
+    "start_queue_redis",
     "start_redis",
     "start_triton",
     "triton_server",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import pytest
 import redis
@@ -20,6 +21,32 @@ class OpenTestQueue(Protocol):
 
     def __call__(self, **changes: object) -> AbstractAsyncContextManager[Queue]:
         """Returns the queue, to be entered."""
+
+
+class StartQueueRedis(Protocol):
+    """Starts a Redis fit for a queue; the arguments are those of `LocalRedis` that differ."""
+
+    def __call__(self, **options: Any) -> LocalRedis:
+        """Returns a Redis that answers."""
+
+
+@pytest.fixture
+def start_queue_redis(tmp_path: Path) -> Iterator[StartQueueRedis]:
+    """Starts as many as a test wants, to kill and to start again as it likes."""
+    servers: list[LocalRedis] = []
+
+    def start(**options: Any) -> LocalRedis:
+        folder = tmp_path / f"queue-redis-{len(servers)}"
+        folder.mkdir()
+        fit: dict[str, Any] = {"append_only": True, "append_fsync": "always", "data_dir": folder}
+        server = LocalRedis(log_path=folder / "redis.log", **fit | options)
+        servers.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in servers:
+        server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from tailrace.submissions.ids import new_prediction_id
@@ -111,3 +114,23 @@ def attempt_of(
         retry_delay_ms=retry_delay_ms,
         dead_reason=dead_reason,
     )
+
+
+async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 10.0) -> None:
+    """Returns once the condition holds, and fails the test if it does not in time."""
+    give_up_at = time.monotonic() + timeout_s
+    while not await condition():
+        assert time.monotonic() < give_up_at, f"the condition did not hold within {timeout_s:g} s"
+        await asyncio.sleep(0.005)
+
+
+async def claim_lost(queue: Queue, partition: int = 0) -> Claim:
+    """Claims one whose lease ends meanwhile."""
+    claims: list[Claim] = []
+
+    async def found() -> bool:
+        claims.extend(await queue.submissions.claim(partition, 1))
+        return bool(claims)
+
+    await until(found)
+    return claims[0]

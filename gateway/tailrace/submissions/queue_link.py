@@ -21,6 +21,7 @@ from redis.exceptions import (
     NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisClusterException,
     RedisError,
     ResponseError,
     TryAgainError,
@@ -239,11 +240,14 @@ class QueueLink:
 
     def _open_client(self, timeout_s: float | None) -> Any:
         try:
-            return (
-                self._open_cluster(timeout_s) if self._is_cluster else self._open_single(timeout_s)
-            )
-        except TypeError as error:
-            raise ValueError(f"unknown option in the Redis URL: {error}") from error
+            if self._is_cluster:
+                return self._open_cluster(timeout_s)
+            client = self._open_single(timeout_s)
+            # Options of the URL are looked at only here.
+            client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+        except (TypeError, RedisClusterException) as error:
+            raise ValueError(f"the Redis URL cannot be used: {error}") from error
+        return client
 
     def _open_single(self, timeout_s: float | None) -> Redis:
         return Redis.from_url(

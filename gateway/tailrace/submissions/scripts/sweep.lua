@@ -58,7 +58,7 @@ flush()
 
 -- A bounded time of changes at once. What was published last is kept, so that none is skipped.
 local oldest = redis.call('XRANGE', changes, '-', '+', 'COUNT', 1)[1]
-if oldest then
+if oldest and published_until > 0 then
   local keep_from = math.min(now - changes_ttl, published_until, time_of(oldest[1]) + 60000)
   local cut = string.format('%.0f-0', keep_from)
   local last = redis.call('XREVRANGE', changes, '(' .. cut, '-', 'COUNT', 1)[1]
