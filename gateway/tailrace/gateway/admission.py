@@ -50,6 +50,7 @@ def admit(
     received_ns: int,
     max_fields: int,
     trace: Mapping[str, str],
+    serialised: bytes | None = None,
 ) -> ConvoyRow:
     """Returns the request as a row.
 
@@ -60,6 +61,7 @@ def admit(
         received_ns: instant of receipt on the monotonic clock.
         max_fields: most fields allowed.
         trace: W3C trace headers of the call.
+        serialised: the bytes that the request was read from, if they are at hand.
 
     Raises:
         InvalidField: id, tenant or timeout cannot be used.
@@ -92,7 +94,7 @@ def admit(
         # Of an enum any number can be sent.
         priority=request.priority if request.priority in _PRIORITIES else batch_pb2.PRIORITY_NORMAL,
         tenant=request.tenant,
-        data=request.SerializeToString(),
+        data=request.SerializeToString() if serialised is None else serialised,
     )
 
 

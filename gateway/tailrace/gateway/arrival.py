@@ -8,12 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tailrace.gateway.convoy import ConvoyRow, Outcome
+from tailrace.gateway.deadline_watch import TICK_NS as TICK_NS
+from tailrace.gateway.deadline_watch import DeadlineWatch
 from tailrace.gateway.outcome_account import OutcomeAccount
-from tailrace.runtime.deadline import NS_PER_MS, NS_PER_S
 from tailrace.runtime.errors import Cancelled, DeadlineExceeded, TailraceError
-
-# Timers of the event loop tick in milliseconds.
-TICK_NS = NS_PER_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +40,24 @@ class Arrival:
     """
 
     def __init__(
-        self, account: OutcomeAccount, deliver: Callable[[int, str, Outcome], None]
+        self,
+        account: OutcomeAccount,
+        deliver: Callable[[int, str, Outcome], None],
+        deadlines: DeadlineWatch | None = None,
     ) -> None:
         """Has no rows yet.
 
         Args:
             account: takes note of every outcome.
             deliver: takes each outcome, with place and id of its request.
+            deadlines: what tells of deadlines, where it is shared with others.
         """
         self._account = account
         self._deliver = deliver
+        self._deadlines = DeadlineWatch() if deadlines is None else deadlines
         self._rows: list[ConvoyRow] = []
         self._unanswered = 0
-        self._timer: asyncio.TimerHandle | None = None
+        self._tick: int | None = None
 
     @property
     def waits(self) -> bool:
@@ -86,9 +89,7 @@ class Arrival:
         """Begins to watch the deadlines; call once all rows are in."""
         if self._unanswered:
             earliest_ns = min([row.deadline_ns for row in self._rows if not row.settled])
-            loop = asyncio.get_running_loop()
-            delay_s = (earliest_ns - time.monotonic_ns()) / NS_PER_S
-            self._timer = loop.call_later(max(delay_s, 0.0), self._expire)
+            self._tick = self._deadlines.add(self, earliest_ns)
 
     def abandon(self) -> None:
         """Ends every row that has no outcome yet: nobody waits for it any more."""
@@ -99,8 +100,9 @@ class Arrival:
                 late = row.deadline_ns <= now_ns
                 row.leave(_late() if late else Cancelled("cancelled"))
 
-    def _expire(self) -> None:
-        self._timer = None
+    def expire(self) -> None:
+        """Ends the rows whose deadline is here."""
+        self._tick = None
         due_ns = time.monotonic_ns() + TICK_NS
         for row in self._rows:
             if not row.settled and row.deadline_ns <= due_ns:
@@ -108,22 +110,25 @@ class Arrival:
         self.watch()
 
     def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._tick is not None:
+            self._deadlines.remove(self, self._tick)
+            self._tick = None
 
 
 class CallArrival(Arrival):
     """The requests of one call, answered together."""
 
-    def __init__(self, account: OutcomeAccount, count: int) -> None:
+    def __init__(
+        self, account: OutcomeAccount, count: int, deadlines: DeadlineWatch | None = None
+    ) -> None:
         """Has no outcomes yet.
 
         Args:
             account: takes note of every outcome.
             count: number of requests of the call; if none, there is nothing to wait for.
+            deadlines: what tells of deadlines, where it is shared with others.
         """
-        super().__init__(account, self._keep)
+        super().__init__(account, self._keep, deadlines)
         self._outcomes: list[Outcome | None] = [None] * count
         self._missing = count
         self._complete: asyncio.Future[None] = asyncio.get_running_loop().create_future()

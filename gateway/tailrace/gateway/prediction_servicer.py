@@ -55,7 +55,7 @@ class PredictionServicer(NoSubmissions):
                 call.answer(outcome)
 
         arrival = self._predictor.submit(
-            [request], call.time_remaining(), trace_headers(call), 0, deliver
+            [request], call.time_remaining(), trace_headers(call), 0, deliver, data
         )
         if arrival.waits:
             call.abandon = arrival.abandon

@@ -9,6 +9,7 @@ from tailrace.gateway.admission import admit
 from tailrace.gateway.arrival import Arrival, CallArrival, RefusedRow
 from tailrace.gateway.convoy import ConvoyRow, Outcome
 from tailrace.gateway.convoy_former import ConvoyFormer
+from tailrace.gateway.deadline_watch import DeadlineWatch
 from tailrace.gateway.outcome_account import OutcomeAccount
 from tailrace.runtime.config import GatewaySettings
 from tailrace.runtime.errors import TailraceError
@@ -33,6 +34,7 @@ class Predictor:
         self.max_batch_rows = settings.max_batch_rows
         self._max_fields = settings.max_fields
         self._account = OutcomeAccount(settings.log_sample_rate)
+        self._deadlines = DeadlineWatch()
 
     async def predict(
         self,
@@ -50,7 +52,7 @@ class Predictor:
             call_remaining_s: seconds until the call's deadline, or None if it has none.
             trace: W3C trace headers of the call.
         """
-        arrival = CallArrival(self._account, len(requests))
+        arrival = CallArrival(self._account, len(requests), self._deadlines)
         self._submit(requests, call_remaining_s, trace, arrival, 0)
         return await arrival.outcomes()
 
@@ -61,6 +63,7 @@ class Predictor:
         trace: Mapping[str, str],
         first_place: int,
         deliver: Callable[[int, str, Outcome], None],
+        serialised: bytes | None = None,
     ) -> Arrival:
         """Lets requests wait for convoys, and returns at once.
 
@@ -71,12 +74,13 @@ class Predictor:
             first_place: place of the first request.
             deliver: takes each outcome, once, with place and id of its request; the first ones
                 maybe before this returns.
+            serialised: the bytes that the request came in, where it is one.
 
         Returns:
             What can end them before they have an outcome.
         """
-        arrival = Arrival(self._account, deliver)
-        self._submit(requests, call_remaining_s, trace, arrival, first_place)
+        arrival = Arrival(self._account, deliver, self._deadlines)
+        self._submit(requests, call_remaining_s, trace, arrival, first_place, serialised)
         return arrival
 
     def _submit(
@@ -86,6 +90,7 @@ class Predictor:
         trace: Mapping[str, str],
         arrival: Arrival,
         first_place: int,
+        serialised: bytes | None = None,
     ) -> None:
         received_ns = time.monotonic_ns()
         groups: dict[int, tuple[ConvoyFormer, list[ConvoyRow]]] = {}
@@ -99,6 +104,7 @@ class Predictor:
                     received_ns,
                     self._max_fields,
                     trace,
+                    serialised,
                 )
             except TailraceError as error:
                 known = request.pipeline if request.pipeline in self.registry else OTHER_PIPELINE

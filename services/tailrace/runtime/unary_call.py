@@ -10,6 +10,7 @@ Two kinds of handler: a coroutine function, as registered, runs in a task. One t
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -66,7 +67,7 @@ class _Waiter:
         self._end(False)
 
     def __await__(self) -> Any:
-        yield self
+        return iter((self,))
 
     def _end(self, done: bool) -> None:
         then, self.then, self.batch = self.then, _nothing, None
@@ -80,8 +81,9 @@ class Batches:
     """Runs batches of operations, and calls back; stands in for the event loop before gRPC."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Keeps the loop on which everything is called back."""
+        """Keeps the loop of this thread, on which everything is called back."""
         self._loop = loop
+        self._thread = threading.get_ident()
 
     def start(self, state: Any, operations: tuple[Any, ...], then: Callable[[bool], None]) -> None:
         """Starts a batch.
@@ -106,7 +108,7 @@ class Batches:
 
     def call_soon_threadsafe(self, callback: Callable[..., None], *args: Any) -> None:
         """Calls at once on the loop; gRPC's reader, which calls this, may run on another."""
-        if asyncio.get_running_loop() is self._loop:
+        if threading.get_ident() == self._thread:
             callback(*args)
         else:
             self._loop.call_soon_threadsafe(callback, *args)
@@ -160,7 +162,7 @@ class UnaryCall:
     def _left(self) -> None:
         """Ends the work: the caller has left."""
 
-    def _context(self) -> Any:
+    def _new_context(self) -> Any:
         return _core._ServicerContext(self._state, None, None, asyncio.get_running_loop())
 
     def _finish(self, data: bytes | None, code: int, details: str, metadata: Any) -> None:
@@ -210,7 +212,7 @@ class TaskCall(UnaryCall):
             self._task.cancel()
 
     async def _run(self, data: bytes) -> None:
-        context = self._context()
+        context = self._new_context()
         try:
             answer = await self._handler.unary_unary(data, context)
             serialize = self._handler.response_serializer
@@ -247,16 +249,17 @@ class DirectCall(UnaryCall):
         self._count = count
         self._started = 0.0
         self._settled = False
+        self._context: Any = None
         self.abandon: Callable[[], None] | None = None
 
     def time_remaining(self) -> float | None:
         """Returns the seconds until the call's deadline, or None if it has none."""
-        remaining: float | None = self._context().time_remaining()
+        remaining: float | None = self._context.time_remaining()
         return remaining
 
     def invocation_metadata(self) -> Any:
         """Returns the metadata that the caller sent, as pairs."""
-        return self._context().invocation_metadata()
+        return self._context.invocation_metadata()
 
     def answer(self, message: Serializable) -> None:
         """Answers; without effect where the call has its outcome already."""
@@ -278,6 +281,7 @@ class DirectCall(UnaryCall):
 
     def _serve(self, data: bytes) -> None:
         self._started = self._count.began()
+        self._context = self._new_context()
         try:
             self._begin_serving(data, self)
         except TailraceError as error:
