@@ -11,8 +11,7 @@ from tailrace.gateway.change_tail import ChangeTails
 from tailrace.gateway.watch_filter import WatchFilter
 from tailrace.gateway.watch_position import decode_position, encode_position
 from tailrace.runtime import telemetry_names as names
-from tailrace.runtime.config import GatewaySettings
-from tailrace.runtime.errors import DeadlineExceeded, Reason, Unavailable
+from tailrace.runtime.errors import Reason, Unavailable
 from tailrace.submissions.record_message import prediction_record, timestamp
 from tailrace.submissions.records import Change, DeliveryState
 from tailrace.submissions.store import SubmissionStore
@@ -41,7 +40,7 @@ class PredictionWatch:
         store: SubmissionStore,
         tails: ChangeTails,
         wanted: WatchFilter,
-        settings: GatewaySettings,
+        max_message_bytes: int,
         write: Callable[[WatchPredictionsResponse], Awaitable[None]],
         draining: asyncio.Event,
     ) -> None:
@@ -51,8 +50,8 @@ class PredictionWatch:
             store: the queue.
             tails: the changes of each partition.
             wanted: what to tell.
-            settings: limits and timeouts.
-            write: sends a message; returns once the transport takes more.
+            max_message_bytes: largest message sent, in bytes.
+            write: sends a message; returns once the transport takes more, or raises.
             draining: set once the process is to end; `tails` then wake everybody.
         """
         self._store = store
@@ -60,8 +59,7 @@ class PredictionWatch:
         self._wanted = wanted
         self._write = write
         self._draining = draining
-        self._max_bytes = int(settings.max_message_bytes * MESSAGE_SHARE)
-        self._idle_s = settings.stream_idle_timeout_ms / 1000
+        self._max_bytes = int(max_message_bytes * MESSAGE_SHARE)
         self._positions: dict[int, str] = {}
         self._told = ""
         self._woken = asyncio.Event()
@@ -72,7 +70,7 @@ class PredictionWatch:
         Raises:
             InvalidField: the position cannot be one of this watch.
             OutOfRange: changes after the position are no longer kept.
-            DeadlineExceeded: nothing was taken for the idle timeout.
+            DeadlineExceeded: a message was not taken in time.
             Unavailable: the queue cannot be read, or the process is to end.
             asyncio.CancelledError: the caller left.
         """
@@ -182,8 +180,4 @@ class PredictionWatch:
 
     async def _send(self, changes: Sequence[PredictionChange]) -> None:
         self._told = encode_position(self._positions)
-        try:
-            async with asyncio.timeout(self._idle_s):
-                await self._write(WatchPredictionsResponse(changes=changes, position=self._told))
-        except TimeoutError as error:
-            raise DeadlineExceeded(f"no change was taken for {self._idle_s:g} s") from error
+        await self._write(WatchPredictionsResponse(changes=changes, position=self._told))

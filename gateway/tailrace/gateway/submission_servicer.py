@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tailrace.gateway.change_tail import ChangeTails
+from tailrace.gateway.patient_writer import PatientWriter
 from tailrace.gateway.prediction_servicer import Context, PredictionServicer, trace_headers
 from tailrace.gateway.prediction_watch import PredictionWatch
 from tailrace.gateway.predictor import Predictor
@@ -94,15 +95,22 @@ class SubmissionServicer(PredictionServicer):
         self, request: messages.WatchPredictionsRequest, context: Context
     ) -> None:
         """Tells changes as they happen. Raises TailraceError."""
+        writer = PatientWriter(context.write, self._settings.stream_idle_timeout_ms / 1000)
         watch = PredictionWatch(
             self._store,
             self._tails,
             WatchFilter(request, self._store.partitions),
-            self._settings,
-            context.write,
+            self._settings.max_message_bytes,
+            writer.write,
             self._draining,
         )
-        await watch.run(request.position)
+        try:
+            await watch.run(request.position)
+        except TailraceError:
+            await writer.settle()
+            raise
+        finally:
+            writer.close()
 
     async def CancelPrediction(  # type: ignore[override]
         self, request: messages.CancelPredictionRequest, context: Context
