@@ -1,0 +1,1 @@
+"""Everything that submissions need, as real processes that are killed at random, and a checker."""

@@ -1,0 +1,63 @@
+"""Rules about what callers were told when they submitted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tests.support.submission_world.evidence import Evidence
+from tests.support.submission_world.history import History, Submission
+
+
+def lost(history: History) -> list[Submission]:
+    """Returns what was acknowledged and is not there."""
+    return [one for one in history.acknowledged if one.last_poll and not one.last_poll.found]
+
+
+def losses(history: History) -> Iterator[str]:
+    """What was acknowledged is there."""
+    for submission in lost(history):
+        yield f"{submission.prediction_id} was acknowledged and is not there"
+
+
+def unsettled(history: History) -> Iterator[str]:
+    """What was acknowledged reaches a final state, and its delivery ends."""
+    for submission in history.acknowledged:
+        poll = submission.last_poll
+        if poll is None or (poll.found and not poll.is_settled):
+            yield f"{submission.prediction_id} was acknowledged and has not settled: {poll}"
+
+
+def several_jobs(history: History) -> Iterator[str]:
+    """All acknowledgements of one submission name one id, and the first alone says it is new."""
+    owners: dict[str, str] = {}
+    for submission in history.submissions:
+        acknowledged = [one for one in submission.answers if one.kind == "acknowledged"]
+        ids = {answer.prediction_id for answer in acknowledged}
+        if len(ids) > 1:
+            yield f"{submission.request_id} was acknowledged as {sorted(ids)}"
+        if sum(not answer.already for answer in acknowledged) > 1:
+            yield f"{submission.request_id} was acknowledged as new more than once"
+        if acknowledged and acknowledged[0].already and submission.answers[0] == acknowledged[0]:
+            yield f"{submission.request_id} was known before it was sent"
+        for prediction_id in ids:
+            owner = owners.setdefault(prediction_id, submission.request_id)
+            if owner != submission.request_id:
+                yield f"{prediction_id} is {owner} and {submission.request_id}"
+
+
+def refused_and_there(history: History, evidence: Evidence) -> Iterator[str]:
+    """What was refused, each time that it was sent, is nowhere."""
+    refused = {one.request_id for one in history.submissions if one.is_refused}
+    there = set(evidence.listed.values()) | {one.request_id for one in evidence.published}
+    for request_id in refused & there:
+        yield f"{request_id} was refused and is there"
+
+
+def wrong_refusals(history: History) -> Iterator[str]:
+    """What has to be refused is never acknowledged, and nothing else is refused."""
+    for submission in history.submissions:
+        for answer in submission.answers:
+            if answer.kind == "acknowledged" and submission.must_be_refused:
+                yield f"{submission.request_id} had to be refused: {submission.must_be_refused}"
+            if answer.kind == "refused" and answer.reason != submission.must_be_refused:
+                yield f"{submission.request_id} was refused with {answer.reason}"

@@ -1,0 +1,151 @@
+"""Kills processes at random while submissions are under way, and starts them again."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+from tests.support.submission_world.history import History
+from tests.support.submission_world.world import LEASE_MS, ROLES, Role, SubmissionWorld
+
+_PROGRESS_TIMEOUT_S = 60.0
+_PAUSE_S = 1.5 * LEASE_MS / 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class KillPlan:
+    """How much is killed.
+
+    Attributes:
+        kills: how often each role is killed.
+        pauses: how often a dispatcher or a courier of several is stopped for longer than its lease.
+        machine_ends: share of the queue's deaths after which nothing is left but what was synced.
+        torn: share of them after which half a command is at the end of its log.
+        most_progress: acknowledgements and deliveries between two kills, at most; drawn.
+    """
+
+    kills: int = 20
+    pauses: int = 0
+    machine_ends: float = 0.0
+    torn: float = 0.2
+    most_progress: int = 150
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """Something that was done to a process.
+
+    Attributes:
+        role: of the process.
+        name: of the process.
+        how: `kill`, `torn`, `machine` or `pause`.
+        at: when, by `time.monotonic`.
+        open_calls: calls that were submitting at that moment.
+        undelivered: predictions that were acknowledged and not delivered at that moment.
+    """
+
+    role: Role
+    name: str
+    how: str
+    at: float
+    open_calls: int
+    undelivered: int
+
+
+class Killer:
+    """Does what its plan says, in an order drawn from a seed.
+
+    Attributes:
+        faults: what was done, in order.
+    """
+
+    def __init__(
+        self, world: SubmissionWorld, history: History, plan: KillPlan, rng: random.Random
+    ) -> None:
+        self.faults: list[Fault] = []
+        self._world = world
+        self._history = history
+        self._plan = plan
+        self._rng = rng
+        self._down: dict[str, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Returns once everything was done and all processes are back."""
+        order: list[tuple[Role, bool]] = [(role, False) for role in ROLES * self._plan.kills]
+        for number in range(self._plan.pauses):
+            order.append(("courier" if number % 2 else "dispatcher", True))
+        self._rng.shuffle(order)
+        for role, is_pause in order:
+            name = self._rng.choice(self._world.names(role))
+            await self._wait_up(name)
+            await self._wait_under_way(role)
+            # Nothing else runs between the condition and the kill.
+            if is_pause:
+                self._pause(role, name)
+            else:
+                self._kill(role, name)
+        await self._wait_up(*self._down)
+
+    def counts(self) -> Counter[str]:
+        """Returns how often each role was killed, pauses apart."""
+        return Counter(fault.role for fault in self.faults if fault.how != "pause")
+
+    async def _wait_up(self, *names: str) -> None:
+        for name in names:
+            if name in self._down:
+                await self._down.pop(name)
+
+    async def _wait_under_way(self, role: Role) -> None:
+        history = self._history
+        enough = history.progress + self._rng.randint(1, self._plan.most_progress)
+        await history.wait_until(
+            lambda: (
+                history.progress >= enough and history.open_calls > 0 and history.undelivered > 0
+            ),
+            _PROGRESS_TIMEOUT_S,
+            f"submissions go on before {role} is killed",
+        )
+
+    def _kill(self, role: Role, name: str) -> None:
+        how = self._how() if role == "redis" else "kill"
+        self._note(role, name, how)
+        if how == "machine":
+            self._world.redis.end_machine()
+        elif how == "torn":
+            self._world.redis.tear()
+        else:
+            self._world.processes[name].kill()
+        process = self._world.processes[name]
+        process.launch()
+        self._down[name] = asyncio.create_task(asyncio.to_thread(process.wait_ready, 60.0))
+
+    def _pause(self, role: Role, name: str) -> None:
+        self._note(role, name, "pause")
+        self._world.pause(name)
+
+        async def resume() -> None:
+            await asyncio.sleep(_PAUSE_S)
+            self._world.resume(name)
+
+        self._down[name] = asyncio.create_task(resume())
+
+    def _how(self) -> str:
+        drawn = self._rng.random()
+        if drawn < self._plan.machine_ends:
+            return "machine"
+        return "torn" if drawn < self._plan.machine_ends + self._plan.torn else "kill"
+
+    def _note(self, role: Role, name: str, how: str) -> None:
+        self.faults.append(
+            Fault(
+                role=role,
+                name=name,
+                how=how,
+                at=time.monotonic(),
+                open_calls=self._history.open_calls,
+                undelivered=self._history.undelivered,
+            )
+        )
