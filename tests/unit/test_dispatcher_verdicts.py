@@ -89,7 +89,7 @@ def _verdicts() -> Verdicts:
 
 
 def test_a_prediction_is_the_result() -> None:
-    result = _verdicts().judge(_claim(), ANSWER, alone=False)
+    result = _verdicts().judge(_claim(), ANSWER, connected=True, alone=False)
     assert isinstance(result, RunResult)
     assert (result.prediction_id, result.fence, result.state) == ("id", 7, State.SUCCEEDED)
     assert prediction_service_pb2.PredictResponse.FromString(result.outcome) == ANSWER
@@ -98,7 +98,7 @@ def test_a_prediction_is_the_result() -> None:
 @pytest.mark.parametrize("error", LASTING, ids=lambda error: f"{error.code.name}-{error.reason}")
 def test_an_error_that_another_try_would_not_change_is_the_result(error: TailraceError) -> None:
     assert trouble_of(error) is Trouble.LASTING
-    result = _verdicts().judge(_claim(), error, alone=False)
+    result = _verdicts().judge(_claim(), error, connected=True, alone=False)
     assert isinstance(result, RunResult)
     assert (result.state, result.dead_reason) == (State.FAILED, None)
     status = status_pb2.Status.FromString(result.outcome)
@@ -113,7 +113,7 @@ def test_an_error_that_may_pass_is_postponed_however_often(error: TailraceError)
     verdicts = _verdicts()
     for attempt in range(1, 100):
         claim = _claim(run_attempts=attempt, crashes=MAX_ATTEMPTS - 1)
-        postponed = verdicts.judge(claim, error, alone=True)
+        postponed = verdicts.judge(claim, error, connected=True, alone=True)
         assert isinstance(postponed, RunPostponed)
         assert not postponed.counts
         assert 0 < postponed.delay_ms <= LONGEST_DELAY_MS
@@ -124,9 +124,11 @@ def test_a_run_that_takes_too_long_counts_and_fails_in_the_end(error: TailraceEr
     assert trouble_of(error) is Trouble.DOUBTFUL
     verdicts = _verdicts()
     for crashes in range(MAX_ATTEMPTS - 1):
-        postponed = verdicts.judge(_claim(crashes=crashes, run_attempts=60), error, alone=False)
+        postponed = verdicts.judge(
+            _claim(crashes=crashes, run_attempts=60), error, connected=True, alone=False
+        )
         assert isinstance(postponed, RunPostponed) and postponed.counts
-    result = verdicts.judge(_claim(crashes=MAX_ATTEMPTS - 1), error, alone=True)
+    result = verdicts.judge(_claim(crashes=MAX_ATTEMPTS - 1), error, connected=True, alone=True)
     assert isinstance(result, RunResult) and result.state is State.FAILED
 
 
@@ -150,14 +152,16 @@ def test_what_was_there_when_a_hop_died_runs_in_small_groups_then_alone_then_cou
         suspects = Suspects()
         verdicts = Verdicts(MAX_ATTEMPTS, suspects)
 
-        def died(name: str, *, alone: bool) -> bool:
-            postponed = verdicts.judge(_claim(name=name), Unavailable("x"), alone=alone)
+        def died(name: str, *, alone: bool, connected: bool = True) -> bool:
+            postponed = verdicts.judge(
+                _claim(name=name), Unavailable("x"), connected=connected, alone=alone
+            )
             assert isinstance(postponed, RunPostponed)
             return postponed.counts
 
         async def others_succeed() -> None:
             await asyncio.sleep(1)
-            verdicts.judge(_claim(name="other"), ANSWER, alone=False)
+            verdicts.judge(_claim(name="other"), ANSWER, connected=True, alone=False)
             await asyncio.sleep(1)
 
         assert suspects.group_rows("bad") is None
@@ -166,10 +170,11 @@ def test_what_was_there_when_a_hop_died_runs_in_small_groups_then_alone_then_cou
         await others_succeed()
         assert not died("bad", alone=False)
         assert suspects.group_rows("bad") == 1
-        await others_succeed()
-        assert died("bad", alone=True)
+        # Nobody was there to be killed.
+        assert not died("bad", alone=True, connected=False)
+        assert died("bad", alone=True) and died("bad", alone=True)
         # Whoever got through is suspected no more.
-        verdicts.judge(_claim(name="good"), ANSWER, alone=False)
+        verdicts.judge(_claim(name="good"), ANSWER, connected=True, alone=False)
         assert suspects.group_rows("good") is None
 
     run_virtually(simulate())
@@ -181,7 +186,7 @@ def test_an_outage_makes_nobody_guilty() -> None:
         suspects.succeeded()
         for _ in range(100):
             await asyncio.sleep(1)
-            assert not suspects.hop_died("id", alone=True)
+            assert not suspects.hop_died("id", connected=True, alone=True)
         assert suspects.group_rows("id") == GROUP_ROWS[0]
 
     run_virtually(simulate())
@@ -190,6 +195,6 @@ def test_an_outage_makes_nobody_guilty() -> None:
 def test_only_so_many_suspects_are_remembered() -> None:
     suspects = Suspects()
     for number in range(MOST_KEPT + 10):
-        suspects.hop_died(str(number), alone=False)
+        suspects.hop_died(str(number), connected=True, alone=False)
     assert suspects.group_rows("9") is None
     assert suspects.group_rows("10") == GROUP_ROWS[0]

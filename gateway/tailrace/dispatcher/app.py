@@ -66,6 +66,7 @@ def _dispatcher(
         account=OutcomeAccount(settings.log_sample_rate),
         verdicts=Verdicts(settings.dispatcher_max_attempts, suspects),
         writer=ResultWriter(queue.submissions),
+        connected=chains.connected,
         deadline_ms=settings.dispatcher_deadline_ms,
     )
     return Dispatcher(queue.submissions, parts, control, suspects)

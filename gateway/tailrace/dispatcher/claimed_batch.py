@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -34,6 +34,7 @@ class BatchParts:
         account: takes note of every outcome.
         verdicts: says what becomes of it.
         writer: writes that into the queue.
+        connected: says whether all hops are there.
         deadline_ms: of a run; None means the pipeline's longest.
     """
 
@@ -41,6 +42,7 @@ class BatchParts:
     account: OutcomeAccount
     verdicts: Verdicts
     writer: ResultWriter
+    connected: Callable[[], bool]
     deadline_ms: int | None
 
 
@@ -71,6 +73,7 @@ class ClaimedBatch:
         self.begun_ns = self.succeeded = self.unanswered = self.overloaded = self.queue_ns = 0
         self._claims = list(claims)
         self._parts = parts
+        self._connected = False
         self._alone = alone and len(claims) == 1
         # By place: what has no outcome in the queue yet.
         self._held = dict(enumerate(claims))
@@ -92,6 +95,7 @@ class ClaimedBatch:
     async def run(self) -> None:
         """Returns once the queue has an outcome of every claim, or another has the claim."""
         self.begun_ns = time.monotonic_ns()
+        self._connected = self._parts.connected()
         found = await read_claims(self._claims, self._parts.registry)
         arrival = Arrival(self._parts.account, self._take)
         groups: dict[ConvoyFormer, list[ConvoyRow]] = {}
@@ -177,7 +181,9 @@ class ClaimedBatch:
     def _judge(self, claim: Claim, outcome: Outcome) -> RunResult | RunPostponed:
         if self._stopping and isinstance(outcome, Cancelled):
             return given_back(claim)
-        verdict = self._parts.verdicts.judge(claim, outcome, alone=self._alone)
+        verdict = self._parts.verdicts.judge(
+            claim, outcome, connected=self._connected, alone=self._alone
+        )
         if not isinstance(outcome, TailraceError):
             self.succeeded += 1
             return verdict

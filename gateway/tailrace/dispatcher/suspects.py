@@ -1,8 +1,8 @@
 """Who was there when a hop died: one of them may have killed it.
 
 A hop that dies takes all with it that it works on. They are run again in small groups, and whoever
-was in a group that died again, alone. A submission whose hop dies when it is alone, while others
-got through before and after, is what kills it.
+was in a group that died again, alone. A submission whose hop was there when it began, alone, and is
+not afterwards, while others get through, is what kills it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MOST_KEPT = 10_000
 @dataclass(slots=True)
 class _Suspicion:
     level: int
-    failed_ns: int
+    since_ns: int
 
 
 class Suspects:
@@ -35,30 +35,30 @@ class Suspects:
         suspicion = self._suspicions.get(prediction_id)
         return None if suspicion is None else GROUP_ROWS[suspicion.level]
 
-    def hop_died(self, prediction_id: str, *, alone: bool) -> bool:
+    def hop_died(self, prediction_id: str, *, connected: bool, alone: bool) -> bool:
         """Notes that a hop could not be reached, or died, with this submission.
 
         Args:
             prediction_id: of the submission.
+            connected: whether all hops were there when it began to run.
             alone: whether nothing else ran.
 
         Returns:
-            Whether it was the submission: it was alone, for at least the second time that this
-            happens, and others have succeeded in between.
+            Whether it was the submission: it was alone with hops that were there, and others have
+            succeeded since it was first suspected.
         """
-        now_ns = time.monotonic_ns()
         suspicion = self._suspicions.get(prediction_id)
         if suspicion is None:
-            self._suspicions[prediction_id] = _Suspicion(0, now_ns)
+            self._suspicions[prediction_id] = _Suspicion(0, time.monotonic_ns())
             if len(self._suspicions) > MOST_KEPT:
                 self._suspicions.popitem(last=False)
             return False
-        # In an outage all fail all the time: that says nothing of any one of them.
-        hop_was_well = self._succeeded_ns > suspicion.failed_ns
-        suspicion.failed_ns = now_ns
-        if hop_was_well:
-            suspicion.level = min(suspicion.level + 1, len(GROUP_ROWS) - 1)
-        return hop_was_well and alone
+        # In an outage, or with hops that die of whatever they are asked, all fail all the time:
+        # that says nothing of any one of them.
+        if not connected or self._succeeded_ns <= suspicion.since_ns:
+            return False
+        suspicion.level = min(suspicion.level + 1, len(GROUP_ROWS) - 1)
+        return alone
 
     def succeeded(self) -> None:
         """Notes that a submission got through the hops."""

@@ -66,12 +66,15 @@ class Verdicts:
         self._max_attempts = max_attempts
         self._suspects = suspects
 
-    def judge(self, claim: Claim, outcome: Outcome, *, alone: bool) -> RunResult | RunPostponed:
+    def judge(
+        self, claim: Claim, outcome: Outcome, *, connected: bool, alone: bool
+    ) -> RunResult | RunPostponed:
         """Returns what is to be written of a claim.
 
         Args:
             claim: what ran.
             outcome: what it came to.
+            connected: whether all hops were there when it began.
             alone: whether nothing else ran beside it.
         """
         if not isinstance(outcome, TailraceError):
@@ -83,7 +86,7 @@ class Verdicts:
             Reason.HOP_UNAVAILABLE,
             Reason.UNSPECIFIED,
         ):
-            counts = self._suspects.hop_died(claim.prediction_id, alone=alone)
+            counts = self._suspects.hop_died(claim.prediction_id, connected=connected, alone=alone)
         if trouble is Trouble.LASTING or (
             trouble is Trouble.DOUBTFUL and claim.crashes + 1 >= self._max_attempts
         ):

@@ -96,6 +96,13 @@ class ServedChains:
         await self._local.reached()
         await _connect_once(self._channels)
 
+    def connected(self) -> bool:
+        """Returns whether every hop that is a service is there, as far as its channel knows."""
+        return all(
+            channel.get_state() is grpc.ChannelConnectivity.READY
+            for channel in self._channels.values()
+        )
+
     async def close(self) -> None:
         """Gives back what the hops hold."""
         for channel in self._channels.values():
