@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from tailrace.cli.local.state import MeshState, read_state
-from tailrace.client import Client
+from tailrace.client import Client, NotFound, PredictionError, SubmissionState
 from tests.support.triton_fixtures import MODELS_DIR
 from tests.support.waiting import is_gone, wait_for
 
@@ -162,8 +162,11 @@ def test_once_reports_and_leaves_nothing(start_mesh_command: Any, tmp_path: Path
     assert summary["triton_version"].startswith("2.")
     assert summary["unattributed_share_p50"] <= 0.10
     assert set(summary["hop_p50_ms"]) == {"ingest", "features", "inference", "postprocess"}
+    for push in (summary["pushes"]["webhook"], summary["pushes"]["grpc"]):
+        assert 0 < push["submit_ms"] < push["received_ms"]
+        assert min(push["queue_ms"], push["run_ms"], push["delivery_ms"]) >= 0
     assert not launcher.folder.exists()
-    for line in ("unattributed", "AUC", "p50", "in truth", "gateway"):
+    for line in ("unattributed", "AUC", "p50", "in truth", "gateway", "pushed to a webhook"):
         assert line in launcher.output
 
 
@@ -221,6 +224,7 @@ def test_workers_and_replicas_are_processes_and_a_worker_that_died_is_listed_ane
     state = launcher.state()
     assert {process.name for process in state.processes} == {
         *("redis", "triton", "gateway", "gateway-1", "gateway-2"),
+        *("queue-redis", "dispatcher", "courier"),
         *("ingest", "ingest-2", "features", "features-2", "features-3"),
         *("inference", "postprocess"),
     }
@@ -254,6 +258,50 @@ def test_workers_and_replicas_are_processes_and_a_worker_that_died_is_listed_ane
     assert not launcher.folder.exists()
 
 
+def test_without_submissions_there_is_no_queue_and_they_are_refused(
+    start_mesh_command: Any, minimal_example: Path
+) -> None:
+    launcher = start_mesh_command(
+        "unsubmitted", "--port", "0", "--no-submissions", example=minimal_example
+    )
+    launcher.wait_up()
+    state = launcher.state()
+    hops = {"ingest", "features", "inference", "postprocess"}
+    assert {each.name for each in state.processes} == {"redis", "triton", "gateway", *hops}
+    answer = json.loads(run_status(launcher.name).stdout)
+    assert (answer["serving"], answer["queue_durability"]) == (True, None)
+    with Client(f"127.0.0.1:{state.process('gateway').grpc_port}", timeout=10) as client:
+        with pytest.raises(PredictionError) as refused:
+            client.submit("first", {"x": 1.0, "account": "account-1"})
+    assert refused.value.reason == "NO_QUEUE"
+
+
+def test_queue_that_is_kept_is_there_after_a_restart_and_others_start_empty(
+    start_mesh_command: Any, minimal_example: Path, tmp_path: Path
+) -> None:
+    fields = {"x": 1.0, "account": "account-1"}
+    ids: list[str] = []
+    for options in (["--keep-queue"], ["--keep-queue"], []):
+        state_dir = str(tmp_path / "state")
+        launcher = start_mesh_command(
+            "kept", "--port", "0", "--state-dir", state_dir, *options, example=minimal_example
+        )
+        launcher.wait_up()
+        state = read_state(tmp_path / "state" / "meshes" / launcher.name / "state.json")
+        with Client(f"127.0.0.1:{state.process('gateway').grpc_port}", timeout=30) as client:
+            if not ids:
+                ids.append(client.submit("first", fields).id)
+                assert client.get_submission(ids[0], wait=30).state is SubmissionState.SUCCEEDED
+            elif options:
+                kept = client.get_submission(ids[0])
+                assert kept.prediction.values["score"] == -3311.0
+            else:
+                with pytest.raises(NotFound):
+                    client.get_submission(ids[0])
+        launcher.process.send_signal(signal.SIGINT)
+        assert launcher.wait_end() == 0, launcher.output
+
+
 def test_hops_inside_the_gateway_have_no_process_of_their_own(
     start_mesh_command: Any, minimal_example: Path
 ) -> None:
@@ -264,7 +312,10 @@ def test_hops_inside_the_gateway_have_no_process_of_their_own(
     launcher.wait_up()
     state = launcher.state()
     names = {process.name for process in state.processes}
-    assert names == {"redis", "triton", "inference", "postprocess", "gateway"}
+    assert names == {
+        *("redis", "triton", "inference", "postprocess", "gateway"),
+        *("queue-redis", "dispatcher", "courier"),
+    }
     assert run_status(launcher.name).returncode == 0
     with Client(f"127.0.0.1:{state.process('gateway').grpc_port}", timeout=10) as client:
         prediction = client.predict("first", {"x": 1.0, "account": "account-1"})
@@ -307,6 +358,7 @@ def test_meshes_run_side_by_side_and_end_on_ctrl_c(start_mesh_command: Any, tmp_
     answer = json.loads(status.stdout)
     assert answer["redis_version"] == state.redis.version
     assert answer["triton_version"] == state.tritons[0].version
+    assert answer["queue_durability"] == "always"
     assert {process["health"] for process in answer["processes"].values()} == {"SERVING"}
 
     report = tmp_path / "report.json"

@@ -1,4 +1,4 @@
-"""A whole mesh on this machine: Redis, Triton, the four services and the gateway."""
+"""A whole mesh on this machine: Redis, Triton, the services, the gateway, and submissions."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from tailrace.cli.mesh_folder import MeshFolder
 from tailrace.cli.mesh_options import MeshOptions
 from tailrace.cli.preparation import PreparedExample
 from tailrace.cli.progress import Steps
+from tailrace.cli.queue_server import QUEUE_REDIS, queue_server, queue_settings
 from tailrace.cli.static_views import load_static_views
 from tailrace.runtime.placement import parse_placement
 
@@ -57,6 +58,7 @@ class LocalMesh:
         self._servers: dict[str, _Server] = {}
         self._ready: list[str] = []
         self.redis: LocalRedis | None = None
+        self.queue_redis: LocalRedis | None = None
         self.triton: LocalTriton | None = None
         self.mesh_processes: dict[str, MeshProcess] = {}
 
@@ -98,15 +100,15 @@ class LocalMesh:
             await asyncio.sleep(_WATCH_INTERVAL_S)
 
     async def stop(self) -> None:
-        """Ends every process: the gateway first, so that no request is cut short."""
+        """Ends every process: each before those that it needs, so that nothing is cut short."""
         if not self._servers:
             return
         with self._steps.step("Stopping"):
             servers = dict(self._servers)
-            gateway = servers.pop("gateway", None)
-            if gateway:
-                await asyncio.to_thread(gateway.stop)
-            await asyncio.gather(*(asyncio.to_thread(s.stop) for s in servers.values()))
+            first = [servers.pop(name, None) for name in ("gateway", "dispatcher", "courier")]
+            last = [servers.pop(name, None) for name in ("redis", QUEUE_REDIS)]
+            for group in (*([each] for each in first), servers.values(), last):
+                await asyncio.gather(*(asyncio.to_thread(each.stop) for each in group if each))
 
     def kill(self) -> None:
         """Ends every process at once, for those who will not wait for `stop`."""
@@ -136,25 +138,33 @@ class LocalMesh:
             launcher=ProcessState.of_running("launcher", os.getpid(), log_path=self._folder.path),
             processes=tuple(processes),
             redis=RedisState(url=self.redis.url, version=self.redis.version),
+            queue_redis=(
+                RedisState(url=self.queue_redis.url, version=self.queue_redis.version)
+                if self.queue_redis
+                else None
+            ),
             tritons=(self._triton_state(self.triton),) if self.triton else (),
             pipelines=tuple(pipelines),
         )
 
     async def _start_in(self, group: asyncio.TaskGroup) -> None:
         # What each one has to know decides who waits for whom: features the address of Redis,
-        # inference that of Triton, the gateway those of all four services.
+        # inference that of Triton, gateway and dispatcher those of all four services.
         redis = group.create_task(self._start_redis())
+        queue = group.create_task(self._start_queue())
         triton = group.create_task(self._start_triton())
         loaded = group.create_task(self._load_views(redis))
         needs = {"features": redis, "inference": triton}
         hops = [group.create_task(self._start_hop(hop, needs.get(hop))) for hop in self._places]
-        settings = {
-            "TAILRACE_PLACEMENT": self._options.placement,
-            "TAILRACE_WORKERS": str(self._options.workers),
-        }
+        settings = {"TAILRACE_PLACEMENT": self._options.placement, **await queue}
         for hop in hops:
             settings |= await hop
-        await asyncio.gather(self._start_service("gateway", "gateway", settings), loaded)
+        workers = {"TAILRACE_WORKERS": str(self._options.workers)}
+        services = [self._start_service("gateway", "gateway", settings | workers)]
+        if self._options.submissions:
+            services.append(self._start_service("dispatcher", "dispatcher", settings))
+            services.append(self._start_service("courier", "courier", await queue))
+        await asyncio.gather(*services, loaded)
         with self._steps.step("Waiting until all of them can serve"):
             await asyncio.gather(*(self._wait_serving(name) for name in self.mesh_processes))
 
@@ -184,6 +194,18 @@ class LocalMesh:
             self._ready.append("redis")
             step.tell(self.redis.version)
             return {"TAILRACE_FEATURE_REDIS_URL": self.redis.url}
+
+    async def _start_queue(self) -> dict[str, str]:
+        if not self._options.submissions:
+            return {}
+        with self._steps.step("Starting the queue Redis") as step:
+            self.queue_redis = queue_server(self._folder, self._options)
+            self._servers[QUEUE_REDIS] = self.queue_redis
+            self.queue_redis.launch()
+            await asyncio.to_thread(self.queue_redis.wait_ready)
+            self._ready.append(QUEUE_REDIS)
+            step.tell(f"{self.queue_redis.version}, durability {self._options.queue_durability}")
+            return queue_settings(self.queue_redis, self._options)
 
     async def _start_triton(self) -> dict[str, str]:
         repository = self._prepared.model_repository

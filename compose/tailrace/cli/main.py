@@ -128,9 +128,9 @@ def up(
         list[str] | None,
         typer.Option(
             help="Port of the gateway, or of another process as NAME=PORT (ingest, features, "
-            "inference, postprocess, redis, triton; ingest-2 for a second replica); 0 for a free "
-            f"one. Repeatable. By default {GATEWAY_PORT} for the gateway (0 with --once), a Unix "
-            "socket for Redis, and free ports for all others."
+            "inference, postprocess, dispatcher, courier, redis, queue-redis, triton; ingest-2 for "
+            f"a second replica); 0 for a free one. Repeatable. By default {GATEWAY_PORT} for the "
+            "gateway (0 with --once), a Unix socket for each Redis, and free ports for all others."
         ),
     ] = None,
     metrics_port: Annotated[
@@ -138,6 +138,21 @@ def up(
         typer.Option(
             help="Likewise for metrics; free ports by default. Redis has none. Several workers "
             "take the numbers above the gateway's."
+        ),
+    ] = None,
+    submissions: Annotated[
+        bool | None,
+        typer.Option(
+            "--submissions/--no-submissions",
+            help="Whether to run a queue Redis, a dispatcher and a courier; by default, yes.",
+        ),
+    ] = None,
+    keep_queue: Annotated[
+        bool | None,
+        typer.Option(
+            "--keep-queue",
+            help="Keep what the queue holds for the next start of a mesh of this name; by default "
+            "each starts empty.",
         ),
     ] = None,
     redis_server: Annotated[
@@ -165,6 +180,8 @@ def up(
             placement=placement,
             workers=workers,
             replicas=parse_replicas(replicas) if replicas else None,
+            submissions=submissions,
+            keep_queue=keep_queue,
             redis_server_path=redis_server,
             triton_server_path=triton_server,
             state_dir=state_dir,

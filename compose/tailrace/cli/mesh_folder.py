@@ -85,6 +85,11 @@ class MeshFolder:
         """The state file."""
         return self.path / _STATE_FILE
 
+    @property
+    def kept_queue_path(self) -> Path:
+        """Where the queue of meshes of this name is kept, if it is to be."""
+        return self.path.parents[1] / "queues" / self.name
+
     @contextlib.contextmanager
     def claimed(self) -> Iterator[None]:
         """Owns the folder inside the block, and leaves nothing but logs of a failure.
@@ -185,7 +190,8 @@ def _end_survivors(state: MeshState) -> None:
         if process.alive:
             with contextlib.suppress(psutil.NoSuchProcess):
                 psutil.Process(process.pid).kill()
-    scheme, _, path = state.redis.url.partition("?")[0].partition("://")
-    socket_dir = Path(path).parent
-    if scheme == "unix" and socket_dir.name.startswith("tailrace-redis-"):
-        shutil.rmtree(socket_dir, ignore_errors=True)
+    for server in filter(None, (state.redis, state.queue_redis)):
+        scheme, _, path = server.url.partition("?")[0].partition("://")
+        socket_dir = Path(path).parent
+        if scheme == "unix" and socket_dir.name.startswith("tailrace-redis-"):
+            shutil.rmtree(socket_dir, ignore_errors=True)

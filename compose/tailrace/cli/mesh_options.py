@@ -26,6 +26,9 @@ class MeshOptions:
             numbers above the gateway's.
         redis_server_path: the `redis-server` to run, if not the one that is found.
         triton_server_path: the `tritonserver` to run, if not the one that is found.
+        submissions: whether there are a queue Redis, a dispatcher and a courier.
+        queue_durability: what the queue Redis makes durable, as the gateway's settings say it.
+        keep_queue: whether the queue's content is kept for the mesh's next start.
         cache_dir: what can be made again.
         transport: credentials for talking to the mesh's processes.
     """
@@ -39,6 +42,9 @@ class MeshOptions:
     metrics_ports: Mapping[str, int] = field(default_factory=dict)
     redis_server_path: Path | None = None
     triton_server_path: Path | None = None
+    submissions: bool = True
+    queue_durability: Literal["always", "waitaof", "everysec", "none"] = "always"
+    keep_queue: bool = False
     cache_dir: Path
     transport: TransportSettings
 
@@ -67,6 +73,9 @@ def mesh_options(
         metrics_ports=metrics_ports,
         redis_server_path=settings.redis_server_path,
         triton_server_path=settings.triton_server_path,
+        submissions=settings.submissions,
+        queue_durability=settings.queue_durability,
+        keep_queue=settings.keep_queue,
         cache_dir=settings.state_dir.absolute() / "cache",
         transport=settings,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,9 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tailrace.cli.columns import print_columns
 from tailrace.cli.health import SERVING, ask_health_at
 from tailrace.cli.local.state import MeshState, ProcessState, TritonState
+from tailrace.cli.queue_server import QUEUE_REDIS
 from tailrace.runtime.config import TransportSettings
+from tailrace.submissions.durability import ServerState
 
 _ASK_TIMEOUT_S = 2.0
 
@@ -27,11 +30,14 @@ class ProcessStatus:
         process: the process.
         health: `SERVING`, or what else it answers, or why it does not.
         version: the server's version, as it says itself; empty for the mesh's own.
+        durability: of the queue Redis: what is on disk before a submission is acknowledged, as the
+            server is set now; empty for the others.
     """
 
     process: ProcessState
     health: str
     version: str = ""
+    durability: str = ""
 
     @property
     def serving(self) -> bool:
@@ -42,12 +48,13 @@ class ProcessStatus:
 async def ask_mesh(state: MeshState, transport: TransportSettings) -> list[ProcessStatus]:
     """Returns what each process of the mesh says of itself, asked all at once."""
     tritons = {triton.target: triton for triton in state.tritons}
+    redises = _redis_urls(state)
 
     async def ask(process: ProcessState) -> ProcessStatus:
         if not process.alive:
             return ProcessStatus(process, f"GONE (pid {process.pid})")
-        if process.name == "redis":
-            return await _ask_redis(process, state.redis.url)
+        if process.name in redises:
+            return await _ask_redis(process, redises[process.name])
         target = f"127.0.0.1:{process.grpc_port}"
         if target in tritons:
             return await _ask_triton(process, tritons[target])
@@ -58,6 +65,7 @@ async def ask_mesh(state: MeshState, transport: TransportSettings) -> list[Proce
 
 def print_status(console: Console, state: MeshState, statuses: list[ProcessStatus]) -> None:
     """Prints one line per process."""
+    redises = _redis_urls(state)
     rows = [("process", "health", "version", "gRPC", "metrics", "pid")]
     for status in statuses:
         process = status.process
@@ -66,8 +74,10 @@ def print_status(console: Console, state: MeshState, statuses: list[ProcessStatu
             (
                 process.name,
                 status.health,
-                status.version,
-                state.redis.url if process.name == "redis" else target,
+                f"{status.version}, durability {status.durability}"
+                if status.durability
+                else status.version,
+                redises.get(process.name, target),
                 str(process.metrics_port or ""),
                 str(process.pid),
             )
@@ -84,6 +94,7 @@ def status_summary(state: MeshState, statuses: list[ProcessStatus]) -> dict[str,
         "mesh": state.mesh,
         "serving": all(status.serving for status in statuses),
         "redis_version": state.redis.version,
+        "queue_durability": next((s.durability for s in statuses if s.durability), None),
         "triton_version": state.tritons[0].version if state.tritons else None,
         "pipelines": list(state.pipelines),
         "processes": {
@@ -100,17 +111,33 @@ def status_summary(state: MeshState, statuses: list[ProcessStatus]) -> dict[str,
     }
 
 
+def _redis_urls(state: MeshState) -> dict[str, str]:
+    urls = {"redis": state.redis.url}
+    return urls | ({QUEUE_REDIS: state.queue_redis.url} if state.queue_redis else {})
+
+
 async def _ask_redis(process: ProcessState, url: str) -> ProcessStatus:
     client = redis.asyncio.Redis.from_url(
         url, socket_timeout=_ASK_TIMEOUT_S, socket_connect_timeout=_ASK_TIMEOUT_S
     )
     try:
         info = await client.info("server")
+        durability = await _durability(client, info) if process.name == QUEUE_REDIS else ""
     except redis.RedisError as error:
         return ProcessStatus(process, type(error).__name__)
     finally:
         await client.aclose()
-    return ProcessStatus(process, SERVING, f"Redis {info['redis_version']}")
+    return ProcessStatus(process, SERVING, f"Redis {info['redis_version']}", durability)
+
+
+async def _durability(client: redis.asyncio.Redis, info: Mapping[str, Any]) -> str:
+    config = await client.config_get("append*", "maxmemory-policy")
+    return ServerState(
+        version=str(info["redis_version"]),
+        memory_policy=str(config["maxmemory-policy"]),
+        append_only=config["appendonly"] == "yes",
+        append_fsync=config["appendfsync"],
+    ).durability
 
 
 async def _ask_triton(process: ProcessState, triton: TritonState) -> ProcessStatus:

@@ -14,6 +14,8 @@ from tailrace.cli.columns import print_columns
 from tailrace.cli.local.ports import LOOPBACK
 from tailrace.cli.local.state import MeshState, ProcessState
 from tailrace.cli.preparation import PreparedExample
+from tailrace.cli.push_trial import PushTrial
+from tailrace.cli.queue_server import QUEUE_REDIS
 from tailrace.cli.trial import Outcome, Trial, tell_failures
 from tailrace.cli.waterfall import render_waterfall
 from tailrace.client import PythonValue
@@ -39,7 +41,11 @@ _UNTRIED: dict[str, Any] = {
 
 
 def run_summary(
-    state: MeshState, prepared: PreparedExample, trial: Trial | None, ready_s: float
+    state: MeshState,
+    prepared: PreparedExample,
+    trial: Trial | None,
+    pushes: Sequence[PushTrial],
+    ready_s: float,
 ) -> dict[str, Any]:
     """Returns the summary of a run, ready to be written as JSON.
 
@@ -47,12 +53,14 @@ def run_summary(
         state: the mesh.
         prepared: the example.
         trial: what came of trying it, if the example has rows to try it with.
+        pushes: what came of submissions, if it takes any and the example has rows to try.
         ready_s: seconds from the start of the command until every process could serve.
     """
     return {
         "mesh": state.mesh,
         "pipelines": list(state.pipelines),
         **(_trial_summary(trial) if trial else _UNTRIED),
+        "pushes": {push.kind: _push_summary(push) for push in pushes},
         "redis_version": state.redis.version,
         "triton_version": state.tritons[0].version if state.tritons else None,
         "inference_backend": "triton" if state.tritons else "onnxruntime",
@@ -108,6 +116,20 @@ def print_trial(console: Console, trial: Trial) -> None:
         console.print(line, highlight=False, soft_wrap=True)
 
 
+def print_pushes(console: Console, pushes: Sequence[PushTrial]) -> None:
+    """Prints how long results took from submission to receiver, and where that time went."""
+    console.print()
+    for push in pushes:
+        kind = {"webhook": "a webhook", "grpc": "a gRPC receiver"}[push.kind]
+        console.print(
+            f"submitted and pushed to {kind}: [bold]{push.received_ms:.1f} ms[/] until received "
+            f"(durable after {push.submit_ms:.1f} ms; queue {push.stored.queue_ms or 0:.0f}, "
+            f"run {push.stored.run_ms or 0:.0f}, delivery {push.delivery_ms:.0f} ms)",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
 def print_endpoints(console: Console, state: MeshState) -> None:
     """Prints where everything of the mesh is reached."""
     rows = [("process", "address", "metrics", "pid", "log")]
@@ -139,12 +161,26 @@ def _trial_summary(trial: Trial) -> dict[str, Any]:
     }
 
 
+def _push_summary(push: PushTrial) -> dict[str, Any]:
+    return {
+        "received_ms": push.received_ms,
+        "submit_ms": push.submit_ms,
+        "queue_ms": push.stored.queue_ms,
+        "run_ms": push.stored.run_ms,
+        "delivery_ms": push.delivery_ms,
+    }
+
+
 def _readable(value: PythonValue) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def _address(process: ProcessState, state: MeshState) -> str:
-    return f"{LOOPBACK}:{process.grpc_port}" if process.grpc_port else state.redis.url
+    if process.grpc_port:
+        return f"{LOOPBACK}:{process.grpc_port}"
+    if process.name == QUEUE_REDIS and state.queue_redis is not None:
+        return state.queue_redis.url
+    return state.redis.url
 
 
 def _metrics_url(process: ProcessState) -> str | None:

@@ -30,7 +30,14 @@ from tailrace.cli.mesh_folder import MeshFolder
 from tailrace.cli.mesh_options import MeshOptions
 from tailrace.cli.preparation import PreparedExample, prepare
 from tailrace.cli.progress import Steps
-from tailrace.cli.summary import print_endpoints, print_outcomes, print_trial, run_summary
+from tailrace.cli.push_trial import PushFailed, PushTrial, try_pushing
+from tailrace.cli.summary import (
+    print_endpoints,
+    print_outcomes,
+    print_pushes,
+    print_trial,
+    run_summary,
+)
 from tailrace.cli.trial import Trial, TrialFailed, try_mesh
 from tailrace.client import AsyncClient, Tls
 from tailrace.runtime.pipeline.directory import load_directory
@@ -122,13 +129,18 @@ class _Run:
             self._pipelines = pipelines
             state = self._write_state(self._mesh)
             trial = await self._try(self._mesh, held_out, rows) if held_out else None
+            pushes: Sequence[PushTrial] = ()
+            if held_out and self._options.mesh.submissions:
+                pushes = await self._push(self._mesh, held_out, rows[0])
         if held_out and trial:
             shown = spread(trial.measured, _SHOWN_OUTCOMES)
             print_outcomes(self._console, shown, held_out.label)
             print_trial(self._console, trial)
+        if pushes:
+            print_pushes(self._console, pushes)
         print_endpoints(self._console, state)
         if self._options.json_file:
-            summary = run_summary(state, prepared, trial, ready_s)
+            summary = run_summary(state, prepared, trial, pushes, ready_s)
             self._options.json_file.write_text(json.dumps(summary, indent=2) + "\n")
         self.is_up = True
         if not self._options.once:
@@ -146,8 +158,20 @@ class _Run:
                 try:
                     return await try_mesh(client, held_out.pipeline, rows, held_out.score, step)
                 except TrialFailed as error:
-                    logs = f"{self._folder.path}/*.log"
-                    raise LaunchError(f"{error}\nThe logs say more: {logs}") from error
+                    raise self._with_logs(error) from error
+
+    async def _push(
+        self, mesh: LocalMesh, held_out: HeldOutSection, row: HeldOutRow
+    ) -> Sequence[PushTrial]:
+        with self._steps.step("Submitting, to be called back") as step:
+            async with AsyncClient(mesh.gateway_target, tls=self._tls()) as client:
+                try:
+                    return await try_pushing(client, held_out.pipeline, row.fields, step)
+                except PushFailed as error:
+                    raise self._with_logs(error) from error
+
+    def _with_logs(self, error: LaunchError) -> LaunchError:
+        return LaunchError(f"{error}\nThe logs say more: {self._folder.path}/*.log")
 
     def _tls(self) -> Tls | None:
         transport = self._options.mesh.transport

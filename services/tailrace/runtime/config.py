@@ -339,6 +339,12 @@ class LauncherSettings(TransportSettings):
     """Processes that share the gateway's port."""
     replicas: dict[str, int] = Field(default_factory=dict)
     """Processes by hop, as JSON such as {"ingest": 2}; one of each that is not named."""
+    submissions: bool = True
+    """Whether to take submissions: runs a queue Redis, a dispatcher and a courier."""
+    queue_durability: Literal["always", "waitaof", "everysec", "none"] = "always"
+    """What must be on disk before a submission is acknowledged; the queue Redis is run so."""
+    keep_queue: bool = False
+    """Whether what the queue holds is there again at the mesh's next start."""
 
     @model_validator(mode="after")
     def _replicas_are_of_services(self) -> LauncherSettings:

@@ -107,7 +107,7 @@ class ProcessState(_Part):
 
 
 class RedisState(_Part):
-    """The mesh's Redis.
+    """A Redis of the mesh.
 
     Attributes:
         url: where to reach it, as redis-py takes it.
@@ -143,7 +143,8 @@ class MeshState(_Part):
         started_at: when it was up.
         launcher: the `tailrace up` that keeps it.
         processes: all processes that it consists of.
-        redis: its Redis.
+        redis: its Redis, with the features.
+        queue_redis: its Redis with the submissions; None if it takes none.
         tritons: its Tritons; none if models run in-process.
         pipelines: names of the pipelines that it serves.
     """
@@ -154,6 +155,7 @@ class MeshState(_Part):
     launcher: ProcessState
     processes: tuple[ProcessState, ...]
     redis: RedisState
+    queue_redis: RedisState | None = None
     tritons: tuple[TritonState, ...] = ()
     pipelines: tuple[str, ...] = ()
 
