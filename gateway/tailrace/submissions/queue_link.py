@@ -66,6 +66,7 @@ class QueueLink:
     Nothing is repeated by itself, as what was lost may have been the reply alone.
 
     Attributes:
+        is_cluster: whether keys are spread over several servers.
         available: whether the last call had an answer.
         fault: why the last server connected to cannot hold the queue, or None.
         server: what the last server connected to said of itself, or None.
@@ -98,7 +99,7 @@ class QueueLink:
         self._wanted = durability
         self._partitions = partitions
         self._url = url
-        self._is_cluster = cluster
+        self.is_cluster = cluster
         self._client_name = client_name
         self._client: Any = self._open_client(_REPLY_TIMEOUT_S)
         # Its replies may take as long as a reader is ready to wait.
@@ -160,7 +161,7 @@ class QueueLink:
 
     def _subscriber(self) -> Redis:
         # Any node of a cluster passes on what was published at another.
-        nodes = self._client.get_nodes() if self._is_cluster else []
+        nodes = self._client.get_nodes() if self.is_cluster else []
         if not nodes:
             return self._open_single(None)
         options = dict(self._client.connection_kwargs)
@@ -183,7 +184,7 @@ class QueueLink:
         await self._patient.aclose()
 
     async def _ping_all(self) -> None:
-        if not self._is_cluster:
+        if not self.is_cluster:
             await self._client.execute_command("PING")
             return
         await self._client.initialize()
@@ -202,7 +203,7 @@ class QueueLink:
         # unknown script would have to be sent twice.
         wait = ("WAITAOF", 1, 0, int(_REPLY_TIMEOUT_S * 1000))
         run = ("EVAL", script.source, 1, key, *arguments)
-        if self._is_cluster:
+        if self.is_cluster:
             node = self._client.get_node_from_key(key)
             connection = node.acquire_connection()
             try:
@@ -240,7 +241,7 @@ class QueueLink:
 
     def _open_client(self, timeout_s: float | None) -> Any:
         try:
-            if self._is_cluster:
+            if self.is_cluster:
                 return self._open_cluster(timeout_s)
             client = self._open_single(timeout_s)
             # Options of the URL are looked at only here.

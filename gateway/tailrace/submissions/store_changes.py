@@ -12,7 +12,6 @@ from tailrace.submissions.queue_link import Argument, QueueLink
 from tailrace.submissions.records import Change, DeliveryState, State
 from tailrace.submissions.script import load_script
 from tailrace.submissions.store_base import StoreBase
-from tailrace.submissions.submission_meta import unpack_meta
 
 # After this, another publisher goes on where one was not heard of; entries may then be there twice.
 _PUBLISH_LEASE_MS = 10_000
@@ -68,22 +67,22 @@ class ChangeStore(StoreBase):
         # Ended deliveries are among the changes, and are not published.
         while appended == 0:
             last, rows = await self._run(
-                "unpublished", partition, self._token, _PUBLISH_LEASE_MS, most
+                "unpublished", partition, self._token, _PUBLISH_LEASE_MS, most, *self._output()
             )
             if not last:
                 break
+            if not self._link.is_cluster:
+                appended = rows
+                continue
             if rows:
-                appended = await self._append(rows)
+                append = load_script("append", prelude=False)
+                most_kept = self._limits.output_stream_max
+                appended = await self._link.run(append, self._keys.predictions, most_kept, *rows)
             if not await self._run("published", partition, self._token, last):
                 break
         return appended
 
-    async def _append(self, rows: list[bytes]) -> int:
-        arguments: list[Argument] = [self._limits.output_stream_max]
-        for place in range(0, len(rows), 6):
-            prediction_id, packed, state, created_ms, ended_ms, outcome = rows[place : place + 6]
-            meta = unpack_meta(packed)
-            arguments += (prediction_id, meta.tenant, meta.pipeline, meta.request_id, state)
-            arguments += (created_ms, ended_ms, outcome)
-        append = load_script("append", prelude=False)
-        return int(await self._link.run(append, self._keys.predictions, *arguments))
+    def _output(self) -> tuple[Argument, ...]:
+        if self._link.is_cluster:
+            return ()
+        return (self._keys.predictions, self._limits.output_stream_max)

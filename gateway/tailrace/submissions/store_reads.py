@@ -29,7 +29,7 @@ class ReadStore(StoreBase):
             for (place, prediction_id), row in zip(chunk, reply, strict=True):
                 if row:
                     found[place] = stored_prediction(
-                        prediction_id, row, next_attempt=row[12], attempts=row[13]
+                        prediction_id, row, next_attempt=row[11], attempts=row[12]
                     )
 
         await asyncio.gather(

@@ -23,20 +23,9 @@ def stored_prediction(
     attempts: Sequence[bytes | None] = (),
 ) -> StoredPrediction:
     """Returns the record of a row of `read_row` in scripts/prelude.lua."""
-    (
-        packed,
-        state,
-        created,
-        started,
-        ended,
-        fence,
-        delivery,
-        now,
-        past,
-        delivery_ended,
-        reason,
-        out,
-    ) = row[:12]
+    packed, state, started, ended, fence, delivery, now, past, delivery_ended, reason, out = row[
+        :11
+    ]
     meta = meta or unpack_meta(packed)
     return StoredPrediction(
         prediction_id=prediction_id,
@@ -47,7 +36,7 @@ def stored_prediction(
         priority=meta.priority,
         state=State(int(state)),
         outcome=out or b"",
-        created_ms=int(created),
+        created_ms=meta.created_ms,
         started_ms=_int_or_none(started),
         ended_ms=_int_or_none(ended),
         not_after_ms=meta.not_after_ms,
@@ -64,7 +53,7 @@ def stored_prediction(
 
 def attempts_before(row: Row) -> int:
     """Returns how many attempts at delivering a row has had since it was last redriven."""
-    return int(row[7] or 0)
+    return int(row[6] or 0)
 
 
 def pack_attempt(record: AttemptRecord) -> bytes:

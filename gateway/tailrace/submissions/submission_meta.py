@@ -1,8 +1,9 @@
 """What of a submission never changes, as bytes that the scripts can read too.
 
-Big-endian: priority u8; 1 if ordered u8; digest of the body, 32 bytes; not_after u64 in ms, 0 for
-none; then texts with their lengths as u16, those that the scripts need first (`read_meta` in
-scripts/prelude.lua).
+Big-endian. Before it, the scripts put when it was made and when it expires, each as u64 in ms. Then
+priority u8; 1 if ordered u8; not_after u64 in ms, 0 for none; digest of the body, 32 bytes; the
+name of the idempotency record, 24 bytes, zeros for none; then texts with their lengths as u16,
+those that the scripts read first (`read_meta` in scripts/prelude.lua).
 """
 
 from __future__ import annotations
@@ -13,26 +14,27 @@ from dataclasses import dataclass
 from tailrace.submissions.keys import idempotency_digest
 from tailrace.submissions.records import NewSubmission
 
-_HEAD = struct.Struct(">BB32sQ")
+_TIMES = struct.Struct(">QQ")
+_HEAD = struct.Struct(">BBQ32s24s")
 _LENGTH = struct.Struct(">H")
 _DIGEST_BYTES = 32
 _NORMAL_PRIORITY = 2
 _LOWEST_PRIORITY = 4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SubmissionMeta:
-    """The parts of it that the store reads back."""
+    """The parts of it that the store reads back; not frozen, as it is made for every row."""
 
+    created_ms: int
     priority: int
-    ordered: bool
     not_after_ms: int | None
     tenant: str
     pipeline: str
     callback_key: str
     ordering_key: str
-    inline: bytes
     request_id: str
+    inline: bytes
     traceparent: str
     tracestate: str
 
@@ -44,18 +46,24 @@ def pack_meta(submission: NewSubmission) -> bytes:
     callback = submission.callback
     ordered = callback is not None and callback.ordered and bool(submission.ordering_key)
     texts = (
-        idempotency_digest(submission.tenant, submission.idempotency_key),
         submission.tenant,
         submission.pipeline,
         callback.key if callback else "",
         submission.ordering_key,
-        callback.inline if callback else b"",
         submission.request_id,
+        callback.inline if callback else b"",
         submission.traceparent,
         submission.tracestate,
     )
     priority = min(submission.priority or _NORMAL_PRIORITY, _LOWEST_PRIORITY)
-    parts = [_HEAD.pack(priority, ordered, submission.body_digest, submission.not_after_ms or 0)]
+    head = _HEAD.pack(
+        priority,
+        ordered,
+        submission.not_after_ms or 0,
+        submission.body_digest,
+        idempotency_digest(submission.tenant, submission.idempotency_key).encode(),
+    )
+    parts = [head]
     for text in texts:
         encoded = text.encode() if isinstance(text, str) else text
         if len(encoded) > 0xFFFF:
@@ -67,25 +75,25 @@ def pack_meta(submission: NewSubmission) -> bytes:
 
 
 def unpack_meta(packed: bytes) -> SubmissionMeta:
-    """Returns what `pack_meta` packed."""
-    priority, ordered, _, not_after_ms = _HEAD.unpack_from(packed)
-    parts, offset = [], _HEAD.size
-    while offset < len(packed):
-        (length,) = _LENGTH.unpack_from(packed, offset)
-        offset += _LENGTH.size
-        parts.append(packed[offset : offset + length])
-        offset += length
-    _, tenant, pipeline, callback_key, ordering_key, inline, request_id, parent, state = parts
+    """Returns what `pack_meta` packed, with the times before it."""
+    created_ms, _ = _TIMES.unpack_from(packed)
+    priority, _, not_after_ms, _, _ = _HEAD.unpack_from(packed, _TIMES.size)
+    parts, offset, end = [], _TIMES.size + _HEAD.size, len(packed)
+    while offset < end:
+        start = offset + 2
+        offset = start + (packed[offset] << 8 | packed[offset + 1])
+        parts.append(packed[start:offset])
+    tenant, pipeline, callback_key, ordering_key, request_id, inline, parent, state = parts
     return SubmissionMeta(
+        created_ms,
         priority,
-        bool(ordered),
         not_after_ms or None,
         tenant.decode(),
         pipeline.decode(),
         callback_key.decode(),
         ordering_key.decode(),
-        inline,
         request_id.decode(),
+        inline,
         parent.decode(),
         state.decode(),
     )

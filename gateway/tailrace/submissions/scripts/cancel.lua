@@ -8,11 +8,10 @@ if not meta then
   return { 0 }
 end
 local known = read_meta(meta)
-state = tonumber(state)
 if tenant ~= '' and known.tenant ~= tenant then
   return { 0 }
 end
-if state ~= CANCELLED and state > RUNNING then
+if state ~= CANCELLED and state ~= QUEUED and state ~= RUNNING then
   return { 1 }
 end
 if state ~= CANCELLED then

@@ -8,16 +8,16 @@ local reply = {}
 
 local function take(priority, entry, id, lost)
   local key = base .. 's:' .. id
-  local meta, request, state, fence, crashes, expires, created, own_entry = unpack(redis.call(
-    'HMGET', key, 'meta', 'request', 'state', 'fence', 'crashes', 'expires', 'created', 'entry'))
+  local meta, request, state, fence, crashes, own_entry = unpack(
+    redis.call('HMGET', key, 'meta', 'request', 'state', 'fence', 'crashes', 'entry'))
   entry = priority .. ':' .. entry
   if own_entry ~= entry then
     take_out(entry)
     return
   end
-  state = tonumber(state)
+  local created, expires = struct.unpack('>I8I8', meta)
   fence, crashes = tonumber(fence or 0) + 1, tonumber(crashes or 0) + (lost and 1 or 0)
-  if tonumber(expires) <= now then
+  if expires <= now then
     take_out(entry)
     leave('timers', id)
     end_run(id, read_meta(meta), state, EXPIRED, expired)
@@ -31,16 +31,16 @@ local function take(priority, entry, id, lost)
     return
   end
   if lost then
-    redis.call('HSET', key, 'fence', fence, 'crashes', crashes, 'started', now)
+    redis.call('HSET', key, 'fence', fence, 'crashes', crashes, 'started', now_text)
   else
-    redis.call('HSET', key, 'state', RUNNING, 'fence', fence, 'started', now)
+    redis.call('HSET', key, 'state', RUNNING, 'fence', fence, 'started', now_text)
     leave('timers', id)
     leave('state:1', id)
-    enter('state:2', now, id)
+    enter('state:2', now_text, id)
   end
   local n = #reply
   reply[n + 1], reply[n + 2], reply[n + 3] = id, fence, crashes
-  reply[n + 4], reply[n + 5], reply[n + 6] = tonumber(created), meta, request
+  reply[n + 4], reply[n + 5], reply[n + 6] = created, meta, request
   left = left - 1
 end
 

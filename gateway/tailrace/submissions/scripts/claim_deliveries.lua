@@ -5,12 +5,13 @@
 local callback, most, lease = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local due = base .. 'due:' .. callback
 local fence = now + lease
+local fence_text = text(fence)
 local reply = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, most)) do
   local row = read_row(id, true)
   local n = #reply
   reply[n + 1], reply[n + 2], reply[n + 3] = id, fence, row
-  enter('due:' .. callback, fence, id)
+  enter('due:' .. callback, fence_text, id)
 end
 touched[callback] = true
 flush()

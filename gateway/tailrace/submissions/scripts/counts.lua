@@ -2,7 +2,7 @@
 -- waits, and since when a delivery is due; the last two may be false.
 
 local reply = {}
-for state = QUEUED, CANCELLED do
+for state = 1, 6 do
   reply[state] = redis.call('ZCARD', base .. 'state:' .. state)
 end
 reply[7] = tonumber(redis.call('HGET', base .. 'progress', 'pending') or 0)

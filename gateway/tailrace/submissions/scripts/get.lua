@@ -11,11 +11,11 @@ for i = 5, #ARGV do
   local row = read_row(id, outcomes)
   if row then
     local at = false
-    if row[7] and tonumber(row[7]) == PENDING then
+    if row[6] == PENDING then
       at = redis.call('ZSCORE', base .. 'due:' .. read_meta(row[1]).callback, id)
     end
-    row[13] = at
-    row[14] = attempts and redis.call('HMGET', base .. 's:' .. id, unpack(slots)) or {}
+    row[12] = at
+    row[13] = attempts and redis.call('HMGET', base .. 's:' .. id, unpack(slots)) or {}
   end
   reply[#reply + 1] = row
 end

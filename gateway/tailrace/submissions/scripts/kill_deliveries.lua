@@ -11,10 +11,10 @@ while left > 0 do
   for _, id in ipairs(ids) do
     local key = base .. 's:' .. id
     local meta, state = unpack(redis.call('HMGET', key, 'meta', 'state'))
-    redis.call('HSET', key, 'd_state', DEAD, 'd_ended', now, 'dead_reason', reason)
+    redis.call('HSET', key, 'd_state', DEAD, 'd_ended', now_text, 'dead_reason', reason)
     end_delivery(id, read_meta(meta), state, DEAD)
-    enter('dead', now, id)
-    enter('retain', now + dead_ttl, id)
+    enter('dead', now_text, id)
+    enter('retain', dead_until, id)
   end
   flush()
   killed, left = killed + #ids, left - #ids

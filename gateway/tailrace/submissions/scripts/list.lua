@@ -33,7 +33,7 @@ for i = 1, #found, 2 do
   last_score, last_id = found[i + 1], id
   local wanted = (tenant == '' or meta.tenant == tenant)
     and (pipeline == '' or meta.pipeline == pipeline)
-    and (reason == '' or row[11] == reason)
+    and (reason == '' or row[10] == reason)
   if wanted and callback ~= '' then
     wanted = meta.callback == callback or string.sub(meta.callback, -#callback - 1) == '/' .. callback
   end

@@ -5,12 +5,13 @@ local reply = {}
 for i = 3, #ARGV, 4 do
   local id, fence, wait, counts = unpack(ARGV, i, i + 3)
   local key = base .. 's:' .. id
-  local state, newest, entry, crashes, expires, created = unpack(
-    redis.call('HMGET', key, 'state', 'fence', 'entry', 'crashes', 'expires', 'created'))
-  local valid = tonumber(state or 0) == RUNNING and newest == fence
+  local state, newest, entry, crashes, meta = unpack(
+    redis.call('HMGET', key, 'state', 'fence', 'entry', 'crashes', 'meta'))
+  local valid = state == RUNNING and newest == fence
   reply[#reply + 1] = valid and 1 or 0
   if valid then
-    wait, expires = tonumber(wait), tonumber(expires)
+    wait = tonumber(wait)
+    local created, expires = struct.unpack('>I8I8', meta)
     take_out(entry)
     local next_entry, at = '', math.min(now + wait, expires)
     if wait <= 0 then

@@ -2,14 +2,22 @@
 -- ARGV[2] are how long results and dead letters are kept, in ms. What concerns many submissions at
 -- once is gathered here, and written by `flush` in one command for each key.
 
-local QUEUED, RUNNING, SUCCEEDED, FAILED, EXPIRED, CANCELLED = 1, 2, 3, 4, 5, 6
-local PENDING, DELIVERED, DEAD = 1, 2, 3
+-- Texts, as Redis has and wants them: it takes long to write a number of Lua's.
+local QUEUED, RUNNING, SUCCEEDED, FAILED, EXPIRED, CANCELLED = '1', '2', '3', '4', '5', '6'
+local PENDING, DELIVERED, DEAD = '1', '2', '3'
 local GROUP, CONSUMER = 'dispatchers', 'dispatcher'
 
 local base = KEYS[1]
 local result_ttl, dead_ttl = tonumber(ARGV[1]), tonumber(ARGV[2])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+local function text(number)
+  return string.format('%.0f', number)
+end
+
+local now_text = text(now)
+local result_until, dead_until = text(now + result_ttl), text(now + dead_ttl)
 
 -- Arguments of one command: a Lua call takes some 8,000 at most.
 local CHUNK = 4000
@@ -101,15 +109,21 @@ local function flush()
   pending, became_queued, became_due = 0, false, false
 end
 
--- The part of `meta` that scripts need; the rest is the store's (see submission_meta.py).
+-- `meta` is when a submission was made and when it expires, and what the store packed, whose layout
+-- is in submission_meta.py. Places are counted from 1.
+local DIGEST_FROM, DIGEST_TO = 27, 58
+local RECORD_FROM, RECORD_TO = 59, 82
+local TEXTS_FROM = 83
+local TIMES_BYTES = 16
+
 local function read_meta(meta)
-  local priority, ordered, digest, not_after, idempotency, tenant, pipeline, callback, ordering =
-    struct.unpack('>BBc32c8Hc0Hc0Hc0Hc0Hc0', meta)
+  local created, expires, priority, ordered = struct.unpack('>I8I8BB', meta)
+  local tenant, pipeline, callback, ordering = struct.unpack('>Hc0Hc0Hc0Hc0', meta, TEXTS_FROM)
   return {
+    created = created,
+    expires = expires,
     priority = priority,
     ordered = ordered == 1,
-    not_after = not_after,
-    idempotency = idempotency,
     tenant = tenant,
     pipeline = pipeline,
     callback = callback,
@@ -147,8 +161,8 @@ local function end_turn(id, meta)
   local following = redis.call('ZRANGE', lane, 0, 0)[1]
   if following then
     local delivery = redis.call('HGET', base .. 's:' .. following, 'd_state')
-    if delivery and tonumber(delivery) == PENDING then
-      make_due(following, meta.callback, now)
+    if delivery == PENDING then
+      make_due(following, meta.callback, now_text)
     end
   end
 end
@@ -165,24 +179,24 @@ end
 local function end_run(id, meta, from, state, outcome, dead_reason)
   local key = base .. 's:' .. id
   leave('state:' .. from, id)
-  enter('state:' .. state, now, id)
-  add_change(id, meta, state, 0)
+  enter('state:' .. state, now_text, id)
+  add_change(id, meta, state, '0')
   if dead_reason then
     -- Its request stays, as it may be run again.
-    redis.call('HSET', key, 'state', state, 'outcome', outcome, 'ended', now, 'dead_reason',
-      dead_reason, 'd_state', meta.callback == '' and 0 or DEAD)
-    enter('dead', now, id)
-    enter('retain', now + dead_ttl, id)
+    redis.call('HSET', key, 'state', state, 'outcome', outcome, 'ended', now_text, 'dead_reason',
+      dead_reason, 'd_state', meta.callback == '' and '0' or DEAD)
+    enter('dead', now_text, id)
+    enter('retain', dead_until, id)
     end_turn(id, meta)
   elseif meta.callback == '' then
-    redis.call('HSET', key, 'state', state, 'outcome', outcome, 'ended', now, 'request', '')
-    enter('retain', now + result_ttl, id)
+    redis.call('HSET', key, 'state', state, 'outcome', outcome, 'ended', now_text, 'request', '')
+    enter('retain', result_until, id)
   else
-    redis.call('HSET', key, 'state', state, 'outcome', outcome, 'ended', now, 'request', '',
+    redis.call('HSET', key, 'state', state, 'outcome', outcome, 'ended', now_text, 'request', '',
       'd_state', PENDING)
     pending = pending + 1
     if has_turn(id, meta) then
-      make_due(id, meta.callback, now)
+      make_due(id, meta.callback, now_text)
     end
   end
 end
@@ -197,8 +211,7 @@ end
 
 -- What the store makes a record of; the order is that of stored_rows.py.
 local function read_row(id, with_outcome)
-  local row = redis.call('HMGET', base .. 's:' .. id, 'meta', 'state', 'created', 'started',
-    'ended', 'fence', 'd_state', 'd_attempts', 'd_past', 'd_ended', 'dead_reason',
-    with_outcome and 'outcome' or '')
+  local row = redis.call('HMGET', base .. 's:' .. id, 'meta', 'state', 'started', 'ended', 'fence',
+    'd_state', 'd_attempts', 'd_past', 'd_ended', 'dead_reason', with_outcome and 'outcome' or '')
   return row[1] and row
 end

@@ -5,8 +5,8 @@ local reply = {}
 for i = 4, #ARGV do
   local id = ARGV[i]
   local key = base .. 's:' .. id
-  local meta, state, reason, attempts, past, created = unpack(redis.call(
-    'HMGET', key, 'meta', 'state', 'dead_reason', 'd_attempts', 'd_past', 'created'))
+  local meta, state, reason, attempts, past = unpack(redis.call(
+    'HMGET', key, 'meta', 'state', 'dead_reason', 'd_attempts', 'd_past'))
   local is_dead = meta and redis.call('ZSCORE', base .. 'dead', id)
   reply[#reply + 1] = is_dead and 1 or 0
   if is_dead then
@@ -15,23 +15,23 @@ for i = 4, #ARGV do
     redis.call('ZREM', base .. 'retain', id)
     local known = read_meta(meta)
     if reason == 'POISON' then
-      local not_after = struct.unpack('>I8', known.not_after)
+      local not_after = struct.unpack('>I8', meta, TIMES_BYTES + 3)
       local expires = now + ttl
       if not_after > 0 and not_after < expires then
         expires = not_after
       end
       redis.call('HDEL', key, 'ended', 'outcome', 'd_state', 'dead_reason')
-      redis.call('HSET', key, 'state', QUEUED, 'crashes', 0, 'expires', expires, 'entry',
-        put_in(known.priority, id))
+      redis.call('HSET', key, 'state', QUEUED, 'crashes', '0', 'entry', put_in(known.priority, id),
+        'meta', struct.pack('>I8I8', known.created, expires) .. string.sub(meta, TIMES_BYTES + 1))
       leave('state:' .. state, id)
-      enter('state:1', created, id)
+      enter('state:1', known.created, id)
       enter('timers', expires, id)
     else
       redis.call('HDEL', key, 'd_ended', 'dead_reason')
-      redis.call('HSET', key, 'd_state', PENDING, 'd_attempts', 0, 'd_past',
+      redis.call('HSET', key, 'd_state', PENDING, 'd_attempts', '0', 'd_past',
         tonumber(past or 0) + tonumber(attempts or 0))
       pending = pending + 1
-      make_due(id, known.callback, now)
+      make_due(id, known.callback, now_text)
     end
   end
 end

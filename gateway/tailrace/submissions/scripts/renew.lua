@@ -4,7 +4,7 @@ local reply, entries = {}, {}
 for i = 3, #ARGV, 2 do
   local state, fence, entry = unpack(
     redis.call('HMGET', base .. 's:' .. ARGV[i], 'state', 'fence', 'entry'))
-  local newest = tonumber(state or 0) == RUNNING and fence == ARGV[i + 1]
+  local newest = state == RUNNING and fence == ARGV[i + 1]
   reply[#reply + 1] = newest and 1 or 0
   if newest then
     local queue = base .. 'queue:' .. string.sub(entry, 1, 1)

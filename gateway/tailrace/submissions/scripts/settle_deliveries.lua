@@ -9,26 +9,25 @@ for i = 3, #ARGV, 5 do
   local meta, state, attempts, past = unpack(
     redis.call('HMGET', key, 'meta', 'state', 'd_attempts', 'd_past'))
   local known = meta and read_meta(meta)
-  local due = known and redis.call('ZSCORE', base .. 'due:' .. known.callback, id)
-  local valid = due and tonumber(due) == tonumber(fence)
+  local valid = known and redis.call('ZSCORE', base .. 'due:' .. known.callback, id) == fence
   reply[#reply + 1] = valid and 1 or 0
   if valid then
     attempts = tonumber(attempts or 0) + 1
     local slot = 'a' .. (tonumber(past or 0) + attempts) % 20
     if wait ~= '' then
       redis.call('HSET', key, 'd_attempts', attempts, slot, record)
-      make_due(id, known.callback, now + tonumber(wait))
+      make_due(id, known.callback, text(now + tonumber(wait)))
     elseif dead_reason ~= '' then
       redis.call('HSET', key, 'd_attempts', attempts, slot, record, 'd_state', DEAD, 'd_ended',
-        now, 'dead_reason', dead_reason)
+        now_text, 'dead_reason', dead_reason)
       end_delivery(id, known, state, DEAD)
-      enter('dead', now, id)
-      enter('retain', now + dead_ttl, id)
+      enter('dead', now_text, id)
+      enter('retain', dead_until, id)
     else
       redis.call('HSET', key, 'd_attempts', attempts, slot, record, 'd_state', DELIVERED,
-        'd_ended', now)
+        'd_ended', now_text)
       end_delivery(id, known, state, DELIVERED)
-      enter('retain', now + result_ttl, id)
+      enter('retain', result_until, id)
     end
   end
 end

@@ -5,6 +5,7 @@
 
 local limit, ttl = tonumber(ARGV[3]), tonumber(ARGV[4])
 local waiting = redis.call('ZCARD', base .. 'state:1')
+local latest = text(now + ttl)
 local reply, records, by_digest = {}, {}, {}
 
 for i = 5, #ARGV, 5 do
@@ -13,14 +14,15 @@ for i = 5, #ARGV, 5 do
   if digest ~= '' then
     first = by_digest[digest] or redis.call('GET', base .. 'i:' .. digest) or id
   end
-  local known = redis.call('HMGET', base .. 's:' .. first, 'meta', 'state', 'created')
+  local known = redis.call('HMGET', base .. 's:' .. first, 'meta', 'state')
   local n = #reply
   if known[1] then
-    local same = string.sub(known[1], 3, 34) == string.sub(meta, 3, 34)
+    local same = string.sub(known[1], DIGEST_FROM, DIGEST_TO)
+      == string.sub(meta, DIGEST_FROM - TIMES_BYTES, DIGEST_TO - TIMES_BYTES)
     reply[n + 1], reply[n + 2] = same and 1 or 2, first
-    reply[n + 3], reply[n + 4] = tonumber(known[2]), tonumber(known[3])
+    reply[n + 3], reply[n + 4] = tonumber(known[2]), (struct.unpack('>I8', known[1]))
   elseif waiting >= limit then
-    reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = 3, id, QUEUED, now
+    reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = 3, id, 1, now
   else
     waiting = waiting + 1
     local expires = now + ttl
@@ -30,11 +32,12 @@ for i = 5, #ARGV, 5 do
     end
     -- The first write is one that Redis refuses when it is out of memory, before anything is done.
     local entry = put_in(string.byte(meta, 1), id)
+    meta = struct.pack('>I8I8', now, expires) .. meta
     redis.call('HSET', base .. 's:' .. id, 'meta', meta, 'request', request, 'state', QUEUED,
-      'created', now, 'expires', expires, 'entry', entry)
-    enter('timers', expires, id)
-    enter('state:1', now, id)
-    if string.byte(meta, 2) == 1 then
+      'entry', entry)
+    enter('timers', expires == now + ttl and latest or text(expires), id)
+    enter('state:1', now_text, id)
+    if string.byte(meta, TIMES_BYTES + 2) == 1 then
       local place = redis.call('HINCRBY', base .. 'progress', 'lane_places', 1)
       redis.call('ZADD', lane_of(read_meta(meta)), place, id)
     end
@@ -43,7 +46,7 @@ for i = 5, #ARGV, 5 do
       records[#records + 1] = base .. 'i:' .. digest
       records[#records + 1] = id
     end
-    reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = 0, id, QUEUED, now
+    reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = 0, id, 1, now
   end
 end
 

@@ -8,8 +8,8 @@ local count = 0
 for _, id in ipairs(redis.call(
   'ZRANGEBYSCORE', base .. 'timers', '-inf', now, 'LIMIT', 0, most)) do
   local key = base .. 's:' .. id
-  local meta, expires, entry = unpack(redis.call('HMGET', key, 'meta', 'expires', 'entry'))
-  expires = tonumber(expires)
+  local meta, entry = unpack(redis.call('HMGET', key, 'meta', 'entry'))
+  local created, expires, priority = struct.unpack('>I8I8B', meta)
   if expires <= now then
     if entry ~= '' then
       take_out(entry)
@@ -17,7 +17,7 @@ for _, id in ipairs(redis.call(
     leave('timers', id)
     end_run(id, read_meta(meta), QUEUED, EXPIRED, expired)
   else
-    redis.call('HSET', key, 'entry', put_in(string.byte(meta, 1), id))
+    redis.call('HSET', key, 'entry', put_in(priority, id))
     enter('timers', expires, id)
   end
   count = count + 1
@@ -36,18 +36,19 @@ local published_until = time_of(published)
 local gone = {}
 for _, id in ipairs(redis.call(
   'ZRANGEBYSCORE', base .. 'retain', '-inf', now, 'LIMIT', 0, most)) do
-  local meta, state, ended = unpack(
-    redis.call('HMGET', base .. 's:' .. id, 'meta', 'state', 'ended'))
+  local meta, state, ended, reason = unpack(
+    redis.call('HMGET', base .. 's:' .. id, 'meta', 'state', 'ended', 'dead_reason'))
   -- What is not in the output stream yet is kept for it.
   if all_published or tonumber(ended) < published_until then
     gone[#gone + 1] = base .. 's:' .. id
-    local digest = read_meta(meta).idempotency
-    if digest ~= '' then
-      gone[#gone + 1] = base .. 'i:' .. digest
+    if string.byte(meta, RECORD_FROM) ~= 0 then
+      gone[#gone + 1] = base .. 'i:' .. string.sub(meta, RECORD_FROM, RECORD_TO)
     end
     leave('retain', id)
     leave('state:' .. state, id)
-    leave('dead', id)
+    if reason then
+      leave('dead', id)
+    end
     count = count + 1
   end
 end
@@ -58,11 +59,13 @@ flush()
 
 -- A bounded time of changes at once. What was published last is kept, so that none is skipped.
 local oldest = redis.call('XRANGE', changes, '-', '+', 'COUNT', 1)[1]
-if oldest and published_until > 0 then
-  local keep_from = math.min(now - changes_ttl, published_until, time_of(oldest[1]) + 60000)
-  local cut = string.format('%.0f-0', keep_from)
-  local last = redis.call('XREVRANGE', changes, '(' .. cut, '-', 'COUNT', 1)[1]
-  if last then
+if oldest then
+  local oldest_ms = time_of(oldest[1])
+  local keep_from = math.min(now - changes_ttl, published_until, oldest_ms + 60000)
+  -- With nothing before it, Redis would look for the last one before it in the whole stream.
+  if oldest_ms < keep_from then
+    local cut = text(keep_from) .. '-0'
+    local last = redis.call('XREVRANGE', changes, '(' .. cut, '-', 'COUNT', 1)[1]
     redis.call('XTRIM', changes, 'MINID', cut)
     redis.call('HSET', progress, 'trimmed', last[1])
   end
