@@ -131,7 +131,10 @@ async def _ask_redis(process: ProcessState, url: str) -> ProcessStatus:
 
 
 async def _durability(client: redis.asyncio.Redis, info: Mapping[str, Any]) -> str:
-    config = await client.config_get("append*", "maxmemory-policy")
+    config: dict[str | None, str | None] = {}
+    # One at a time: Redis 6 takes no more.
+    for name in ("appendonly", "appendfsync", "maxmemory-policy"):
+        config |= await client.config_get(name)
     return ServerState(
         version=str(info["redis_version"]),
         memory_policy=str(config["maxmemory-policy"]),
