@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from tailrace.cli.local.local_redis import LocalRedis
 from tailrace.cli.local.mesh_process import MeshProcess
 from tailrace.cli.local.process import ChildProcess
 from tailrace.webhooks.keys import Scheme, make_secret
@@ -107,6 +108,8 @@ class SubmissionWorld:
         write_files(run_dir)
         self._run_dir = run_dir
         self._settings = settings
+        # No view is looked up in it, yet a features hop waits until it is there.
+        self._features = LocalRedis(log_path=run_dir / "features-redis.log", name="features-redis")
         self.redis = QueueRedis(run_dir, settings.durability, notes_syncs=settings.notes_syncs)
         grpc_secret, _ = make_secret(Scheme.HMAC_SHA256)
         hook_secret, _ = make_secret(Scheme.HMAC_SHA256)
@@ -140,6 +143,7 @@ class SubmissionWorld:
 
     def start(self) -> None:
         """Starts everything and returns once all of it listens."""
+        self._features.start()
         self._launch("redis", "receiver")
         self._add("inference")
         self._launch("inference")
@@ -171,6 +175,7 @@ class SubmissionWorld:
         for process in self.processes.values():
             process.kill()
         self.redis.server.stop()
+        self._features.stop()
 
     def _launch(self, *names: str) -> None:
         for name in names:
@@ -192,7 +197,8 @@ class SubmissionWorld:
     def _environment(self) -> dict[str, str]:
         environment = {
             "PIPELINES_DIR": str(self._run_dir / "pipelines"),
-            "PLACEMENT": "ingest=local,postprocess=local",
+            "FEATURE_REDIS_URL": self._features.url,
+            "PLACEMENT": "ingest=local,features=local,postprocess=local",
             "INFERENCE_BACKEND": "onnxruntime",
             "MODEL_REPOSITORY": str(self._run_dir / "models"),
             "MODEL_POLL_MS": "100",
