@@ -21,11 +21,11 @@ import grpc.aio
 import structlog
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # private, and so without types
 
+from tailrace.runtime.batches import Batches
 from tailrace.runtime.call_count import CallCount
 from tailrace.runtime.error_mapping import Begin
 from tailrace.runtime.unary_call import (
     USED_OF_GRPC,
-    Batches,
     DirectCall,
     TaskCall,
     UnaryCall,
