@@ -107,8 +107,8 @@ async def raw_server(
         try:
             await reader.readuntil(b"\r\n\r\n")
             await respond(state, writer)
-        except (OSError, asyncio.IncompleteReadError):
-            pass  # the other side has closed, as it may
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the other side has closed, as it may; or the test is over
         finally:
             state.closed.set()
             writer.close()

@@ -1,0 +1,160 @@
+"""One message to a callback: what it carries, and what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from tailrace.courier import metrics
+from tailrace.courier.queue_clock import QueueClock
+from tailrace.courier.retry_schedule import RetrySchedule
+from tailrace.runtime import telemetry_names as names
+from tailrace.submissions.push.destination import Destination
+from tailrace.submissions.push.outcome import BAD_TARGET, PushOutcome, failed
+from tailrace.submissions.push.push_item import claim_item
+from tailrace.submissions.push.sender import Sender
+from tailrace.submissions.records import (
+    AttemptRecord,
+    DeadReason,
+    DeliveryClaim,
+    DeliveryResult,
+)
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptParts:
+    """What attempts are made with."""
+
+    sender: Sender
+    clock: QueueClock
+    schedule: RetrySchedule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptEnd:
+    """What came of a message.
+
+    Attributes:
+        taken: whether any of its results was delivered.
+        gone: whether the receiver wants no more.
+        retry_after_s: how long it wants to be left alone, or None.
+        results: to be written, in the order of the claims.
+    """
+
+    taken: bool
+    gone: bool
+    retry_after_s: float | None
+    results: list[DeliveryResult]
+
+
+async def attempt(
+    parts: AttemptParts,
+    key: str,
+    destination: Destination | None,
+    claims: Sequence[DeliveryClaim],
+    timeout_s: float,
+) -> AttemptEnd:
+    """Sends one message. Never raises but for cancellation.
+
+    Args:
+        parts: what it is made with.
+        key: of the callback.
+        destination: None for one that cannot be used, which fails.
+        claims: what the message carries.
+        timeout_s: for the attempt, all in all.
+    """
+    started_ms, started = parts.clock.now_ms(), time.monotonic()
+    if destination is None:
+        outcomes = [failed(BAD_TARGET)] * len(claims)
+    else:
+        items = [claim_item(claim) for claim in claims]
+        outcomes = await parts.sender.push(destination, items, timeout_s)
+    took_s = time.monotonic() - started
+    metrics.MESSAGE_SECONDS.observe(took_s)
+    metrics.MESSAGE_ROWS.observe(len(claims))
+    metrics.count_attempts(outcomes)
+    end = _end(parts, claims, outcomes, started_ms, int(took_s * 1000))
+    if not all(outcome.delivered for outcome in outcomes):
+        _tell_failure(key, claims, outcomes, end)
+    return end
+
+
+def _end(
+    parts: AttemptParts,
+    claims: Sequence[DeliveryClaim],
+    outcomes: Sequence[PushOutcome],
+    started_ms: int,
+    duration_ms: int,
+) -> AttemptEnd:
+    ended_ms = started_ms + duration_ms
+    results, records = [], _Records(started_ms, duration_ms)
+    taken, gone, retry_after_s = False, False, None
+    observe = metrics.DELIVERY_SECONDS.observe
+    for claim, outcome in zip(claims, outcomes, strict=True):
+        delay_ms: int | None = None
+        dead_reason: DeadReason | None = None
+        if outcome.delivered:
+            taken = True
+            observe((ended_ms - (claim.prediction.ended_ms or ended_ms)) / 1000)
+        elif outcome.gone:
+            gone, dead_reason = True, DeadReason.CALLBACK_DISABLED
+        else:
+            delay_ms = parts.schedule.delay_ms(claim.attempt, outcome.retry_after_s)
+            if delay_ms is None:
+                dead_reason = DeadReason.ATTEMPTS_EXHAUSTED
+            if outcome.retry_after_s is not None:
+                retry_after_s = max(retry_after_s or 0.0, outcome.retry_after_s)
+        results.append(
+            DeliveryResult(
+                prediction_id=claim.prediction_id,
+                fence=claim.fence,
+                record=records.of(claim.attempt, outcome),
+                retry_delay_ms=delay_ms,
+                dead_reason=dead_reason,
+            )
+        )
+    return AttemptEnd(taken=taken, gone=gone, retry_after_s=retry_after_s, results=results)
+
+
+class _Records:
+    """Records of attempts; results that shared a message and its fate share one."""
+
+    def __init__(self, started_ms: int, duration_ms: int) -> None:
+        self._started_ms = started_ms
+        self._duration_ms = duration_ms
+        self._made: dict[tuple[int, str, bool], AttemptRecord] = {}
+
+    def of(self, number: int, outcome: PushOutcome) -> AttemptRecord:
+        key = (number, outcome.result, outcome.delivered)
+        record = self._made.get(key)
+        if record is None:
+            record = self._made[key] = AttemptRecord(
+                attempt=number,
+                started_ms=self._started_ms,
+                duration_ms=self._duration_ms,
+                delivered=outcome.delivered,
+                result=outcome.result,
+            )
+        return record
+
+
+def _tell_failure(
+    key: str, claims: Sequence[DeliveryClaim], outcomes: Sequence[PushOutcome], end: AttemptEnd
+) -> None:
+    place = next(place for place, outcome in enumerate(outcomes) if not outcome.delivered)
+    _log.warning(
+        "delivery failed",
+        **{
+            names.CALLBACK: key,
+            names.PREDICTION_ID: claims[place].prediction_id,
+            names.REASON: outcomes[place].result,
+            names.ROWS: len(claims),
+            names.FAILED_ROWS: sum(not outcome.delivered for outcome in outcomes),
+            names.DEAD_ROWS: sum(result.dead_reason is not None for result in end.results),
+        },
+    )
