@@ -65,6 +65,17 @@ class LocalCluster:
                 client.execute_command("CLUSTER MEET", LOOPBACK, self.ports[0])
             wait_for(lambda: all(_is_whole(client) for client in clients), timeout_s=20)
 
+    def restart(self, index: int) -> None:
+        """Starts a node that was killed, and returns once the cluster is whole again."""
+        node = self.nodes[index]
+        node.start()
+        with ExitStack() as stack:
+            clients = [stack.enter_context(redis.Redis(LOOPBACK, port)) for port in self.ports]
+            node.wait_until(
+                functools.partial(_answers, clients[index]), timeout_s=10, waiting_for="PING"
+            )
+            wait_for(lambda: all(_is_whole(client) for client in clients), timeout_s=30)
+
     def empty(self) -> None:
         """Deletes all keys of all nodes."""
         for port in self.ports:

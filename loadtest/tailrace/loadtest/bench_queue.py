@@ -7,7 +7,6 @@ life: time on the wall, CPU of Redis and of this process, in µs for each submis
 from __future__ import annotations
 
 import argparse
-import asyncio
 import hashlib
 import tempfile
 import time
@@ -15,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import psutil
 import uvloop
@@ -159,7 +159,9 @@ class QueueBench:
 
 
 @asynccontextmanager
-async def _own_queue(durability: str) -> AsyncIterator[tuple[Queue, LocalRedis]]:
+async def _own_queue(
+    durability: Literal["always", "everysec", "none"],
+) -> AsyncIterator[tuple[Queue, LocalRedis]]:
     with tempfile.TemporaryDirectory(prefix="tailrace-bench-") as name:
         folder = Path(name)
         server = LocalRedis(
