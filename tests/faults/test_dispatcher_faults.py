@@ -214,10 +214,13 @@ async def test_results_wait_for_a_queue_that_is_away_and_none_is_lost(
         requests = [predict_request("echo", x0=float(n), delay_ms=delay_ms) for n in range(5)]
         ids = await submit(queue, requests)
         await in_state(queue, ids, State.RUNNING)
+        assert isinstance(mesh.queue_redis, LocalRedis)
         mesh.queue_redis.process.kill()
+        wait_for(lambda: mesh.health("dispatcher") == "NOT_SERVING", 20)
         wait_for(lambda: "results wait for the queue" in mesh.log("dispatcher"), 20)
         mesh.queue_redis.start()
         await _answers(queue)
         assert [_score(each) for each in await ended(queue, ids)] == ECHO_SCORES
         assert dispatcher.process.running
+        wait_for(lambda: mesh.health("dispatcher") == "SERVING", 20)
         await _all_right(queue, await submit(queue, _requests(5)))

@@ -12,10 +12,13 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2
 
 from tailrace.cli.local.local_redis import LocalRedis
+from tailrace.runtime import telemetry_names as names
 from tailrace.submissions.open_queue import Queue
 from tailrace.submissions.records import State, StoredPrediction
 from tailrace.v1 import prediction_service_pb2, prediction_service_pb2_grpc
 from tests.support.dispatch_mesh import (
+    LEASE_MS,
+    PARTITIONS,
     DispatchMesh,
     ended,
     in_state,
@@ -23,18 +26,16 @@ from tests.support.dispatch_mesh import (
     stored,
     submit,
 )
-from tests.support.redis_fixtures import StartRedis
+from tests.support.redis_cluster import LocalCluster
 from tests.support.waiting import wait_for
 
 
 @pytest.fixture
 def local_mesh(
-    tmp_path: Path, redis_server: LocalRedis, start_redis: StartRedis
+    tmp_path: Path, redis_server: LocalRedis, queue_redis: LocalRedis
 ) -> Iterator[DispatchMesh]:
     """A dispatcher's surroundings, with all hops inside it."""
-    mesh = DispatchMesh(
-        tmp_path, redis_server, start_redis(append_only=True, data_dir=tmp_path), "local"
-    )
+    mesh = DispatchMesh(tmp_path, redis_server, queue_redis, "local")
     yield mesh
     mesh.kill()
 
@@ -133,16 +134,17 @@ async def test_on_sigterm_what_runs_is_finished(local_mesh: DispatchMesh) -> Non
 
 
 async def test_on_sigterm_what_is_not_finished_within_the_grace_is_given_back(
-    tmp_path: Path, redis_server: LocalRedis, start_redis: StartRedis
+    tmp_path: Path, redis_server: LocalRedis, queue_redis: LocalRedis
 ) -> None:
     mesh = DispatchMesh(
         tmp_path,
         redis_server,
-        start_redis(append_only=True, data_dir=tmp_path),
-        "local",
+        queue_redis,
+        "remote",
         {"TAILRACE_DRAIN_GRACE_MS": "50", "TAILRACE_DISPATCHER_LEASE_MS": "60000"},
     )
     try:
+        mesh.start_hops()
         async with mesh.queue() as queue:
             found = await _drained(mesh, queue, 20)
             assert {each.state for each in found} == {State.QUEUED}
@@ -155,3 +157,65 @@ async def test_on_sigterm_what_is_not_finished_within_the_grace_is_given_back(
         mesh.kill()
     assert {each.state for each in ended_well} == {State.SUCCEEDED}
     assert {each.run_attempts for each in ended_well} == {2}
+
+
+async def test_a_run_that_outlasts_its_lease_stays_with_its_dispatcher(
+    tmp_path: Path, redis_server: LocalRedis, queue_redis: LocalRedis
+) -> None:
+    # In a service of its own, the slow step holds up no renewals.
+    mesh = DispatchMesh(tmp_path, redis_server, queue_redis, "remote")
+    try:
+        mesh.start_hops()
+        for name in ("first", "second"):
+            mesh.start("dispatcher", name)
+        async with mesh.queue() as queue:
+            requests = [predict_request("echo", x0=1.0, delay_ms=3.0 * LEASE_MS)]
+            (found,) = await ended(queue, await submit(queue, requests))
+        fenced = [mesh.metric(name, names.DISPATCHER_FENCED_TOTAL) for name in ("first", "second")]
+    finally:
+        mesh.kill()
+    assert (found.state, found.run_attempts, fenced) == (State.SUCCEEDED, 1, [0, 0])
+
+
+async def test_metrics_tell_of_claims_results_and_the_queue(local_mesh: DispatchMesh) -> None:
+    local_mesh.start("dispatcher")
+    async with local_mesh.queue() as queue:
+        requests = [predict_request("fatal", x0=1.0) for _ in range(9)]
+        await ended(queue, await submit(queue, [*requests, predict_request("none")]))
+        held = {
+            (("partition", "0"), ("state", "SUCCEEDED")): 9,
+            (("partition", "0"), ("state", "FAILED")): 1,
+        }
+        wait_for(
+            lambda: (
+                held.items()
+                <= local_mesh.metrics("dispatcher").get(names.QUEUE_SUBMISSIONS, {}).items()
+            ),
+            20,
+        )
+    metrics = local_mesh.metrics("dispatcher")
+    claims = metrics[names.DISPATCHER_CLAIMS_TOTAL]
+    assert claims == {(): 10}
+    results = metrics[names.DISPATCHER_RESULTS_TOTAL]
+    assert results == {(("state", "SUCCEEDED"),): 9, (("state", "FAILED"),): 1}
+    assert 1 <= metrics[names.DISPATCHER_BATCHES_LIMIT][()] <= 4
+    assert metrics[f"{names.DISPATCHER_BATCH_ROWS}_sum"] == {(): 10}
+
+
+async def test_a_dispatcher_serves_while_the_queue_answers_and_works_on_a_cluster(
+    tmp_path: Path, redis_server: LocalRedis, queue_cluster: LocalCluster
+) -> None:
+    mesh = DispatchMesh(tmp_path, redis_server, queue_cluster, "local")
+    try:
+        mesh.start("dispatcher")
+        wait_for(lambda: mesh.health("dispatcher") == "SERVING", 20)
+        async with mesh.queue() as queue:
+            ids = []
+            for partition in range(PARTITIONS):
+                requests = [predict_request("fatal", x0=float(n)) for n in range(300)]
+                ids += await submit(queue, requests, partition)
+            found = await ended(queue, ids)
+    finally:
+        mesh.kill()
+    scores = [_answer(each).prediction["score"].double_value for each in found]
+    assert scores == [n * 1111 for n in range(300)] * PARTITIONS

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import urllib.request
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from prometheus_client.parser import text_string_to_metric_families
 
 from tailrace.cli.local.local_redis import LocalRedis
 from tailrace.cli.local.mesh_process import MeshProcess
@@ -18,6 +23,7 @@ from tailrace.submissions.records import NewSubmission, State, StoredPrediction,
 from tailrace.v1 import prediction_service_pb2
 from tests.support.mesh_fixtures import load_accounts
 from tests.support.placements import TRITON_ONLY, write_onnx_models
+from tests.support.redis_cluster import LocalCluster
 from tests.support.running_mesh import FILES_DIR, metric_at
 
 PARTITIONS = 2
@@ -74,7 +80,7 @@ class DispatchMesh:
         self,
         run_dir: Path,
         features: LocalRedis,
-        queue_redis: LocalRedis,
+        queue_redis: LocalRedis | LocalCluster,
         placement: str,
         settings: Mapping[str, str] | None = None,
     ) -> None:
@@ -88,6 +94,7 @@ class DispatchMesh:
             settings: more settings of all processes.
         """
         self.queue_redis = queue_redis
+        self._cluster = isinstance(queue_redis, LocalCluster)
         self.processes: dict[str, MeshProcess] = {}
         self._run_dir = run_dir
         self._placement = placement
@@ -105,6 +112,7 @@ class DispatchMesh:
             "TAILRACE_MODEL_REPOSITORY": str(run_dir / "models"),
             "TAILRACE_MODEL_POLL_MS": "100",
             "TAILRACE_QUEUE_REDIS_URL": queue_redis.url,
+            "TAILRACE_QUEUE_REDIS_CLUSTER": str(self._cluster).lower(),
             "TAILRACE_QUEUE_PARTITIONS": str(PARTITIONS),
             "TAILRACE_QUEUE_DURABILITY": "everysec",
             "TAILRACE_DISPATCHER_LEASE_MS": str(LEASE_MS),
@@ -140,6 +148,25 @@ class DispatchMesh:
         """Returns the sum of a metric of a process over all its labels."""
         return metric_at(self.processes[name].metrics_port, metric)
 
+    def metrics(self, name: str) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
+        """Returns all metrics of a process, by name and labels."""
+        port = self.processes[name].metrics_port
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5.0) as answer:
+            text = answer.read().decode()
+        found: dict[str, dict[tuple[tuple[str, str], ...], float]] = {}
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                labels = tuple(sorted(sample.labels.items()))
+                found.setdefault(sample.name, {})[labels] = sample.value
+        return found
+
+    def health(self, name: str) -> str:
+        """Returns what a process's health service says: SERVING or NOT_SERVING."""
+        with grpc.insecure_channel(self.processes[name].target) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            response = stub.Check(health_pb2.HealthCheckRequest(), timeout=5.0)
+        return health_pb2.HealthCheckResponse.ServingStatus.Name(response.status)
+
     def log(self, name: str) -> str:
         """Returns what a process has logged since it was last started."""
         return self.processes[name].process.log_text()
@@ -162,6 +189,7 @@ class DispatchMesh:
         """Opens the queue, as the gateway does."""
         settings = QueueSettings(
             queue_redis_url=self.queue_redis.url,
+            queue_redis_cluster=self._cluster,
             queue_partitions=PARTITIONS,
             queue_durability="everysec",
         )
