@@ -230,7 +230,7 @@ async def test_many_submissions_of_a_call_are_answered_in_order(
 async def test_submissions_of_one_call_without_keys_go_together(
     gateway: SubmissionGateway,
 ) -> None:
-    partitions = []
+    partitions: list[int | None] = []
     for _ in range(6):
         request = SubmitPredictionsRequest(submissions=[submission(float(n)) for n in range(20)])
         response = await gateway.predictions.SubmitPredictions(request, timeout=5)

@@ -196,6 +196,7 @@ class RunningMesh:
 
 
 def metric_at(port: int, metric: str) -> float:
+    """Returns the sum of a metric of a process over all its labels."""
     """Returns the sum of a metric over all its labels, from a metrics port on loopback."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5.0) as answer:
         text = answer.read().decode()

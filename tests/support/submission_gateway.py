@@ -59,6 +59,7 @@ class SubmissionGateway:
         callbacks: stub of its `CallbackService`.
         queue: the queue, as another process sees it.
         draining: to be set as SIGTERM would.
+        settings: its settings.
         target: where it listens.
     """
 
@@ -66,6 +67,7 @@ class SubmissionGateway:
     callbacks: Any
     queue: Queue
     draining: asyncio.Event
+    settings: GatewaySettings
     target: str
 
     async def submit(self, submission: Submission) -> SubmittedPrediction:
@@ -172,16 +174,16 @@ async def submission_gateway(
         add_services(MappingServer(server).in_its_place())
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
-        target = f"127.0.0.1:{port}"
         try:
-            async with grpc.aio.insecure_channel(target) as channel:
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
                 async with _own_queue(settings) as queue:
                     yield SubmissionGateway(
                         predictions=prediction_service_pb2_grpc.PredictionServiceStub(channel),
                         callbacks=callback_service_pb2_grpc.CallbackServiceStub(channel),
                         queue=queue,
                         draining=draining,
-                        target=target,
+                        settings=settings,
+                        target=f"127.0.0.1:{port}",
                     )
         finally:
             await server.stop(None)
