@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import sys
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -109,9 +109,8 @@ async def submit(
     if file is not None:
         return await _submit_file(client, template, description, file)
     fields = fields_from_json(parse_json(json_text or ""), description.request_fields)
-    (outcome,) = await client.submit_many([replace(template, fields=fields)])
-    if isinstance(outcome, PredictionError):
-        raise outcome
+    parts = {field.name: getattr(template, field.name) for field in dataclasses.fields(template)}
+    outcome = await client.submit(**parts | {"fields": fields})
     if wait_s is not None:
         stored = await client.get_submission(outcome.id, wait=wait_s, tenant=tenant)
         print_stored(stored, description, output == "json")
@@ -195,7 +194,7 @@ async def _submit_file(
 
 def _of_line(template: Submission, number: int, fields: Fields) -> Submission:
     key = template.idempotency_key
-    return replace(
+    return dataclasses.replace(
         template, fields=fields, idempotency_key=None if key is None else f"{key}:{number}"
     )
 

@@ -110,8 +110,9 @@ class AsyncSubmissionWatch(AsyncIterator[PredictionChange]):
             self._call = None
             if self._closed.is_set() or self._is_over(trouble):
                 return False
+            pause_s = self._book.pause_s(trouble)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._closed.wait(), self._book.pause_s(trouble))
+                await asyncio.wait_for(self._closed.wait(), pause_s)
         return False
 
     def _remaining_s(self) -> float | None:
