@@ -22,6 +22,7 @@ from tests.support.submissions import (
     result_of,
     stored,
     submit,
+    submit_past,
     until,
 )
 
@@ -150,7 +151,7 @@ async def test_crashes_that_are_reported_make_poison_too(open_test_queue: OpenTe
 
 
 async def test_what_is_past_its_time_expires_instead_of_running(queue: Queue) -> None:
-    submitted = await submit(queue, not_after_ms=1, callback=CALLBACK)
+    submitted = await submit_past(queue, callback=CALLBACK)
     assert await queue.submissions.claim(0, 1) == []
     kept = await stored(queue, submitted.prediction_id)
     assert (kept.state, kept.delivery_state) == (State.EXPIRED, DeliveryState.PENDING)
@@ -230,3 +231,14 @@ async def test_a_result_or_a_cancellation_wins_and_never_both(
             assert [change.state for change in mine] == [kept.state]
             assert kept.state in (State.SUCCEEDED, State.CANCELLED)
             assert (kept.outcome == b"an outcome") == (kept.state is State.SUCCEEDED)
+
+
+async def test_no_more_are_claimed_than_asked_for_also_of_lost_leases(
+    open_test_queue: OpenTestQueue,
+) -> None:
+    async with open_test_queue(dispatcher_lease_ms=1) as queue:
+        await queue.submissions.submit(0, [new_submission() for _ in range(30)])
+        assert len(await queue.submissions.claim(0, 100)) == 30
+        began = await queue.submissions.now_ms()
+        await until(lambda: _later_than(queue, began + 2))
+        assert len(await queue.submissions.claim(0, 7)) == 7

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 
-from tailrace.runtime.errors import AlreadyExists, Overloaded, Reason
+from tailrace.runtime.errors import AlreadyExists, InvalidField, Overloaded, Reason
 from tailrace.submissions.ids import new_prediction_id
 from tailrace.submissions.open_queue import Queue
 from tailrace.submissions.records import State, Submitted
 from tests.support.queue_fixtures import OpenTestQueue
-from tests.support.submissions import claim_one, finish_one, new_submission, stored, submit
+from tests.support.submissions import (
+    claim_one,
+    finish_one,
+    new_submission,
+    stored,
+    submit,
+    submit_past,
+)
 
 
 async def test_one_key_sent_a_hundred_times_at_once_is_one_submission(
@@ -48,6 +55,22 @@ async def test_a_key_that_is_known_returns_the_present_state(queue: Queue) -> No
         already_submitted=True,
         created_ms=first.created_ms,
     )
+
+
+async def test_a_key_that_is_known_is_known_also_when_its_time_has_passed(queue: Queue) -> None:
+    first = await submit_past(queue, idempotency_key="past")
+    kept = await stored(queue, first.prediction_id)
+    again = new_submission(idempotency_key="past", not_after_ms=kept.not_after_ms)
+    (outcome,) = await queue.submissions.submit(0, [again])
+    assert isinstance(outcome, Submitted) and outcome.already_submitted
+    assert outcome.prediction_id == first.prediction_id
+
+
+async def test_a_new_one_whose_time_has_passed_is_refused(queue: Queue) -> None:
+    late = new_submission(not_after_ms=await queue.submissions.now_ms())
+    (outcome,) = await queue.submissions.submit(0, [late])
+    assert isinstance(outcome, InvalidField) and outcome.field == "not_after"
+    assert await queue.submissions.get([late.prediction_id], outcomes=False) == [None]
 
 
 async def test_a_key_of_another_body_is_refused(queue: Queue) -> None:
@@ -124,3 +147,13 @@ async def test_thousands_in_one_call_are_all_there(queue: Queue) -> None:
 async def test_what_is_not_there_is_none(queue: Queue) -> None:
     ids = [new_prediction_id(0), "nonsense", new_prediction_id(200), ""]
     assert await queue.submissions.get(ids, outcomes=True) == [None] * 4
+
+
+async def test_large_submissions_are_taken_in_parts(queue: Queue) -> None:
+    many = [new_submission(request=bytes([number]) * 1_500_000) for number in range(7)]
+    outcomes = await queue.submissions.submit(0, many)
+    assert [o.prediction_id for o in outcomes if isinstance(o, Submitted)] == [
+        each.prediction_id for each in many
+    ]
+    claims = await queue.submissions.claim(0, 100)
+    assert [claim.request for claim in claims] == [each.request for each in many]

@@ -21,6 +21,7 @@ from tests.support.submissions import (
     result_of,
     stored,
     submit,
+    submit_past,
 )
 
 # Ends at once whatever has a time to live.
@@ -49,7 +50,7 @@ async def _live_and_die(queue: Queue, turn: int) -> None:
         queue, idempotency_key=f"ordered {turn}", callback=ORDERED_CALLBACK, ordering_key="a"
     )
     await submit(queue, idempotency_key=f"plain {turn}")
-    await submit(queue, idempotency_key=f"expired {turn}", not_after_ms=1)
+    await submit_past(queue, idempotency_key=f"expired {turn}")
     poison = await submit(queue, idempotency_key=f"poison {turn}", priority=3)
     cancelled = await submit(queue, idempotency_key=f"cancelled {turn}")
     await queue.submissions.cancel(cancelled.prediction_id, "")

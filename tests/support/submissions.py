@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from tailrace.runtime.errors import InvalidField
 from tailrace.submissions.ids import new_prediction_id
 from tailrace.submissions.open_queue import Queue
 from tailrace.submissions.records import (
@@ -51,6 +52,22 @@ async def submit(queue: Queue, partition: int = 0, **changes: Any) -> Submitted:
     """Submits one, which has to be taken."""
     (submitted,) = await queue.submissions.submit(partition, [new_submission(partition, **changes)])
     assert isinstance(submitted, Submitted)
+    return submitted
+
+
+async def submit_past(queue: Queue, partition: int = 0, **changes: Any) -> Submitted:
+    """Submits one, and returns once its time has passed."""
+    lead_ms = 10
+    while True:
+        not_after_ms = await queue.submissions.now_ms() + lead_ms
+        new = new_submission(partition, not_after_ms=not_after_ms, **changes)
+        (submitted,) = await queue.submissions.submit(partition, [new])
+        if isinstance(submitted, Submitted):
+            break
+        # It came too late, as this machine is busy.
+        assert isinstance(submitted, InvalidField) and submitted.field == "not_after"
+        lead_ms *= 2
+    await asyncio.sleep((not_after_ms - await queue.submissions.now_ms() + 2) / 1000)
     return submitted
 
 

@@ -25,16 +25,15 @@ _PRIORITIES = frozenset(batch_pb2.Priority.values()) - {batch_pb2.PRIORITY_UNSPE
 _REQUEST_ID = PredictRequest.REQUEST_ID_FIELD_NUMBER
 
 
-def check_submission(submission: Submission, max_fields: int, now_ms: int) -> None:
+def check_submission(submission: Submission, max_fields: int) -> None:
     """Checks what can be told from a submission alone.
 
     Args:
         submission: as received.
         max_fields: most fields of its request.
-        now_ms: the queue's clock.
 
     Raises:
-        InvalidField: something is missing, too long, or has passed.
+        InvalidField: something is missing, too long, or no point in time.
         LimitExceeded: its request has too many fields.
     """
     if not submission.HasField("request"):
@@ -56,7 +55,9 @@ def check_submission(submission: Submission, max_fields: int, now_ms: int) -> No
         in_range = MIN_TIMESTAMP_S <= not_after.seconds <= MAX_TIMESTAMP_S
         if not in_range or not 0 <= not_after.nanos < NS_PER_S:
             raise InvalidField("it is not a point in time", field="not_after")
-        if _milliseconds(submission) <= now_ms:
+        # Before 1970; to the queue, 0 is none. Whether others have passed is the queue's to say, as
+        # one that is there already is acknowledged also then.
+        if _milliseconds(submission) <= 0:
             raise InvalidField("it has passed", field="not_after")
 
 

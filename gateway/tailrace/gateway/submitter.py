@@ -12,7 +12,6 @@ from tailrace.gateway.callback_book import CallbackBook
 from tailrace.gateway.callback_choice import CallbackRules, callback_keys
 from tailrace.gateway.convoy_former import ConvoyFormer
 from tailrace.gateway.group_commit import MAX_ROWS, GroupCommit, Outcomes
-from tailrace.gateway.queue_clock import QueueClock
 from tailrace.gateway.submission_account import OTHER_PIPELINE, SubmissionAccount
 from tailrace.gateway.submission_admission import check_submission, new_submission
 from tailrace.runtime.config import GatewaySettings
@@ -54,17 +53,8 @@ class _Call:
         self.pipelines = [OTHER_PIPELINE] * len(self.submissions)
 
 
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """What the queue said, or why it did not.
-
-    Attributes:
-        now_ms: its clock, where that matters.
-        known: the callbacks that are named, by key.
-    """
-
-    now_ms: int | TailraceError
-    known: Mapping[str, CallbackRecord] | TailraceError
+# The callbacks that are named, by key, or why they are not known.
+_Known = Mapping[str, CallbackRecord] | TailraceError
 
 
 class _Chosen(NamedTuple):
@@ -109,7 +99,6 @@ class Submitter:
             settings.allow_inline_callbacks, settings.callback_allow_plaintext
         )
         self._book = CallbackBook(callbacks)
-        self._clock = QueueClock(store)
         self._commit = GroupCommit(store)
         self._account = SubmissionAccount(settings.log_sample_rate)
 
@@ -136,8 +125,7 @@ class Submitter:
             async with asyncio.timeout(wait_s):
                 if wait_s <= 0:
                     raise TimeoutError
-                facts = await self._facts(submissions)
-                written = self._hand_over(call, facts)
+                written = self._hand_over(call, await self._known(submissions))
                 if written:
                     await asyncio.wait([group.outcomes for group in written])
         except TimeoutError:
@@ -167,30 +155,22 @@ class Submitter:
         """Ends what is being written."""
         await self._commit.close()
 
-    async def _facts(self, submissions: Sequence[Submission]) -> _Facts:
-        """Returns what has to be asked of the queue before submissions can be checked."""
-        now_ms: int | TailraceError = 0
-        known: Mapping[str, CallbackRecord] | TailraceError = {}
+    async def _known(self, submissions: Sequence[Submission]) -> _Known:
+        keys = callback_keys(submissions)
+        if not keys:
+            return {}
         try:
-            if any(submission.HasField("not_after") for submission in submissions):
-                now_ms = await self._clock.now_ms()
+            return await self._book.find(keys)
         except TailraceError as error:
-            now_ms = error
-        try:
-            keys = callback_keys(submissions)
-            if keys:
-                known = await self._book.find(keys)
-        except TailraceError as error:
-            known = error
-        return _Facts(now_ms, known)
+            return error
 
-    def _hand_over(self, call: _Call, facts: _Facts) -> list[_Written]:
+    def _hand_over(self, call: _Call, known: _Known) -> list[_Written]:
         """Refuses what is not in order, and has the rest written."""
         keyless: list[_Chosen] = []
         keyed: dict[int, list[_Chosen]] = {}
         for place, submission in enumerate(call.submissions):
             try:
-                chosen = _Chosen(place, self._check(call, place, facts))
+                chosen = _Chosen(place, self._check(call, place, known))
             except TailraceError as error:
                 call.outcomes[place] = error
                 continue
@@ -211,26 +191,22 @@ class Submitter:
             written.append(self._add(call, part, self._commit.free_partition(), free=True))
         return [group for group in written if group is not None]
 
-    def _check(self, call: _Call, place: int, facts: _Facts) -> CallbackChoice | None:
+    def _check(self, call: _Call, place: int, known: _Known) -> CallbackChoice | None:
         submission = call.submissions[place]
         request = submission.request
         if request.pipeline in self._registry:
             call.pipelines[place] = request.pipeline
-        needs_clock = submission.HasField("not_after")
-        if needs_clock and isinstance(facts.now_ms, TailraceError):
-            raise facts.now_ms
-        now_ms = 0 if isinstance(facts.now_ms, TailraceError) else facts.now_ms
-        check_submission(submission, self._max_fields, now_ms)
+        check_submission(submission, self._max_fields)
         try:
             self._registry.find(request.pipeline, request.pipeline_version)
         except NotFound as error:
             error.field = f"request.{error.field}"
             raise
-        if isinstance(facts.known, TailraceError):
+        if isinstance(known, TailraceError):
             if submission.WhichOneof("callback_choice") == "callback":
-                raise facts.known
+                raise known
             return self._rules.choose(submission, {})
-        return self._rules.choose(submission, facts.known)
+        return self._rules.choose(submission, known)
 
     def _add(
         self, call: _Call, group: Sequence[_Chosen], partition: int, *, free: bool

@@ -41,7 +41,9 @@ class SubmissionStore(Protocol):
 
         Returns:
             In order; `AlreadyExists` for a key used for another body, `Overloaded` with
-            BACKLOG_FULL where the partition holds its share of the most that may wait.
+            BACKLOG_FULL where the partition holds its share of the most that may wait,
+            `InvalidField` where its time has passed. One that is there already is returned as it
+            is, also then.
         """
         ...
 

@@ -11,6 +11,7 @@ from tailrace.runtime.errors import (
     DeadlineExceeded,
     FailedPrecondition,
     Internal,
+    InvalidField,
     NotFound,
     Overloaded,
     Reason,
@@ -27,7 +28,7 @@ from tailrace.submissions.records import (
     StoredPrediction,
     Submitted,
 )
-from tailrace.submissions.store_base import MOST_PER_SCRIPT, StoreBase
+from tailrace.submissions.store_base import MOST_PER_SCRIPT, StoreBase, chunks
 from tailrace.submissions.stored_rows import stored_prediction
 from tailrace.submissions.submission_meta import pack_meta, unpack_meta
 
@@ -52,13 +53,19 @@ class RunStore(StoreBase):
     ) -> list[Submitted | TailraceError]:
         """As `SubmissionStore.submit`."""
         outcomes: list[Submitted | TailraceError] = []
-        for first in range(0, len(submissions), MOST_PER_SCRIPT):
-            arguments: list[Argument] = [self._limits.queued_share, self._limits.submission_ttl]
-            for new in submissions[first : first + MOST_PER_SCRIPT]:
-                meta = pack_meta(new)
-                digest = idempotency_digest(new.tenant, new.idempotency_key)
-                arguments += (new.prediction_id, digest, new.not_after_ms or 0, meta, new.request)
-            reply = await self._run("submit", partition, *arguments, durable=True)
+        limits = (self._limits.queued_share, self._limits.submission_ttl)
+        rows = [
+            (
+                new.prediction_id,
+                idempotency_digest(new.tenant, new.idempotency_key),
+                new.not_after_ms or 0,
+                pack_meta(new),
+                new.request,
+            )
+            for new in submissions
+        ]
+        for chunk in chunks(rows):
+            reply = await self._run("submit", partition, *limits, *chunk, durable=True)
             for place in range(0, len(reply), 4):
                 outcomes.append(_submitted(*reply[place : place + 4]))
         return outcomes
@@ -175,9 +182,8 @@ class RunStore(StoreBase):
         self, name: str, partition: int, rows: Sequence[Sequence[Argument]]
     ) -> list[bool]:
         flags: list[bool] = []
-        for first in range(0, len(rows), MOST_PER_SCRIPT):
-            arguments = [part for row in rows[first : first + MOST_PER_SCRIPT] for part in row]
-            reply = await self._run(name, partition, *arguments, durable=True)
+        for chunk in chunks(rows):
+            reply = await self._run(name, partition, *chunk, durable=True)
             flags += (flag == 1 for flag in reply)
         return flags
 
@@ -193,6 +199,8 @@ def _submitted(
         return Overloaded(
             "as many submissions wait as the queue may hold", reason=Reason.BACKLOG_FULL
         )
+    if code == 4:
+        return InvalidField("it has passed", field="not_after")
     return Submitted(
         prediction_id=prediction_id.decode(),
         state=State(state),

@@ -1,7 +1,7 @@
 -- ARGV: most that may wait, time to live in ms; then id, digest of the idempotency key, not_after,
 -- meta and request of each.
--- Returns for each: 0 queued, 1 there already, 2 key used for another, 3 backlog full; id; state;
--- created.
+-- Returns for each: 0 queued, 1 there already, 2 key used for another, 3 backlog full, 4 its time has
+-- passed; id; state; created.
 
 local limit, ttl = tonumber(ARGV[3]), tonumber(ARGV[4])
 local waiting = redis.call('ZCARD', base .. 'state:1')
@@ -11,6 +11,7 @@ local reply, records, by_digest = {}, {}, {}
 for i = 5, #ARGV, 5 do
   local id, digest, not_after, meta, request = unpack(ARGV, i, i + 4)
   local first = id
+  not_after = tonumber(not_after)
   if digest ~= '' then
     first = by_digest[digest] or redis.call('GET', base .. 'i:' .. digest) or id
   end
@@ -21,12 +22,13 @@ for i = 5, #ARGV, 5 do
       == string.sub(meta, DIGEST_FROM - TIMES_BYTES, DIGEST_TO - TIMES_BYTES)
     reply[n + 1], reply[n + 2] = same and 1 or 2, first
     reply[n + 3], reply[n + 4] = tonumber(known[2]), (struct.unpack('>I8', known[1]))
+  elseif not_after > 0 and not_after <= now then
+    reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = 4, id, 1, now
   elseif waiting >= limit then
     reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = 3, id, 1, now
   else
     waiting = waiting + 1
     local expires = now + ttl
-    not_after = tonumber(not_after)
     if not_after > 0 and not_after < expires then
       expires = not_after
     end
