@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -163,9 +164,9 @@ class DispatchMesh:
     def health(self, name: str) -> str:
         """Returns what a process's health service says: SERVING or NOT_SERVING."""
         with grpc.insecure_channel(self.processes[name].target) as channel:
-            stub = health_pb2_grpc.HealthStub(channel)
-            response = stub.Check(health_pb2.HealthCheckRequest(), timeout=5.0)
-        return health_pb2.HealthCheckResponse.ServingStatus.Name(response.status)
+            stub: Any = health_pb2_grpc.HealthStub(channel)
+            status: int = stub.Check(health_pb2.HealthCheckRequest(), timeout=5.0).status
+        return health_pb2.HealthCheckResponse.ServingStatus.Name(status)
 
     def log(self, name: str) -> str:
         """Returns what a process has logged since it was last started."""

@@ -15,7 +15,7 @@ GROWTH_STEPS = 32
 LEAST_ROWS = 16
 # While hops have other work: a hop's event loop is held up no longer than this many rows take.
 MIXED_ROWS = 64
-MIXED_BATCHES = 2
+MIXED_BATCHES = 1
 MIXED_FOR_NS = NS_PER_S
 
 
