@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from tailrace.submissions.ids import partition_of_id
@@ -14,6 +14,23 @@ from tailrace.submissions.script import load_script
 
 # Redis does nothing else while a script runs.
 MOST_PER_SCRIPT = 512
+_MOST_BYTES = 4 * 1024 * 1024
+
+
+def chunks(rows: Sequence[Sequence[Argument]]) -> Iterator[list[Argument]]:
+    """Yields the arguments of rows that one script may take; the last of a row is its payload."""
+    chunk: list[Argument] = []
+    count = size = 0
+    for row in rows:
+        payload = row[-1]
+        payload_bytes = 0 if isinstance(payload, int) else len(payload)
+        if count and (count == MOST_PER_SCRIPT or size + payload_bytes > _MOST_BYTES):
+            yield chunk
+            chunk, count, size = [], 0, 0
+        chunk += row
+        count, size = count + 1, size + payload_bytes
+    if chunk:
+        yield chunk
 
 
 class StoreBase:

@@ -1,10 +1,13 @@
 -- ARGV: most to take, lease in ms, crashes that make poison, outcomes of what is expired and poison.
 -- Returns for each taken: id, fence, crashes, created, meta, request.
 
-local left, lease, most_crashes = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local most = tonumber(ARGV[3])
+local left, lease, most_crashes = most, tonumber(ARGV[4]), tonumber(ARGV[5])
 local expired, poison = ARGV[6], ARGV[7]
 local PRIORITIES = 4
-local reply = {}
+-- Entries read at once, and bytes after which no more are: a reply is made as a whole.
+local PORTION, MOST_BYTES = 64, 8000000
+local reply, bytes = {}, 0
 
 local function take(priority, entry, id, lost)
   local key = base .. 's:' .. id
@@ -41,7 +44,7 @@ local function take(priority, entry, id, lost)
   local n = #reply
   reply[n + 1], reply[n + 2], reply[n + 3] = id, fence, crashes
   reply[n + 4], reply[n + 5], reply[n + 6] = created, meta, request
-  left = left - 1
+  left, bytes = left - 1, bytes + #request
 end
 
 -- Looks for lost leases in some of what is taken, from where the last call left off.
@@ -49,7 +52,7 @@ local function take_lost(priority)
   local queue, place = base .. 'queue:' .. priority, 'leases:' .. priority
   local from = redis.call('HGET', base .. 'progress', place) or '0-0'
   local found = redis.pcall(
-    'XAUTOCLAIM', queue, GROUP, CONSUMER, lease, from, 'COUNT', math.max(left, 16))
+    'XAUTOCLAIM', queue, GROUP, CONSUMER, lease, from, 'COUNT', left)
   if found.err then
     if not string.find(found.err, 'NOGROUP', 1, true) then
       return found
@@ -68,19 +71,23 @@ local function take_lost(priority)
 end
 
 for priority = 1, PRIORITIES do
-  local failure = take_lost(priority)
+  local failure = left > 0 and take_lost(priority)
   if failure then
     return failure
   end
 end
 for priority = 1, PRIORITIES do
-  if left > 0 then
+  local looked, found_all = 0, false
+  while left > 0 and looked < most and not found_all and bytes < MOST_BYTES do
+    local portion = math.min(left, PORTION)
     local found = redis.call(
-      'XREADGROUP', 'GROUP', GROUP, CONSUMER, 'COUNT', left, 'STREAMS',
+      'XREADGROUP', 'GROUP', GROUP, CONSUMER, 'COUNT', portion, 'STREAMS',
       base .. 'queue:' .. priority, '>')
-    for _, entry in ipairs(found and found[1][2] or {}) do
+    local entries = found and found[1][2] or {}
+    for _, entry in ipairs(entries) do
       take(priority, entry[1], entry[2][2], false)
     end
+    looked, found_all = looked + #entries, #entries < portion
   end
 end
 flush()

@@ -1,3 +1,3 @@
--- Returns callbacks with a delivery that is due, and what is due longest first.
+-- Returns callbacks with a delivery that is due, those due longest first; a bounded number.
 
-return redis.call('ZRANGEBYSCORE', base .. 'due', '-inf', now)
+return redis.call('ZRANGEBYSCORE', base .. 'due', '-inf', now, 'LIMIT', 0, 4096)
