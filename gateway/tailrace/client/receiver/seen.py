@@ -26,7 +26,7 @@ class SeenDeliveries(Protocol):
         ...
 
     def remember(self, delivery_ids: Sequence[str]) -> None:
-        """Keeps ids for longer than the courier may push one again: three days by default."""
+        """Keeps ids for as long as the courier may push them again: three and a half days."""
         ...
 
 
