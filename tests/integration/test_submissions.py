@@ -336,6 +336,18 @@ async def test_an_unknown_prediction_is_not_found(
         assert error_info(caught.value).reason == "PREDICTION_NOT_FOUND"
 
 
+async def test_more_calls_fetch_at_once_than_there_are_connections(
+    gateway: SubmissionGateway,
+) -> None:
+    submitted = [await gateway.submit(submission(float(n))) for n in range(4)]
+    gets = [GetPredictionRequest(prediction_id=each) for each in ids_of(submitted) * 200]
+    answers = await asyncio.gather(
+        *(gateway.predictions.GetPrediction(get, timeout=20) for get in gets)
+    )
+    for get, answer in zip(gets, answers, strict=True):
+        assert answer.prediction.prediction_id == get.prediction_id
+
+
 async def test_another_tenants_prediction_is_not_found(gateway: SubmissionGateway) -> None:
     submitted = await gateway.submit(submission(tenant="acme"))
     with pytest.raises(grpc.aio.AioRpcError) as caught:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tailrace.gateway.change_tail import ChangeTails
+from tailrace.gateway.group_read import GroupRead
 from tailrace.runtime.deadline import NS_PER_S
 from tailrace.runtime.errors import InvalidField, NotFound, Reason
 from tailrace.submissions.ids import partition_of_id
@@ -31,6 +32,7 @@ class SubmittedPredictions:
             longest_wait_s: of a long poll.
         """
         self._store = store
+        self._reads = GroupRead(store)
         self._tails = tails
         self._longest_wait_s = longest_wait_s
 
@@ -101,7 +103,7 @@ class SubmittedPredictions:
         return wait_s
 
     async def _find(self, prediction_id: str, tenant: str) -> StoredPrediction:
-        [stored] = await self._store.get([prediction_id], outcomes=True)
+        stored = await self._reads.get(prediction_id)
         if stored is None or tenant not in ("", stored.tenant):
             raise _not_found()
         return stored
