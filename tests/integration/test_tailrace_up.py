@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from tailrace.cli.local.state import MeshState, read_state
-from tailrace.client import Client, NotFound, PredictionError, SubmissionState
+from tailrace.client import Client, InputValue, NotFound, PredictionError, SubmissionState
 from tests.support.triton_fixtures import MODELS_DIR
 from tests.support.waiting import is_gone, wait_for
 
@@ -279,7 +279,7 @@ def test_without_submissions_there_is_no_queue_and_they_are_refused(
 def test_queue_that_is_kept_is_there_after_a_restart_and_others_start_empty(
     start_mesh_command: Any, minimal_example: Path, tmp_path: Path
 ) -> None:
-    fields = {"x": 1.0, "account": "account-1"}
+    fields: dict[str, InputValue] = {"x": 1.0, "account": "account-1"}
     ids: list[str] = []
     for options in (["--keep-queue"], ["--keep-queue"], []):
         state_dir = str(tmp_path / "state")
