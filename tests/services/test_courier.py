@@ -358,7 +358,7 @@ async def test_a_callback_that_fails_is_left_alone_and_tried_with_one(
     strict = changed(
         settings,
         courier_breaker_failures=3,
-        courier_breaker_open_ms=1_000,
+        courier_breaker_open_ms=3_600_000,
         courier_retry_s=(3600.0,),
     )
     statuses = [500]
@@ -376,11 +376,21 @@ async def test_a_callback_that_fails_is_left_alone_and_tried_with_one(
 
             await until(is_open)
             assert len(receiver.requests) == 3
+            line = courier._lines[callback.key]
+
+            def let_an_hour_pass() -> None:
+                line.breaker._open_until_s = 0.0
+                line._changed.set()
+
             # One probe fails, the next one does not, and all that had been left alone go out.
+            let_an_hour_pass()
             await receiver.wait_for(4)
+            await until(is_open)
+            assert len(receiver.requests) == 4
             statuses[0] = 200
+            let_an_hour_pass()
             await receiver.wait_for(20)
-            states = [(await ended(queue, each, DELIVERED, 5.0)) for each in ids[4:]]
+            states = [await ended(queue, each, DELIVERED) for each in ids[4:]]
 
     assert all(state.delivery_attempts == 1 for state in states)
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from tailrace.courier.courier import Courier
-from tailrace.courier.publisher import publish
+from tailrace.courier.ending import end
 from tailrace.runtime.config import CourierSettings
 from tailrace.submissions.callback_record import CallbackRecord, Secret
 from tailrace.submissions.open_queue import Queue
@@ -44,28 +44,16 @@ async def running_courier(settings: CourierSettings, queue: Queue) -> AsyncItera
     """Runs a courier on this loop, and drains it."""
     sender = open_sender(settings)
     courier = Courier(settings, queue.submissions, queue.callbacks, sender)
-    jobs = [
-        asyncio.create_task(job)
-        for job in (
-            courier.run(),
-            courier.tidy(),
-            courier.clock.keep(),
-            courier.book.watch(),
-            courier.undertaker.run(),
-            publish(queue.submissions),
-        )
-    ]
+    jobs = [asyncio.create_task(job) for job in courier.jobs()]
     try:
         yield courier
-        jobs[0].cancel()
+        await end(jobs[:1])
         await courier.drain(5.0)
     finally:
-        for job in jobs:
-            job.cancel()
-        ends = await asyncio.gather(*jobs, return_exceptions=True)
+        await end(jobs)
         await courier.drain(0.0)
         await sender.close()
-    assert all(isinstance(end, asyncio.CancelledError) for end in ends), ends
+    assert all(job.cancelled() for job in jobs), jobs
 
 
 async def register(queue: Queue, name: str, target: str, **changes: Any) -> CallbackRecord:

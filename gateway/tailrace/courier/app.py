@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from tailrace.courier.courier import Courier
+from tailrace.courier.ending import end
 from tailrace.courier.metrics import count_queue
-from tailrace.courier.publisher import publish
 from tailrace.runtime.config import CourierSettings
 from tailrace.runtime.server import GrpcServer
 from tailrace.submissions.open_queue import Queue, open_queue
@@ -41,22 +41,16 @@ async def _serve(
         jobs = [
             group.create_task(job)
             for job in (
-                courier.run(),
-                courier.tidy(),
-                courier.clock.keep(),
-                courier.book.watch(),
-                courier.undertaker.run(),
-                publish(queue.submissions),
+                *courier.jobs(),
                 count_queue(queue.submissions),
                 _tell_health(server, queue),
             )
         ]
         await server.draining.wait()
         # Before anything that is in flight has ended, nobody looks for more.
-        jobs[0].cancel()
+        await end(jobs[:1])
         await courier.drain(settings.drain_grace_ms / 1000)
-        for job in jobs:
-            job.cancel()
+        await end(jobs)
 
 
 async def _tell_health(server: GrpcServer, queue: Queue) -> None:

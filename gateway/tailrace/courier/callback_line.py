@@ -129,14 +129,19 @@ class CallbackLine:
     async def _send_some(self) -> None:
         """Claims and sends some of what is due, once some may be in flight."""
         await self._parts.settler.room()
-        await self._breaker_allows()
+        # Before the waits, as it says how much may be in flight; and after, as it may have changed.
+        if not await self._takes_results():
+            return
         room = await self._room()
-        if not self._is_inline and not await self._takes_results():
+        if not await self._takes_results():
             return
         probing = self.breaker.state is not BreakerState.CLOSED
         batch = 1 if probing else self._max_batch
         pool = self._pool()
         free = await pool.take(1 if probing else min(room, -(-MOST_PER_SCRIPT // batch)))
+        if self._stopped:
+            pool.give_back(free)
+            return
         self._claiming = True
         try:
             if probing:
@@ -154,6 +159,8 @@ class CallbackLine:
 
     async def _takes_results(self) -> bool:
         """Returns whether the callback takes results; else lets them be dead letters."""
+        if self._is_inline:
+            return True
         self._entry = await self._parts.book.find(self._key)
         if self._entry is not None and self._entry.record.enabled:
             return True
@@ -164,19 +171,18 @@ class CallbackLine:
         )
         return False
 
-    async def _breaker_allows(self) -> None:
-        while (wait_s := self.breaker.wait_s()) != 0:
-            self._changed.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
-                    await self._changed.wait()
-
     async def _room(self) -> int:
         """Returns how many messages more it may have, once it may have one."""
-        while (room := self._max_in_flight - len(self._messages)) <= 0:
+        while True:
+            wait_s = self.breaker.wait_s()
+            room = self._max_in_flight - len(self._messages)
+            if wait_s == 0 and room > 0:
+                return room
             self._changed.clear()
-            await self._changed.wait()
-        return room
+            with contextlib.suppress(TimeoutError):
+                # Without room, only the end of a message makes some.
+                async with asyncio.timeout(wait_s or None):
+                    await self._changed.wait()
 
     async def _claim(self, wanted: int) -> list[DeliveryClaim]:
         """Claims what is due, at most so much. Raises QueueUnavailable if it got nothing."""

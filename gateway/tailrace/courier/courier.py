@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Coroutine
+from typing import Any
 
 import structlog
 
@@ -13,6 +15,8 @@ from tailrace.courier.attempt import AttemptParts
 from tailrace.courier.breaker import BreakerState
 from tailrace.courier.callback_book import CallbackBook
 from tailrace.courier.callback_line import CallbackLine, LineParts
+from tailrace.courier.ending import AGAIN_AFTER_S, end
+from tailrace.courier.publisher import publish
 from tailrace.courier.queue_clock import QueueClock
 from tailrace.courier.retry_schedule import RetrySchedule
 from tailrace.courier.settler import Settler
@@ -79,6 +83,20 @@ class Courier:
             bury=self.undertaker.bury,
         )
 
+    def jobs(self) -> list[Coroutine[Any, Any, None]]:
+        """Returns all that is to run while the process does; the first looks for what is due."""
+        publishing = [
+            publish(self._store, partition) for partition in range(self._store.partitions)
+        ]
+        return [
+            self.run(),
+            self.tidy(),
+            self.clock.keep(),
+            self.book.watch(),
+            self.undertaker.run(),
+            *publishing,
+        ]
+
     async def run(self) -> None:
         """Looks for what is due, until cancelled."""
         while True:
@@ -109,23 +127,25 @@ class Courier:
             grace_s: for all of it. What is given up is delivered by others, after its lease.
         """
         end_s = time.monotonic() + grace_s
-        for line in self._lines.values():
-            line.stop()
-        while tasks := [task for line in self._lines.values() for task in line.tasks()]:
+        while tasks := self._stop_lines():
             left_s = end_s - time.monotonic()
             if left_s <= 0:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
                 _log.warning("messages given up", **{names.ROWS: len(tasks)})
+                await end(tasks)
                 break
-            await asyncio.wait(tasks, timeout=left_s)
+            await asyncio.wait(tasks, timeout=min(left_s, AGAIN_AFTER_S))
         try:
             async with asyncio.timeout(max(0.0, end_s - time.monotonic())):
                 await self.settler.flush()
         except TimeoutError:
             _log.warning("attempts not written in time")
         await self.settler.close()
+
+    def _stop_lines(self) -> list[asyncio.Task[None]]:
+        """Stops all lines, also those that did not hear it; returns what is still under way."""
+        for line in self._lines.values():
+            line.stop()
+        return [task for line in self._lines.values() for task in line.tasks()]
 
     async def _look(self) -> None:
         partitions = range(self._store.partitions)

@@ -17,14 +17,8 @@ IDLE_S = 0.2
 _log = structlog.get_logger(__name__)
 
 
-async def publish(store: SubmissionStore) -> None:
-    """Publishes what every partition has, until cancelled."""
-    async with asyncio.TaskGroup() as group:
-        for partition in range(store.partitions):
-            group.create_task(_publish_partition(store, partition), name=f"publish {partition}")
-
-
-async def _publish_partition(store: SubmissionStore, partition: int) -> None:
+async def publish(store: SubmissionStore, partition: int) -> None:
+    """Publishes what a partition has, until cancelled."""
     while True:
         try:
             count = await store.publish(partition, PUBLISHED_AT_ONCE)

@@ -37,15 +37,15 @@ class Undertaker:
             await self._told.wait()
             self._told.clear()
             while self._ended:
-                key, reason = next(iter(self._ended.items()))
+                key = next(iter(self._ended))
+                # Taken out first: whoever tells of it meanwhile has it done once more.
+                reason = self._ended.pop(key)
                 try:
                     await self._kill(key, reason)
                 except QueueUnavailable as error:
                     _log.debug("dead letters not written", **{names.ERROR_MESSAGE: error.message})
+                    self._ended.setdefault(key, reason)
                     await asyncio.sleep(RETRY_S)
-                    continue
-                if self._ended.get(key) is reason:
-                    del self._ended[key]
 
     async def _kill(self, key: str, reason: DeadReason) -> None:
         killed = 0
