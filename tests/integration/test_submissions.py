@@ -12,9 +12,11 @@ import grpc
 import grpc.aio
 import pytest
 import pytest_asyncio
+import redis
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from tailrace.runtime import telemetry_names as names
 from tailrace.submissions.ids import partition_of_id
@@ -440,3 +442,28 @@ async def test_a_listing_that_cannot_be_is_refused(
         await gateway.predictions.ListPredictions(ListPredictionsRequest(**parts), timeout=5)
     assert caught.value.code() is CODE.INVALID_ARGUMENT
     assert error_info(caught.value).metadata["field"] == field
+
+
+async def test_a_caller_who_leaves_is_told_of_and_counted(queue_redis: Any, tmp_path: Path) -> None:
+    labels = {"pipeline": PIPELINE, "outcome": "CANCELLED"}
+
+    def counted() -> float:
+        return REGISTRY.get_sample_value(names.SUBMISSIONS_TOTAL, labels) or 0
+
+    before = counted()
+    async with submission_gateway(gateway_settings(queue_redis.url), tmp_path) as gateway:
+        await gateway.submit(submission())
+        with redis.Redis.from_url(queue_redis.url) as client:
+            client.client_pause(1000)
+            request = SubmitPredictionRequest(submission=submission(request_id="left"))
+            with capture_logs() as lines:
+                call = gateway.predictions.SubmitPrediction(request, timeout=10)
+                await asyncio.wait([asyncio.ensure_future(call.code())], timeout=0.2)
+                call.cancel()
+
+                async def is_counted() -> bool:
+                    return counted() == before + 1
+
+                await until(is_counted)
+    told = [line for line in lines if line["event"] == "submission refused"]
+    assert [line[names.REQUEST_ID] for line in told] == ["left"]

@@ -15,7 +15,7 @@ from tailrace.gateway.group_commit import MAX_ROWS, GroupCommit, Outcomes
 from tailrace.gateway.submission_account import OTHER_PIPELINE, SubmissionAccount
 from tailrace.gateway.submission_admission import check_submission, new_submission
 from tailrace.runtime.config import GatewaySettings
-from tailrace.runtime.errors import DeadlineExceeded, NotFound, TailraceError
+from tailrace.runtime.errors import Cancelled, DeadlineExceeded, NotFound, TailraceError
 from tailrace.runtime.pipeline.registry import PipelineRegistry
 from tailrace.submissions.callback_record import CallbackRecord, CallbackStore
 from tailrace.submissions.ids import new_prediction_id
@@ -131,21 +131,14 @@ class Submitter:
         except TimeoutError:
             # What has no outcome by now is told so below.
             pass
+        except asyncio.CancelledError:
+            self._conclude(call, written, Cancelled("cancelled"))
+            raise
         finally:
             for group in written:
                 group.outcomes.cancel()
-        for group in written:
-            if not group.outcomes.cancelled():
-                for place, outcome in zip(group.places, group.outcomes.result(), strict=True):
-                    call.outcomes[place] = outcome
-        outcomes = [
-            DeadlineExceeded("the queue has not confirmed it in time")
-            if outcome is None
-            else outcome
-            for outcome in call.outcomes
-        ]
-        self._account.take(call.request_ids, outcomes, call.pipelines, call.received_ns)
-        return outcomes
+        late = DeadlineExceeded("the queue has not confirmed it in time")
+        return self._conclude(call, written, late)
 
     def forget_callbacks(self) -> None:
         """Has the callbacks looked up anew: this process has changed one."""
@@ -236,3 +229,15 @@ class Submitter:
             for place in places:
                 call.outcomes[place] = error
             return None
+
+    def _conclude(
+        self, call: _Call, written: Sequence[_Written], unknown: TailraceError
+    ) -> list[Outcome]:
+        """Returns the outcomes, and takes note of them; `unknown` for those not confirmed yet."""
+        for group in written:
+            if group.outcomes.done() and not group.outcomes.cancelled():
+                for place, outcome in zip(group.places, group.outcomes.result(), strict=True):
+                    call.outcomes[place] = outcome
+        outcomes = [unknown if outcome is None else outcome for outcome in call.outcomes]
+        self._account.take(call.request_ids, outcomes, call.pipelines, call.received_ns)
+        return outcomes
