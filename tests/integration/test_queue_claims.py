@@ -47,6 +47,8 @@ async def test_a_lost_lease_is_claimed_anew_and_the_old_result_is_refused(
         assert (second.prediction_id, second.fence) == (first.prediction_id, first.fence + 1)
         assert (second.run_attempts, second.crashes) == (2, 1)
         assert await queue.submissions.finish(0, [result_of(first, b"stale")]) == [False]
+        back = RunPostponed(prediction_id=first.prediction_id, fence=first.fence, delay_ms=0)
+        assert await queue.submissions.postpone(0, [back]) == [False]
         assert (await stored(queue, first.prediction_id)).state is State.RUNNING
         assert await queue.submissions.renew(0, [first, second]) == [False, True]
         assert await queue.submissions.finish(0, [result_of(second, b"fresh")]) == [True]

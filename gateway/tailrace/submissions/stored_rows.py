@@ -11,6 +11,10 @@ from tailrace.submissions.submission_meta import SubmissionMeta, unpack_meta
 
 Row = Sequence[Any]
 
+# Rows come by the hundred, and looking up is quicker than making the number first.
+_STATES = {str(int(state)).encode(): state for state in State}
+_DELIVERY_STATES = {str(int(state)).encode(): state for state in DeliveryState}
+
 _ATTEMPT = struct.Struct(">IQI?")
 
 
@@ -34,7 +38,7 @@ def stored_prediction(
         request_id=meta.request_id,
         ordering_key=meta.ordering_key,
         priority=meta.priority,
-        state=State(int(state)),
+        state=_STATES[state],
         outcome=out or b"",
         created_ms=meta.created_ms,
         started_ms=_int_or_none(started),
@@ -42,12 +46,12 @@ def stored_prediction(
         not_after_ms=meta.not_after_ms,
         run_attempts=int(fence or 0),
         callback_key=meta.callback_key,
-        delivery_state=DeliveryState(int(delivery or 0)),
+        delivery_state=_DELIVERY_STATES[delivery or b"0"],
         delivery_attempts=int(now or 0) + int(past or 0),
         next_attempt_ms=_int_or_none(next_attempt),
         delivery_ended_ms=_int_or_none(delivery_ended),
         dead_reason=reason.decode() if reason else "",
-        attempts=read_attempts(attempts),
+        attempts=read_attempts(attempts) if attempts else (),
     )
 
 
