@@ -15,6 +15,7 @@ from prometheus_client import REGISTRY
 
 from tailrace.gateway.watch_position import decode_position
 from tailrace.runtime import telemetry_names as names
+from tailrace.runtime.config import QueueSettings
 from tailrace.runtime.errors import OutOfRange
 from tailrace.v1 import prediction_service_pb2 as messages
 from tailrace.v1.prediction_service_pb2 import (
@@ -39,9 +40,14 @@ CANCELLED = messages.PREDICTION_STATE_CANCELLED
 
 
 @pytest_asyncio.fixture
-async def gateway(queue_redis: Any, tmp_path: Path) -> AsyncIterator[SubmissionGateway]:
-    """One with a fresh queue."""
-    settings = gateway_settings(queue_redis.url)
+async def gateway(
+    queue_settings: QueueSettings, tmp_path: Path
+) -> AsyncIterator[SubmissionGateway]:
+    """One with a fresh queue, on one server and on a cluster in turn."""
+    settings = gateway_settings(
+        str(queue_settings.queue_redis_url),
+        queue_redis_cluster=queue_settings.queue_redis_cluster,
+    )
     async with submission_gateway(settings, tmp_path) as running:
         yield running
 

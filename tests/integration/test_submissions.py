@@ -19,6 +19,7 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from tailrace.runtime import telemetry_names as names
+from tailrace.runtime.config import QueueSettings
 from tailrace.submissions.ids import partition_of_id
 from tailrace.v1 import batch_pb2
 from tailrace.v1 import prediction_service_pb2 as messages
@@ -48,9 +49,15 @@ SECRET = "whsec_" + "c2VjcmV0" * 4
 
 
 @pytest_asyncio.fixture
-async def gateway(queue_redis: Any, tmp_path: Path) -> AsyncIterator[SubmissionGateway]:
-    """One with a fresh queue, and inline callbacks allowed."""
-    settings = gateway_settings(queue_redis.url, allow_inline_callbacks=True)
+async def gateway(
+    queue_settings: QueueSettings, tmp_path: Path
+) -> AsyncIterator[SubmissionGateway]:
+    """One with a fresh queue, on one server and on a cluster in turn; with inline callbacks."""
+    settings = gateway_settings(
+        str(queue_settings.queue_redis_url),
+        queue_redis_cluster=queue_settings.queue_redis_cluster,
+        allow_inline_callbacks=True,
+    )
     async with submission_gateway(settings, tmp_path) as running:
         yield running
 
