@@ -54,7 +54,13 @@ def test_core_installs_grpc_and_protobuf_only(core_python: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["tailrace.client", "tailrace.v1.prediction_service_pb2_grpc", "tailrace.v1"]
+    "module",
+    [
+        "tailrace.client",
+        "tailrace.client.receiver",
+        "tailrace.v1.prediction_service_pb2_grpc",
+        "tailrace.v1",
+    ],
 )
 def test_core_imports_client_and_stubs(core_python: Path, module: str) -> None:
     # Away from the working tree and in isolated mode, so that only the installed wheel is found.
@@ -76,7 +82,7 @@ def test_core_says_which_extra_the_command_needs(core_python: Path, command: lis
 def test_wheel_carries_every_portion_with_its_types(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
 
-    for package in ("v1", "runtime", "gateway", "client", "cli", "loadtest"):
+    for package in ("v1", "runtime", "gateway", "client", "webhooks", "cli", "loadtest"):
         assert f"tailrace/{package}/py.typed" in names
     assert "tailrace/v1/prediction_service_pb2.pyi" in names
     assert "tailrace/v1/prediction_service.proto" in names
