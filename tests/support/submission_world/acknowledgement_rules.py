@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tests.support.submission_world.evidence import Evidence
 from tests.support.submission_world.history import History, Submission
+
+ON_ITS_WAY_S = 1.0
 
 
 def lost(history: History) -> list[Submission]:
@@ -54,10 +56,35 @@ def refused_and_there(history: History, evidence: Evidence) -> Iterator[str]:
 
 
 def wrong_refusals(history: History) -> Iterator[str]:
-    """What has to be refused is never acknowledged, and nothing else is refused."""
+    """What has to be refused is never acknowledged, and nothing else is refused.
+
+    Of others, only what is sent for the first time after its own limit may be.
+    """
     for submission in history.submissions:
+        was_acknowledged = False
         for answer in submission.answers:
-            if answer.kind == "acknowledged" and submission.must_be_refused:
-                yield f"{submission.request_id} had to be refused: {submission.must_be_refused}"
-            if answer.kind == "refused" and answer.reason != submission.must_be_refused:
-                yield f"{submission.request_id} was refused with {answer.reason}"
+            if answer.kind == "acknowledged":
+                was_acknowledged = True
+                if submission.must_be_refused:
+                    yield f"{submission.request_id} had to be refused: {submission.must_be_refused}"
+            elif answer.kind == "refused" and answer.reason != submission.must_be_refused:
+                is_late = submission.may_expire and answer.reason == "INVALID_FIELD"
+                if was_acknowledged or not is_late:
+                    yield f"{submission.request_id} was refused with {answer.reason}"
+
+
+def losses_outside(history: History, ends: Sequence[float], window_s: float) -> Iterator[str]:
+    """What was acknowledged and is not there was acknowledged shortly before a machine's end.
+
+    Args:
+        history: of the run.
+        ends: when the queue's machine ended, by `time.monotonic`.
+        window_s: what may be lost, in seconds.
+    """
+    for submission in lost(history):
+        assert submission.acknowledged is not None
+        at = submission.acknowledged.at
+        # The gateway's answer may have been on its way when the queue was gone.
+        if not any(end - window_s <= at <= end + ON_ITS_WAY_S for end in ends):
+            latest = min((end - at for end in ends if end > at), default=None)
+            yield f"{submission.prediction_id} was acknowledged {latest} s before, and is lost"

@@ -9,7 +9,7 @@ or its callback or pipeline is unknown, is refused each time that it is sent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.support.submission_world import acknowledgement_rules, delivery_rules, result_rules
@@ -48,4 +48,32 @@ def broken_rules(history: History, evidence: Evidence) -> list[Broken]:
         "known": delivery_rules.unknown(history),
         "order": delivery_rules.out_of_order(history),
     }
+    return _broken(rules)
+
+
+def broken_rules_under_loss(
+    history: History, evidence: Evidence, ends: Sequence[float], window_s: float
+) -> list[Broken]:
+    """Returns what breaks a rule where the ends of the queue's machine may lose something.
+
+    The queue is then as it was some time ago: results are made anew, keys are forgotten. What is
+    there settles, is delivered or dead; and of acknowledgements, only the latest are lost.
+
+    Args:
+        history: of the run.
+        evidence: of the run.
+        ends: when the queue's machine ended, by `time.monotonic`.
+        window_s: what may be lost, in seconds.
+    """
+    return _broken(
+        {
+            "lost": acknowledgement_rules.losses_outside(history, ends, window_s),
+            "settled": acknowledgement_rules.unsettled(history),
+            "delivered or dead": delivery_rules.neither_delivered_nor_dead(history, evidence),
+            "signed": delivery_rules.unsigned(history),
+        }
+    )
+
+
+def _broken(rules: Mapping[str, Iterable[str]]) -> list[Broken]:
     return [Broken(name, what) for name, found in rules.items() for what in found]

@@ -6,7 +6,8 @@ import asyncio
 import random
 import time
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tests.support.submission_world.history import History
 from tests.support.submission_world.world import LEASE_MS, ROLES, Role, SubmissionWorld
@@ -21,14 +22,14 @@ class KillPlan:
 
     Attributes:
         kills: how often each role is killed.
-        pauses: how often a dispatcher or a courier of several is stopped for longer than its lease.
+        pauses: how often one of several is stopped for longer than its lease, by role.
         machine_ends: share of the queue's deaths after which nothing is left but what was synced.
         torn: share of them after which half a command is at the end of its log.
         most_progress: acknowledgements and deliveries between two kills, at most; drawn.
     """
 
-    kills: int = 20
-    pauses: int = 0
+    kills: Mapping[Role, int] = field(default_factory=lambda: dict.fromkeys(ROLES, 20))
+    pauses: Mapping[Role, int] = field(default_factory=dict)
     machine_ends: float = 0.0
     torn: float = 0.2
     most_progress: int = 150
@@ -74,9 +75,8 @@ class Killer:
 
     async def run(self) -> None:
         """Returns once everything was done and all processes are back."""
-        order: list[tuple[Role, bool]] = [(role, False) for role in ROLES * self._plan.kills]
-        for number in range(self._plan.pauses):
-            order.append(("courier" if number % 2 else "dispatcher", True))
+        order = [(role, False) for role, count in self._plan.kills.items() for _ in range(count)]
+        order += [(role, True) for role, count in self._plan.pauses.items() for _ in range(count)]
         self._rng.shuffle(order)
         for role, is_pause in order:
             name = self._rng.choice(self._world.names(role))

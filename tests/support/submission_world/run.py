@@ -19,7 +19,11 @@ from tailrace.v1 import (
 )
 from tests.support.submission_world.acknowledgement_rules import lost
 from tests.support.submission_world.caller import Caller
-from tests.support.submission_world.checker import Broken, broken_rules
+from tests.support.submission_world.checker import (
+    Broken,
+    broken_rules,
+    broken_rules_under_loss,
+)
 from tests.support.submission_world.delivery_rules import delivery_counts
 from tests.support.submission_world.evidence import Evidence, gather, settle
 from tests.support.submission_world.history import History
@@ -47,6 +51,7 @@ class RunSettings:
         world: its processes.
         kills: what is done to them.
         mixture: what is submitted.
+        loss_window_s: what the end of the queue's machine may cost, in seconds; 0 for nothing.
     """
 
     seed: int
@@ -55,6 +60,7 @@ class RunSettings:
     world: WorldSettings = WorldSettings()
     kills: KillPlan = KillPlan()
     mixture: Mixture = Mixture()
+    loss_window_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,12 +155,12 @@ async def _run(settings: RunSettings, world: SubmissionWorld) -> RunReport:
             reading.cancel()
         await history.delivered(journal.read_new())
         evidence = await gather(predictions, callbacks, world.redis.server.url, history)
-    return RunReport(
-        history=history,
-        evidence=evidence,
-        faults=killer.faults,
-        broken=broken_rules(history, evidence),
-    )
+    if settings.loss_window_s:
+        ends = [fault.at for fault in killer.faults if fault.how == "machine"]
+        broken = broken_rules_under_loss(history, evidence, ends, settings.loss_window_s)
+    else:
+        broken = broken_rules(history, evidence)
+    return RunReport(history=history, evidence=evidence, faults=killer.faults, broken=broken)
 
 
 async def _register(world: SubmissionWorld, callbacks: Any) -> None:

@@ -37,6 +37,9 @@ class TemperSettings:
     hang_s: float = 2.0
 
 
+CALM = TemperSettings(refusing=0, losing=0, slow=0, hanging=0, never=0)
+
+
 class Temper:
     """Decides how one delivery after the other is treated."""
 

@@ -21,7 +21,7 @@ from tests.support.submission_world.temper import TemperSettings
 
 PARTITIONS = 4
 LEASE_MS = 1_500
-RETRY_S = (0.2, 0.3, 0.5, 0.5, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0)
+RETRY_S = (0.2, 0.3, 0.5, 0.5, 1.0, 1.0, 1.0, 2.0, 2.0)
 
 Role = Literal["gateway", "dispatcher", "courier", "hop", "redis", "receiver"]
 ROLES: tuple[Role, ...] = ("gateway", "dispatcher", "courier", "hop", "redis", "receiver")

@@ -1,0 +1,1 @@
+"""Services that are wrong on purpose; the checker has to notice each of them."""
