@@ -226,10 +226,10 @@ class QueueLink:
             found = await reply
         except (RedisError, OSError) as error:
             state = _state_of(error)
-            # Out of memory, it still answers and can be read from.
-            self.available = state == "OOM"
             if state is None and isinstance(error, ResponseError):
                 raise
+            # Out of memory, it still answers and can be read from.
+            self.available = state == "OOM"
             if self.fault:
                 raise QueueUnavailable(self.fault) from error
             if state:
