@@ -16,9 +16,10 @@ def lost(history: History) -> list[Submission]:
 
 
 def losses(history: History) -> Iterator[str]:
-    """What was acknowledged is there."""
-    for submission in lost(history):
-        yield f"{submission.prediction_id} was acknowledged and is not there"
+    """What was acknowledged is there, whenever it is asked for."""
+    for submission in history.acknowledged:
+        if not all(poll.found for poll in submission.polls):
+            yield f"{submission.prediction_id} was acknowledged and is not there"
 
 
 def unsettled(history: History) -> Iterator[str]:

@@ -115,7 +115,6 @@ class Caller:
         """Does one more thing with a submission, mostly nothing."""
         if submission.acknowledged is None:
             return
-        prediction_id = submission.acknowledged.prediction_id
         drawn = self._rng.random()
         if drawn < 0.1:
             await self.cancel(submission)
@@ -126,14 +125,11 @@ class Caller:
             self._history.submissions.append(probe)
             await self.submit([probe])
         elif drawn < 0.6:
-            await self.poll(prediction_id, wait_s=self._rng.choice((0.0, 0.3)))
+            await self.poll(submission.prediction_id, wait_s=self._rng.choice((0.0, 0.3)))
 
     async def cancel(self, submission: Submission) -> None:
         """Cancels a submission until it is known whether that came in time."""
-        assert submission.acknowledged is not None
-        request = messages.CancelPredictionRequest(
-            prediction_id=submission.acknowledged.prediction_id
-        )
+        request = messages.CancelPredictionRequest(prediction_id=submission.prediction_id)
         while True:
             try:
                 await self._stub.CancelPrediction(
@@ -142,6 +138,9 @@ class Caller:
             except grpc.aio.AioRpcError as error:
                 if error.code() is grpc.StatusCode.FAILED_PRECONDITION:
                     submission.cancelled = False
+                    return
+                if error.code() is grpc.StatusCode.NOT_FOUND:
+                    await self._history.polled(submission.prediction_id, Poll(found=False))
                     return
                 if error.code().value[0] in REFUSALS:
                     raise
