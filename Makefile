@@ -83,6 +83,10 @@ bench: $(INSTALLED) ## Measure the chain beside its baselines
 bench-mesh: $(INSTALLED) ## Measure the mesh beside all that could be built instead
 	$(BIN)/python -m tailrace.loadtest.bench_mesh $(ARGS)
 
+.PHONY: bench-submissions
+bench-submissions: $(INSTALLED) ## Measure submissions beside synchronous predictions
+	$(BIN)/python -m tailrace.loadtest.bench_submissions $(ARGS)
+
 # --- protos --------------------------------------------------------------------------------
 
 .PHONY: protos

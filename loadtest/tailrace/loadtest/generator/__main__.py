@@ -12,11 +12,14 @@ from tailrace.loadtest.generator.connections import Connections
 from tailrace.loadtest.generator.messages import Messages
 from tailrace.loadtest.generator.orders import Order, Outcome
 from tailrace.loadtest.generator.streams import every_stream_score, stream_loop
+from tailrace.loadtest.generator.submitting import submit
 from tailrace.runtime import event_loop
 
 
 async def _carry_out(order: Order, messages: Messages, connections: Connections) -> Outcome:
     channels = connections.open(order.endpoint.target, max(1, order.connections))
+    if order.endpoint.submits:
+        return await submit(channels, order, messages)
     if order.endpoint.streams:
         work = {"scores": every_stream_score, "closed": stream_loop}[order.work]
     else:
@@ -33,7 +36,7 @@ async def _serve() -> None:
         file = order.endpoint.messages_file
         messages = known.get(file) or Messages.read(Path(file))
         # What is expected of them is written to the file once their scores are known.
-        if messages.expected:
+        if messages.expected or order.endpoint.submits:
             known[file] = messages
         # A collection would hold up everything in flight, for whoever is measured just then.
         gc.disable()

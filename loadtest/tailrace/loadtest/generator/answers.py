@@ -46,6 +46,8 @@ def answer_reader(endpoint: Endpoint) -> Reader:
             return _read_chain
         case "mesh":
             return _mesh_reader(endpoint.placement)
+        case "submitted":
+            raise ValueError("answers to submissions are ids")
         case "mesh_stream":
             raise ValueError("answers of a stream belong to several messages")
 

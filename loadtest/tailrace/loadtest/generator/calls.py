@@ -19,6 +19,7 @@ from tailrace.loadtest.generator.ticks import Ticks
 TIMEOUT_S = 10.0
 
 Call: TypeAlias = Callable[[bytes], Awaitable[bytes]]
+Send: TypeAlias = Callable[[Call, int], Awaitable[bool]]
 
 
 async def every_score(
@@ -44,19 +45,7 @@ async def closed_loop(
 ) -> Outcome:
     """Returns what came of keeping `in_flight` messages in flight until the order ends."""
     tally = Tally(order, messages)
-    calls = itertools.cycle(_calls(channels, order.endpoint))
-    send = _sender(order, messages, tally)
-    places = tally.places()
-    await asyncio.sleep(order.starts_at - time.monotonic())
-
-    async def caller(call: Call) -> None:
-        while (begun_ns := time.monotonic_ns()) < tally.ends_ns:
-            if await send(call, next(places)):
-                ended_ns = time.monotonic_ns()
-                if tally.in_window(ended_ns):
-                    tally.take_latency(begun_ns, ended_ns)
-
-    await asyncio.gather(*(caller(next(calls)) for _ in range(order.in_flight)))
+    await keep_in_flight(channels, order, tally, _sender(order, messages, tally))
     return tally.outcome
 
 
@@ -68,8 +57,47 @@ async def open_loop(
     Latency counts from the instant at which a message should have been sent.
     """
     tally = Tally(order, messages)
+    await send_at_rate(channels, order, tally, _sender(order, messages, tally))
+    return tally.outcome
+
+
+async def keep_in_flight(
+    channels: Sequence[grpc.aio.Channel],
+    order: Order,
+    tally: Tally,
+    send: Send,
+    may_send: Callable[[], Awaitable[bool]] | None = None,
+) -> None:
+    """Keeps `in_flight` messages in flight until the order ends.
+
+    Args:
+        channels: used in turn.
+        order: what to do.
+        tally: takes the latencies.
+        send: sends the message at a place; returns whether it was answered.
+        may_send: returns once one more may be sent; False if none is to be sent any more.
+    """
     calls = itertools.cycle(_calls(channels, order.endpoint))
-    send = _sender(order, messages, tally)
+    places = tally.places()
+    await asyncio.sleep(order.starts_at - time.monotonic())
+
+    async def caller(call: Call) -> None:
+        while may_send is None or await may_send():
+            if (begun_ns := time.monotonic_ns()) >= tally.ends_ns:
+                return
+            if await send(call, next(places)):
+                ended_ns = time.monotonic_ns()
+                if tally.in_window(ended_ns):
+                    tally.take_latency(begun_ns, ended_ns)
+
+    await asyncio.gather(*(caller(next(calls)) for _ in range(order.in_flight)))
+
+
+async def send_at_rate(
+    channels: Sequence[grpc.aio.Channel], order: Order, tally: Tally, send: Send
+) -> None:
+    """Sends at a fixed rate; arguments are those of `keep_in_flight`."""
+    calls = itertools.cycle(_calls(channels, order.endpoint))
     places = tally.places()
 
     async def caller(call: Call, place: int, intended_ns: int) -> None:
@@ -80,13 +108,11 @@ async def open_loop(
         while True:
             for intended_ns in await ticks.due():
                 if intended_ns >= tally.ends_ns:
-                    return tally.outcome
+                    return
                 group.create_task(caller(next(calls), next(places), intended_ns))
 
 
-def _sender(
-    order: Order, messages: Messages, tally: Tally
-) -> Callable[[Call, int], Awaitable[bool]]:
+def _sender(order: Order, messages: Messages, tally: Tally) -> Send:
     read = answer_reader(order.endpoint)
     rows = order.endpoint.rows
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
-AnswerKind: TypeAlias = Literal["triton", "chain", "mesh", "mesh_stream"]
+AnswerKind: TypeAlias = Literal["triton", "chain", "mesh", "mesh_stream", "submitted"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +37,11 @@ class Endpoint:
         """Whether messages travel on streams."""
         return self.answers == "mesh_stream"
 
+    @property
+    def submits(self) -> bool:
+        """Whether messages are submissions, whose answers are ids."""
+        return self.answers == "submitted"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
@@ -54,6 +59,12 @@ class Order:
         seconds: how long to measure.
         first: place of the first message to send.
         messages: how many messages `scores` sends.
+        feed: of submissions, the socket that tells how many results were delivered; empty where
+            nobody is to wait for them.
+        outstanding: of submissions in a closed loop, most rows without a delivered result; 0 means
+            any number.
+        rows: of submissions in a closed loop, how many to submit instead of for how long; 0 means
+            until the time is over.
     """
 
     work: Literal["scores", "closed", "open"]
@@ -66,6 +77,9 @@ class Order:
     seconds: float = 0.0
     first: int = 0
     messages: int = 0
+    feed: str = ""
+    outstanding: int = 0
+    rows: int = 0
 
     def to_line(self) -> str:
         """Returns the order as one line of JSON."""
@@ -95,6 +109,8 @@ class Outcome:
         degraded: rows whose score was another, in one that does.
         convoy_rows: requests in the convoy of each row checked, of contenders that form convoys.
         scores: what `scores` asked for, row by row.
+        delivered: results of submissions delivered within the measured time.
+        digests: of the ids of all submissions acknowledged, as `digest_text` writes them.
     """
 
     answered: int = 0
@@ -106,6 +122,8 @@ class Outcome:
     degraded: int = 0
     convoy_rows: list[int] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
+    delivered: int = 0
+    digests: str = ""
 
     def to_line(self) -> str:
         """Returns the outcome as one line of JSON."""
@@ -128,3 +146,6 @@ class Outcome:
         self.degraded += other.degraded
         self.convoy_rows += other.convoy_rows
         self.scores += other.scores
+        self.delivered += other.delivered
+        # Of one process, as only one submits.
+        self.digests += other.digests
