@@ -11,6 +11,7 @@ from typing import Any
 from tailrace.courier.courier import Courier
 from tailrace.courier.ending import end
 from tailrace.runtime.config import CourierSettings
+from tailrace.runtime.errors import QueueUnavailable
 from tailrace.submissions.callback_record import CallbackRecord, Secret
 from tailrace.submissions.open_queue import Queue
 from tailrace.submissions.push.sender import open_sender
@@ -127,10 +128,13 @@ async def finished(
 async def ended(
     queue: Queue, prediction_id: str, state: int, timeout_s: float = 20.0
 ) -> StoredPrediction:
-    """Returns a prediction once its delivery is in some state."""
+    """Returns a prediction once its delivery is in some state; the queue may be away meanwhile."""
 
     async def is_so() -> bool:
-        return (await stored(queue, prediction_id)).delivery_state == state
+        try:
+            return (await stored(queue, prediction_id)).delivery_state == state
+        except QueueUnavailable:
+            return False
 
     await until(is_so, timeout_s)
     return await stored(queue, prediction_id)
