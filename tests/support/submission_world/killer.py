@@ -9,10 +9,13 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tailrace.runtime.telemetry_names import DISPATCHER_BATCHES_IN_FLIGHT
 from tests.support.submission_world.history import History
 from tests.support.submission_world.world import LEASE_MS, ROLES, Role, SubmissionWorld
 
 _PROGRESS_TIMEOUT_S = 60.0
+_LOOK_EVERY_S = 0.02
+_HOP = "inference"
 _PAUSE_S = 1.5 * LEASE_MS / 1000
 
 
@@ -84,7 +87,7 @@ class Killer:
             await self._wait_under_way(role)
             # Nothing else runs between the condition and the kill.
             if is_pause:
-                self._pause(role, name)
+                await self._pause(role, name)
             else:
                 self._kill(role, name)
         await self._wait_up(*self._down)
@@ -122,15 +125,32 @@ class Killer:
         process.launch()
         self._down[name] = asyncio.create_task(asyncio.to_thread(process.wait_ready, 60.0))
 
-    def _pause(self, role: Role, name: str) -> None:
+    async def _pause(self, role: Role, name: str) -> None:
+        if role == "dispatcher":
+            await self._fill(name)
         self._note(role, name, "pause")
         self._world.pause(name)
+        if role == "dispatcher":
+            self._world.resume(_HOP)
 
         async def resume() -> None:
             await asyncio.sleep(_PAUSE_S)
             self._world.resume(name)
 
         self._down[name] = asyncio.create_task(resume())
+
+    async def _fill(self, dispatcher: str) -> None:
+        """Stops the hop, and returns once a dispatcher waits for it.
+
+        What the hop answers later comes to a dispatcher that has lost its claims.
+        """
+        await self._wait_up(_HOP)
+        self._world.pause(_HOP)
+        async with asyncio.timeout(_PROGRESS_TIMEOUT_S):
+            while not await asyncio.to_thread(
+                self._world.metric, dispatcher, DISPATCHER_BATCHES_IN_FLIGHT
+            ):
+                await asyncio.sleep(_LOOK_EVERY_S)
 
     def _how(self) -> str:
         drawn = self._rng.random()

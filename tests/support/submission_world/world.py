@@ -13,6 +13,7 @@ from tailrace.cli.local.local_redis import LocalRedis
 from tailrace.cli.local.mesh_process import MeshProcess
 from tailrace.cli.local.process import ChildProcess
 from tailrace.webhooks.keys import Scheme, make_secret
+from tests.support.running_mesh import metric_at
 from tests.support.submission_world.pipeline_files import write_files
 from tests.support.submission_world.queue_redis import QueueRedis
 from tests.support.submission_world.receiver import GRPC
@@ -169,6 +170,12 @@ class SubmissionWorld:
     def resume(self, name: str) -> None:
         """Lets it go on."""
         self.processes[name].process.signal(signal.SIGCONT)
+
+    def metric(self, name: str, metric: str) -> float:
+        """Returns a metric of one of the mesh's processes, summed over its labels."""
+        process = self.processes[name]
+        assert isinstance(process, MeshProcess)
+        return metric_at(process.metrics_port, metric)
 
     def end(self) -> None:
         """Ends all processes, at once."""
