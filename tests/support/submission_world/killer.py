@@ -146,11 +146,14 @@ class Killer:
         """
         await self._wait_up(_HOP)
         self._world.pause(_HOP)
-        async with asyncio.timeout(_PROGRESS_TIMEOUT_S):
-            while not await asyncio.to_thread(
+        give_up_at = time.monotonic() + _PROGRESS_TIMEOUT_S
+        in_flight = 0.0
+        while not in_flight:
+            assert time.monotonic() < give_up_at, f"{dispatcher} has nothing in flight"
+            await asyncio.sleep(_LOOK_EVERY_S)
+            in_flight = await asyncio.to_thread(
                 self._world.metric, dispatcher, DISPATCHER_BATCHES_IN_FLIGHT
-            ):
-                await asyncio.sleep(_LOOK_EVERY_S)
+            )
 
     def _how(self) -> str:
         drawn = self._rng.random()
