@@ -75,6 +75,10 @@ up: $(INSTALLED) ## Run the mesh on the example (ARGS=--once: predict, report, s
 test: $(INSTALLED) ## Run all tests (ARGS="-k name": some of them)
 	$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: faults
+faults: $(INSTALLED) ## Kill everything that submissions pass through, often (ARGS="--seed N": again)
+	$(BIN)/python -m tests.support.submission_world $(ARGS)
+
 .PHONY: bench
 bench: $(INSTALLED) ## Measure the chain beside its baselines
 	$(BIN)/python -m tailrace.loadtest.bench_chain $(ARGS)

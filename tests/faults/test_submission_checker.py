@@ -83,9 +83,7 @@ async def test_a_gateway_that_acknowledges_before_the_write_is_noticed(tmp_path:
         tmp_path,
         RunSettings(
             seed=new_seed(),
-            world=WorldSettings(
-                temper=CALM, modules={"gateway": f"{MUTANTS}.acknowledges_first"}
-            ),
+            world=WorldSettings(temper=CALM, modules={"gateway": f"{MUTANTS}.acknowledges_first"}),
             kills=KillPlan(kills={"gateway": 2, "redis": 1}, most_progress=60),
         ),
     )
@@ -103,7 +101,7 @@ async def test_a_queue_that_ignores_fences_is_noticed(tmp_path: Path) -> None:
                 dispatchers=2,
                 modules={"dispatcher": f"{MUTANTS}.ignores_fences"},
             ),
-            kills=KillPlan(kills={}, pauses={"dispatcher": 4}, most_progress=60),
+            kills=KillPlan(kills={}, pauses={"dispatcher": 3}, most_progress=60),
         ),
     )
     rules = {broken.rule for broken in report.broken}

@@ -83,7 +83,8 @@ class Killer:
         self._rng.shuffle(order)
         for role, is_pause in order:
             name = self._rng.choice(self._world.names(role))
-            await self._wait_up(name)
+            # Of those that may take over, one is there while another is stopped.
+            await self._wait_up(*(self._world.names(role) if is_pause else [name]))
             await self._wait_under_way(role)
             # Nothing else runs between the condition and the kill.
             if is_pause:
