@@ -7,46 +7,28 @@ import dataclasses
 import pytest
 
 from tailrace.runtime.errors import Aborted, AlreadyExists, NotFound
-from tailrace.submissions.callback_record import CallbackRecord, Secret
 from tailrace.submissions.open_queue import Queue
-
-
-def _record(name: str = "orders", tenant: str = "acme") -> CallbackRecord:
-    return CallbackRecord(
-        tenant=tenant,
-        name=name,
-        target="https://example.org/é",
-        scheme=1,
-        secrets=(Secret(text="whsec_new"), Secret(text="whsec_old", retired_ms=5)),
-        attempt_timeout_ms=1000,
-        max_in_flight=2,
-        max_batch=3,
-        ordered=True,
-        disabled_reason="",
-        created_ms=7,
-        updated_ms=8,
-        revision=0,
-    )
+from tests.support.submissions import callback_record
 
 
 async def test_a_callback_is_kept_as_it_was_created(queue: Queue) -> None:
-    await queue.callbacks.create(_record())
+    await queue.callbacks.create(callback_record())
     kept = await queue.callbacks.find("acme", "orders")
     assert kept is not None
-    assert dataclasses.replace(kept, revision=0) == _record()
+    assert dataclasses.replace(kept, revision=0) == callback_record()
     assert await queue.callbacks.all() == {"acme/orders": kept}
     assert await queue.callbacks.find("acme", "others") is None
 
 
 async def test_a_name_can_be_taken_once_by_each_tenant(queue: Queue) -> None:
-    await queue.callbacks.create(_record())
-    await queue.callbacks.create(_record(tenant="bolt"))
+    await queue.callbacks.create(callback_record())
+    await queue.callbacks.create(callback_record(tenant="bolt"))
     with pytest.raises(AlreadyExists):
-        await queue.callbacks.create(_record())
+        await queue.callbacks.create(callback_record())
 
 
 async def test_only_the_newest_revision_can_be_replaced(queue: Queue) -> None:
-    await queue.callbacks.create(_record())
+    await queue.callbacks.create(callback_record())
     kept = await queue.callbacks.find("acme", "orders")
     assert kept is not None
     changed = await queue.callbacks.replace(dataclasses.replace(kept, target="grpc://h:1"))
@@ -55,16 +37,16 @@ async def test_only_the_newest_revision_can_be_replaced(queue: Queue) -> None:
     with pytest.raises(Aborted):
         await queue.callbacks.replace(kept)
     with pytest.raises(NotFound):
-        await queue.callbacks.replace(_record("others"))
+        await queue.callbacks.replace(callback_record("others"))
 
 
 async def test_every_change_makes_the_revision_grow(queue: Queue) -> None:
     revisions = [await queue.callbacks.revision()]
-    await queue.callbacks.create(_record())
+    await queue.callbacks.create(callback_record())
     revisions.append(await queue.callbacks.revision())
     await queue.callbacks.delete("acme", "orders")
     revisions.append(await queue.callbacks.revision())
-    await queue.callbacks.create(_record())
+    await queue.callbacks.create(callback_record())
     revisions.append(await queue.callbacks.revision())
     assert revisions == sorted(set(revisions))
     assert revisions[0] == 0

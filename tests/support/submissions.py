@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from tailrace.runtime.errors import InvalidField
+from tailrace.submissions.callback_record import CallbackRecord, Secret
 from tailrace.submissions.ids import new_prediction_id
 from tailrace.submissions.open_queue import Queue
 from tailrace.submissions.records import (
@@ -46,6 +47,25 @@ def new_submission(partition: int = 0, **changes: Any) -> NewSubmission:
         "not_after_ms": None,
     }
     return NewSubmission(**values | changes)
+
+
+def callback_record(name: str = "orders", tenant: str = "acme") -> CallbackRecord:
+    """Returns a callback with two secrets."""
+    return CallbackRecord(
+        tenant=tenant,
+        name=name,
+        target="https://example.org/é",
+        scheme=1,
+        secrets=(Secret(text="whsec_new"), Secret(text="whsec_old", retired_ms=5)),
+        attempt_timeout_ms=1000,
+        max_in_flight=2,
+        max_batch=3,
+        ordered=True,
+        disabled_reason="",
+        created_ms=7,
+        updated_ms=8,
+        revision=0,
+    )
 
 
 async def submit(queue: Queue, partition: int = 0, **changes: Any) -> Submitted:

@@ -11,6 +11,10 @@ end
 if action == 'replace' and string.match(known, '^%d+') ~= revision then
   return -1
 end
+if action ~= 'create' then
+  -- Out of memory, Redis refuses INCR and HSET only as the first write.
+  redis.call('HDEL', KEYS[1], '')
+end
 local revisions = KEYS[1] .. ':revision'
 local newest = redis.call('INCR', revisions)
 if action == 'delete' then

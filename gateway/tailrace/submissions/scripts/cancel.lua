@@ -1,6 +1,7 @@
 -- ARGV: id, tenant or '', outcome of what is cancelled.
 -- Returns 0 where there is none, 1 where it has its result, 2 where it is cancelled; and the row.
 
+write_though_full()
 local id, tenant, outcome = ARGV[3], ARGV[4], ARGV[5]
 local meta, state, entry = unpack(
   redis.call('HMGET', base .. 's:' .. id, 'meta', 'state', 'entry'))

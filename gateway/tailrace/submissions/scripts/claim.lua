@@ -1,6 +1,7 @@
 -- ARGV: most to take, lease in ms, crashes that make poison, outcomes of what is expired and poison.
 -- Returns for each taken: id, fence, crashes, created, meta, request.
 
+write_though_full()
 local most = tonumber(ARGV[3])
 local left, lease, most_crashes = most, tonumber(ARGV[4]), tonumber(ARGV[5])
 local expired, poison = ARGV[6], ARGV[7]

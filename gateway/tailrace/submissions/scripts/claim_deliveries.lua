@@ -2,6 +2,7 @@
 -- Returns for each taken: id, fence, row. The fence is when the lease ends, kept as the time of the
 -- next attempt: a later claim ends later.
 
+write_though_full()
 local callback, most, lease = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local due = base .. 'due:' .. callback
 local fence = now + lease

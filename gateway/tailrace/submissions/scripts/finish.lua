@@ -1,6 +1,7 @@
 -- ARGV: id, fence, state, reason for being a dead letter or '', and outcome of each.
 -- Returns 1 for each that was written, else 0.
 
+write_though_full()
 local reply = {}
 for i = 3, #ARGV, 5 do
   local id, fence, state, dead_reason, outcome = unpack(ARGV, i, i + 4)

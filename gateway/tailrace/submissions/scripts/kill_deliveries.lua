@@ -1,5 +1,6 @@
 -- ARGV: callback, reason, most to kill. Returns how many there were.
 
+write_though_full()
 local callback, reason, left = ARGV[3], ARGV[4], tonumber(ARGV[5])
 local killed = 0
 while left > 0 do

@@ -1,6 +1,7 @@
 -- ARGV: id, fence, wait in ms, and 1 or 0 for whether it counts as a crash, of each.
 -- Returns 1 for each that was given back, else 0.
 
+write_though_full()
 local reply = {}
 for i = 3, #ARGV, 4 do
   local id, fence, wait, counts = unpack(ARGV, i, i + 3)

@@ -12,6 +12,12 @@ local result_ttl, dead_ttl = tonumber(ARGV[1]), tonumber(ARGV[2])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
+-- First in a script that only lets what is there go on: a Redis that is out of memory refuses the
+-- first write of a script if it may take more, and none after one that takes none.
+local function write_though_full()
+  redis.call('HDEL', base .. 'progress', '')
+end
+
 local function text(number)
   return string.format('%.0f', number)
 end

@@ -1,5 +1,6 @@
 -- ARGV: time to live of a submission in ms; then ids. Returns 1 for each that was a dead letter.
 
+write_though_full()
 local ttl = tonumber(ARGV[3])
 local reply = {}
 for i = 4, #ARGV do

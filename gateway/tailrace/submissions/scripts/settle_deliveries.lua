@@ -2,6 +2,7 @@
 -- record of the attempt, of each.
 -- Returns 1 for each that was written, else 0.
 
+write_though_full()
 local reply = {}
 for i = 3, #ARGV, 5 do
   local id, fence, wait, dead_reason, record = unpack(ARGV, i, i + 4)

@@ -1,6 +1,7 @@
 -- ARGV: most submissions of each kind, outcome of what is expired, how long changes are kept in ms.
 -- Returns how many submissions were touched.
 
+write_though_full()
 local most, expired, changes_ttl = tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 local progress, changes = base .. 'progress', base .. 'changes'
 local count = 0

@@ -4,6 +4,7 @@
 -- `append.lua` takes of it.
 -- Only one publisher has the lease.
 
+write_though_full()
 local token, lease, most = ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local progress = base .. 'progress'
 local published, owner, until_ms = unpack(
