@@ -302,6 +302,9 @@ async def _ask(connection: AbstractConnection) -> ServerState:
     await connection.send_command("INFO")
     lines = (await connection.read_response()).decode().splitlines()
     info = dict(line.split(":", 1) for line in lines if ":" in line)
+    if info["loading"] == "1":
+        # Its log is switched off until it has read what is there.
+        raise BusyLoadingError("it is loading")
     append_fsync, refusal = None, ""
     await connection.send_command("CONFIG", "GET", "appendfsync")
     try:
