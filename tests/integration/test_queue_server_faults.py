@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from tailrace.cli.local.local_redis import LocalRedis
+from tailrace.cli.local.local_redis import LocalRedis, find_redis_server
 from tailrace.runtime.config import DispatcherSettings
 from tailrace.runtime.errors import QueueUnavailable
 from tailrace.runtime.start_error import StartError
@@ -52,7 +52,7 @@ async def test_all_that_was_acknowledged_survives_a_killed_redis(
                 acknowledged.update(o.prediction_id for o in outcomes if isinstance(o, Submitted))
 
         writers = [asyncio.create_task(submit_until_it_dies()) for _ in range(4)]
-        await until(lambda: _is(len(acknowledged) > 1000))
+        await until(lambda: _is(len(acknowledged) > 10_000))
         server.kill()
         await asyncio.gather(*writers)
         assert refused.is_set()
@@ -69,6 +69,31 @@ async def test_all_that_was_acknowledged_survives_a_killed_redis(
 
 async def _is(condition: bool) -> bool:
     return condition
+
+
+async def test_a_redis_that_is_reading_its_log_is_waited_for(
+    start_queue_redis: StartQueueRedis, tmp_path: Path
+) -> None:
+    slow = tmp_path / "redis-server"
+    # It answers every 1,000 commands, and says meanwhile that it has no log.
+    command = f'{find_redis_server().absolute()} "$@" --key-load-delay 50'
+    slow.write_text(f"#!/bin/sh\nexec {command}\n")
+    slow.chmod(0o700)
+    server = start_queue_redis(server_path=slow)
+    with redis.Redis.from_url(server.url) as client:
+        with client.pipeline(transaction=False) as pipeline:
+            for number in range(20_000):
+                pipeline.set(str(number), "")
+            pipeline.execute()
+        server.kill()
+        server.start()
+        assert client.info("persistence")["loading"] == 1
+        async with open_queue(_settings(server), "test") as queue:
+            assert not queue.available
+            with pytest.raises(QueueUnavailable, match="LOADING"):
+                await submit(queue)
+            await until(lambda: _is(queue.available))
+            await submit(queue)
 
 
 async def test_claims_and_results_survive_a_killed_redis(
