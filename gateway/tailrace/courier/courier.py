@@ -15,7 +15,7 @@ from tailrace.courier.attempt import AttemptParts
 from tailrace.courier.breaker import BreakerState
 from tailrace.courier.callback_book import CallbackBook
 from tailrace.courier.callback_line import CallbackLine, LineParts
-from tailrace.courier.ending import AGAIN_AFTER_S, end
+from tailrace.courier.ending import end
 from tailrace.courier.publisher import publish
 from tailrace.courier.queue_clock import QueueClock
 from tailrace.courier.retry_schedule import RetrySchedule
@@ -127,25 +127,22 @@ class Courier:
             grace_s: for all of it. What is given up is delivered by others, after its lease.
         """
         end_s = time.monotonic() + grace_s
-        while tasks := self._stop_lines():
+        for line in self._lines.values():
+            line.stop()
+        while tasks := [task for line in self._lines.values() for task in line.tasks()]:
             left_s = end_s - time.monotonic()
             if left_s <= 0:
                 _log.warning("messages given up", **{names.ROWS: len(tasks)})
                 await end(tasks)
                 break
-            await asyncio.wait(tasks, timeout=min(left_s, AGAIN_AFTER_S))
+            # What was being claimed is sent, too, and takes its time.
+            await asyncio.wait(tasks, timeout=left_s)
         try:
             async with asyncio.timeout(max(0.0, end_s - time.monotonic())):
                 await self.settler.flush()
         except TimeoutError:
             _log.warning("attempts not written in time")
         await self.settler.close()
-
-    def _stop_lines(self) -> list[asyncio.Task[None]]:
-        """Stops all lines, also those that did not hear it; returns what is still under way."""
-        for line in self._lines.values():
-            line.stop()
-        return [task for line in self._lines.values() for task in line.tasks()]
 
     async def _look(self) -> None:
         partitions = range(self._store.partitions)

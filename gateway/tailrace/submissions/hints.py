@@ -23,8 +23,9 @@ class Hints:
         if self._listener is None:
             self._listener = asyncio.create_task(self._listen(), name="queue hints")
         told = self._told[channel]
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(told.wait(), timeout_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await told.wait()
         told.clear()
 
     async def close(self) -> None:
