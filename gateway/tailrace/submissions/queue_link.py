@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from redis.exceptions import (
     BusyLoadingError,
     ClusterDownError,
     MasterDownError,
+    MovedError,
     NoPermissionError,
     NoScriptError,
     OutOfMemoryError,
@@ -134,12 +136,8 @@ class QueueLink:
             QueueUnavailable: as `call`.
         """
         command = ("XREAD", "COUNT", 1, "BLOCK", max(1, block_ms), "STREAMS", stream, after)
-
-        async def read() -> None:
-            async with asyncio.timeout(block_ms / 1000 + _REPLY_TIMEOUT_S):
-                await self._patient.execute_command(*command)
-
-        await self._guard(read())
+        limit_s = block_ms / 1000 + _REPLY_TIMEOUT_S
+        await self._guard(asyncio.wait_for(self._patient.execute_command(*command), limit_s))
 
     async def check(self) -> None:
         """Connects to every server of the queue. Raises QueueUnavailable; `fault` may say why."""
@@ -174,8 +172,6 @@ class QueueLink:
         return Redis(
             host=nodes[0].host,
             port=nodes[0].port,
-            # What is published comes when it comes.
-            socket_timeout=None,
             ssl=self._url.startswith("rediss"),
             client_name=self._client_name,
             protocol=2,
@@ -210,14 +206,7 @@ class QueueLink:
         wait = ("WAITAOF", 1, 0, int(_REPLY_TIMEOUT_S * 1000))
         run = ("EVAL", script.source, 1, key, *arguments)
         if self.is_cluster:
-            node = self._client.get_node_from_key(key)
-            connection = node.acquire_connection()
-            try:
-                await connection.connect()
-                await connection.send_packed_command(connection.pack_commands([run, wait]))
-                reply, synced = await connection.read_response(), await connection.read_response()
-            finally:
-                node.release(connection)
+            reply, synced = await self._call_node_of(key, run, wait)
         else:
             async with self._client.pipeline(transaction=False) as pipeline:
                 reply, synced = await (
@@ -227,9 +216,31 @@ class QueueLink:
             raise RedisTimeoutError("the write was not on disk in time")
         return reply
 
+    async def _call_node_of(self, key: str, *commands: Sequence[Argument]) -> list[Any]:
+        """Returns the replies to commands sent together to the server that has a key."""
+        try:
+            node = self._client.get_node_from_key(key)
+            connection = node.acquire_connection()
+            try:
+                await connection.connect()
+                await connection.send_packed_command(connection.pack_commands(commands))
+                # All of them: one left over would be taken for the reply to what is sent next.
+                replies = [await _reply_or_error(connection) for _ in commands]
+            finally:
+                node.release(connection)
+            for reply in replies:
+                if isinstance(reply, ResponseError):
+                    raise reply
+            return replies
+        except (RedisConnectionError, RedisTimeoutError, MovedError, OSError):
+            # Only by calls of its own does the client learn that another server has the key now.
+            with contextlib.suppress(RedisError, OSError):
+                await self._client.execute_command("EXISTS", key)
+            raise
+
     async def _guard(self, reply: Awaitable[_Reply]) -> _Reply:
         try:
-            found = await _ended_by_cancellation(reply)
+            found = await reply
         except (RedisError, OSError) as error:
             state = _state_of(error)
             if state is None and isinstance(error, ResponseError):
@@ -296,19 +307,11 @@ class QueueLink:
             raise Unsuitable(self.fault)
 
 
-async def _ended_by_cancellation(reply: Awaitable[_Reply]) -> _Reply:
-    """Returns what a call returns; a cancellation that it lost is raised once it is over.
-
-    Up to Python 3.11, `asyncio.wait_for`, which redis-py sends with, loses one that comes just as
-    it is done (https://github.com/python/cpython/issues/86296).
-    """
-    task = asyncio.current_task()
-    asked = 0 if task is None else task.cancelling()
+async def _reply_or_error(connection: AbstractConnection) -> Any:
     try:
-        return await reply
-    finally:
-        if task is not None and task.cancelling() > asked:
-            raise asyncio.CancelledError
+        return await connection.read_response()
+    except ResponseError as error:
+        return error
 
 
 def _state_of(error: BaseException) -> str | None:
