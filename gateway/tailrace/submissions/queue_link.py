@@ -136,8 +136,12 @@ class QueueLink:
             QueueUnavailable: as `call`.
         """
         command = ("XREAD", "COUNT", 1, "BLOCK", max(1, block_ms), "STREAMS", stream, after)
-        limit_s = block_ms / 1000 + _REPLY_TIMEOUT_S
-        await self._guard(asyncio.wait_for(self._patient.execute_command(*command), limit_s))
+
+        async def read() -> None:
+            async with asyncio.timeout(block_ms / 1000 + _REPLY_TIMEOUT_S):
+                await self._patient.execute_command(*command)
+
+        await self._guard(read())
 
     async def check(self) -> None:
         """Connects to every server of the queue. Raises QueueUnavailable; `fault` may say why."""
@@ -172,6 +176,8 @@ class QueueLink:
         return Redis(
             host=nodes[0].host,
             port=nodes[0].port,
+            # What is published comes when it comes.
+            socket_timeout=None,
             ssl=self._url.startswith("rediss"),
             client_name=self._client_name,
             protocol=2,
@@ -240,7 +246,7 @@ class QueueLink:
 
     async def _guard(self, reply: Awaitable[_Reply]) -> _Reply:
         try:
-            found = await reply
+            found = await _ended_by_cancellation(reply)
         except (RedisError, OSError) as error:
             state = _state_of(error)
             if state is None and isinstance(error, ResponseError):
@@ -305,6 +311,21 @@ class QueueLink:
             self.fault = await _partitions_fault(connection, *self._partitions)
         if self.fault:
             raise Unsuitable(self.fault)
+
+
+async def _ended_by_cancellation(reply: Awaitable[_Reply]) -> _Reply:
+    """Returns what a call returns; a cancellation that it lost is raised once it is over.
+
+    Up to Python 3.11, `asyncio.wait_for`, which redis-py sends with, loses one that comes just as
+    it is done (https://github.com/python/cpython/issues/86296).
+    """
+    task = asyncio.current_task()
+    asked = 0 if task is None else task.cancelling()
+    try:
+        return await reply
+    finally:
+        if task is not None and task.cancelling() > asked:
+            raise asyncio.CancelledError
 
 
 async def _reply_or_error(connection: AbstractConnection) -> Any:
