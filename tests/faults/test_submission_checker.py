@@ -16,7 +16,7 @@ import pytest
 from tests.support.submission_world.killer import KillPlan
 from tests.support.submission_world.queue_redis import can_end_machines
 from tests.support.submission_world.run import RunReport, RunSettings, run
-from tests.support.submission_world.temper import CALM
+from tests.support.submission_world.temper import CALM, TemperSettings
 from tests.support.submission_world.world import ROLES, WorldSettings
 
 MUTANTS = "tests.support.submission_world.mutants"
@@ -46,7 +46,7 @@ async def test_nothing_acknowledged_is_lost_whatever_is_killed(tmp_path: Path) -
         tmp_path,
         RunSettings(
             seed=new_seed(),
-            world=WorldSettings(dispatchers=2, notes_syncs=ends),
+            world=WorldSettings(dispatchers=2, notes_syncs=ends, temper=TemperSettings(never=0.0)),
             kills=KillPlan(
                 kills=dict.fromkeys(ROLES, 1),
                 pauses={"dispatcher": 1},
