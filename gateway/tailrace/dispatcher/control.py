@@ -65,18 +65,23 @@ class InFlightControl:
             begun_ns: when it began, on the monotonic clock.
         """
         if queue_ns > self._target_ns:
-            self.narrow(begun_ns)
+            # Where nobody else is, what waits is a batch's own rows, and small batches cost more.
+            self._narrow(begun_ns, LEAST_ROWS if self._mixed else self._max_rows)
         else:
             step = max(1.0, self._max_rows / GROWTH_STEPS)
             self._rows = min(self._rows + step, float(self._max_rows * self._max_batches))
 
     def narrow(self, begun_ns: int) -> None:
-        """Halves what is in flight, once for all batches that were under way at that time.
+        """Halves what is in flight, as hops refuse it; once for all batches under way at that time.
 
         Args:
             begun_ns: when the batch began that asks for it, on the monotonic clock.
         """
+        self._narrow(begun_ns, LEAST_ROWS)
+
+    def _narrow(self, begun_ns: int, floor: int) -> None:
         if begun_ns < self._narrowed_ns:
             return
         self._narrowed_ns = time.monotonic_ns()
-        self._rows = max(SHRINK * self._rows, float(min(LEAST_ROWS, self._max_rows)))
+        least = float(min(floor, self._max_rows))
+        self._rows = max(SHRINK * self._rows, min(self._rows, least))

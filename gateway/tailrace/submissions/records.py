@@ -1,6 +1,8 @@
 """What the queue keeps: submissions, their claims, results and deliveries.
 
-Times are milliseconds since 1970 by the queue Redis's clock. Messages are serialised protobuf.
+Times are milliseconds since 1970 by the queue Redis's clock. Messages are serialised protobuf. Nobody
+changes a record; those made for every submission are not frozen, as that makes them three times as
+slow to make.
 """
 
 from __future__ import annotations
@@ -59,7 +61,7 @@ class CallbackChoice:
     ordered: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class NewSubmission:
     """What is to be submitted.
 
@@ -86,7 +88,7 @@ class NewSubmission:
     tracestate: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Submitted:
     """A submission that is in the queue, or was there already.
 
@@ -101,7 +103,7 @@ class Submitted:
     created_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Claim:
     """One submission, taken by one dispatcher until its lease ends.
 
@@ -125,7 +127,7 @@ class Claim:
     tracestate: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class RunResult:
     """What came of a claim.
 
@@ -142,7 +144,7 @@ class RunResult:
     dead_reason: DeadReason | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class RunPostponed:
     """A claim given back: it runs again after a wait.
 
@@ -157,7 +159,7 @@ class RunPostponed:
     counts: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class StoredPrediction:
     """A submission as it is kept.
 
@@ -207,7 +209,7 @@ class AttemptRecord:
     result: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class DeliveryClaim:
     """One result, taken by one courier until its lease ends.
 
@@ -226,7 +228,7 @@ class DeliveryClaim:
     traceparent: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class DeliveryResult:
     """What came of an attempt.
 

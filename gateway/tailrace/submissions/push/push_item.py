@@ -24,7 +24,7 @@ _TYPES = {
 _DETAILS = error_details_pb2.DESCRIPTOR
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class PushItem:
     """What is sent, but for the time and the signatures of an attempt.
 
