@@ -46,6 +46,7 @@ def everysec_settings(seed: int, kills: int) -> RunSettings:
         kills=KillPlan(
             kills={"redis": kills, "gateway": kills // 4, "dispatcher": kills // 4},
             machine_ends=1.0,
+            most_progress=1500,
         ),
         loss_window_s=EVERYSEC_WINDOW_S,
     )

@@ -74,6 +74,23 @@ def wrong_refusals(history: History) -> Iterator[str]:
                     yield f"{submission.request_id} was refused with {answer.reason}"
 
 
+def loss_ages(history: History, ends: Sequence[float]) -> list[tuple[str, float]]:
+    """Returns what was lost, and how long before the next end of the queue's machine.
+
+    Args:
+        history: of the run.
+        ends: when that was, by `time.monotonic`.
+    """
+    ages = []
+    for submission in lost(history):
+        assert submission.acknowledged is not None
+        at = submission.acknowledged.at
+        # The gateway's answer may have been on its way when the queue was gone.
+        later = [end for end in ends if end > at - ON_ITS_WAY_S]
+        ages.append((submission.prediction_id, min(later, default=float("inf")) - at))
+    return ages
+
+
 def losses_outside(history: History, ends: Sequence[float], window_s: float) -> Iterator[str]:
     """What was acknowledged and is not there was acknowledged shortly before a machine's end.
 
@@ -82,10 +99,6 @@ def losses_outside(history: History, ends: Sequence[float], window_s: float) -> 
         ends: when the queue's machine ended, by `time.monotonic`.
         window_s: what may be lost, in seconds.
     """
-    for submission in lost(history):
-        assert submission.acknowledged is not None
-        at = submission.acknowledged.at
-        # The gateway's answer may have been on its way when the queue was gone.
-        if not any(end - window_s <= at <= end + ON_ITS_WAY_S for end in ends):
-            latest = min((end - at for end in ends if end > at), default=None)
-            yield f"{submission.prediction_id} was acknowledged {latest} s before, and is lost"
+    for prediction_id, age_s in loss_ages(history, ends):
+        if age_s > window_s:
+            yield f"{prediction_id} was acknowledged {age_s:.3f} s before, and is lost"

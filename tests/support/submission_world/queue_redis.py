@@ -11,6 +11,7 @@ from typing import Literal
 
 from tailrace.cli.local.local_redis import LocalRedis, find_redis_server
 from tailrace.cli.local.process import ChildProcess
+from tests.support.waiting import wait_for
 
 _SHIM_SOURCE = Path(__file__).parent / "synced_size.c"
 _SCRIPT = """#!/bin/sh
@@ -87,9 +88,16 @@ class QueueRedis:
         """
         self.server.kill()
         ended_at = time.monotonic()
-        synced = int.from_bytes(self._note.read_bytes(), "little") if self._note.exists() else 0
-        os.truncate(self._log_file, min(synced, self._log_file.stat().st_size))
+        os.truncate(self._log_file, min(self._synced(), self._log_file.stat().st_size))
         return ended_at
+
+    def wait_synced(self, timeout_s: float = 10.0) -> None:
+        """Returns once all that is in its log now is on disk; blocks, on any thread."""
+        written = self._log_file.stat().st_size
+        wait_for(lambda: self._synced() >= written, timeout_s)
+
+    def _synced(self) -> int:
+        return int.from_bytes(self._note.read_bytes(), "little") if self._note.exists() else 0
 
     def _noting_server(self, run_dir: Path) -> Path:
         shim = run_dir / "synced_size.so"

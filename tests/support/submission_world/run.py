@@ -17,7 +17,7 @@ from tailrace.v1 import (
     callback_service_pb2_grpc,
     prediction_service_pb2_grpc,
 )
-from tests.support.submission_world.acknowledgement_rules import lost
+from tests.support.submission_world.acknowledgement_rules import loss_ages
 from tests.support.submission_world.caller import Caller
 from tests.support.submission_world.checker import (
     Broken,
@@ -82,6 +82,8 @@ class RunReport:
     def figures(self) -> dict[str, Any]:
         """Returns counts, for people."""
         submissions = self.history.submissions
+        ends = [fault.at for fault in self.faults if fault.how == "machine"]
+        ages = [age_s for _, age_s in loss_ages(self.history, ends)]
         states = Counter(
             one.last_poll.state for one in submissions if one.acknowledged and one.last_poll
         )
@@ -98,7 +100,8 @@ class RunReport:
             **delivery_counts(self.history),
             "dead_letters": dict(Counter(self.evidence.dead_letters.values())),
             "published": len(self.evidence.published),
-            "lost": len(lost(self.history)),
+            "lost": len(ages),
+            "oldest_lost_s": round(max(ages, default=0.0), 3),
             "kills": dict(Counter(one.role for one in self.faults if one.how != "pause")),
             "faults": dict(Counter(one.how for one in self.faults)),
             "least_in_flight_at_a_kill": {
@@ -132,6 +135,8 @@ async def _run(settings: RunSettings, world: SubmissionWorld) -> RunReport:
         predictions: Any = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         callbacks: Any = callback_service_pb2_grpc.CallbackServiceStub(channel)
         await _register(world, callbacks)
+        if settings.world.notes_syncs:
+            await asyncio.to_thread(world.redis.wait_synced)
         callers = [
             Caller(
                 predictions,
