@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 
 import pytest
 import redis
@@ -39,7 +40,7 @@ async def test_a_waiting_reader_is_woken_by_a_change(queue: Queue) -> None:
 
 async def test_a_reader_that_waits_in_vain_gets_nothing(queue: Queue) -> None:
     assert await queue.submissions.changes(0, "0", 10, 20) == []
-    assert await queue.submissions.last_position(0) == "0"
+    assert await queue.submissions.last_position(0) == "0-0"
 
 
 async def test_the_output_stream_has_every_result(
@@ -156,7 +157,10 @@ async def test_a_list_is_of_one_tenant_and_pipeline(queue: Queue) -> None:
 
 
 async def test_a_page_token_that_is_none_is_refused(queue: Queue) -> None:
-    for token in ("x", "====", "AAAA", "é"):
+    await submit(queue)
+    texts = ("0", "0  A", "0 1 ", "0 ٣ A", "٣  ", "0 1 A B", "1000  ", "0 x A", "0 1 A\n")
+    made = [base64.urlsafe_b64encode(text.encode()).decode() for text in texts]
+    for token in ("x", "====", "AAAA", "é", *made):
         with pytest.raises(InvalidField):
             await _page(queue, 10, token)
 

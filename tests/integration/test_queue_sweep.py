@@ -142,6 +142,7 @@ async def test_a_position_before_what_was_trimmed_is_out_of_range(
     open_test_queue: OpenTestQueue,
 ) -> None:
     async with open_test_queue(**NO_TTLS) as queue:
+        empty = await queue.submissions.last_position(0)
         for _ in range(3):
             await submit(queue)
             await finish_one(queue)
@@ -149,8 +150,9 @@ async def test_a_position_before_what_was_trimmed_is_out_of_range(
         assert await queue.submissions.changes(0, first.position, 1, None) == [second]
         await queue.submissions.publish(0, 10)
         await queue.submissions.sweep(0)
-        with pytest.raises(OutOfRange):
-            await queue.submissions.changes(0, first.position, 10, None)
+        for position in (empty, first.position):
+            with pytest.raises(OutOfRange):
+                await queue.submissions.changes(0, position, 10, None)
         # Whoever has seen all goes on, however long ago that was.
         assert await queue.submissions.last_position(0) == last.position
         assert await queue.submissions.changes(0, last.position, 10, None) == []
@@ -172,7 +174,7 @@ async def test_changes_that_are_not_published_are_not_trimmed(
 
 
 async def test_a_position_that_is_none_is_refused(queue: Queue) -> None:
-    for text in ("", "x", "1-2-3", "-1", "1;2"):
+    for text in ("", "x", "1-2-3", "-1", "1;2", "٣", "1-٣"):
         with pytest.raises(InvalidField):
             await queue.submissions.changes(0, text, 10, None)
 

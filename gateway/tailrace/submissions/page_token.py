@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from tailrace.runtime.errors import InvalidField
 
-_TOKEN = re.compile(r"(\d{1,3}) (\d{0,16}) ([0-9A-Z-]{0,30})")
+# Of the last place, both parts or none.
+_TOKEN = re.compile(r"([0-9]{1,3}) (?:([0-9]{1,16}) ([0-9A-Z-]{1,30})| )")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,4 +38,4 @@ def read_page(token: str) -> Page:
         match = None
     if match is None:
         raise InvalidField("not a page token", field="page_token")
-    return Page(int(match[1]), match[2], match[3])
+    return Page(int(match[1]), match[2] or "", match[3] or "")

@@ -168,7 +168,7 @@ class SubmissionStore(Protocol):
 
         Args:
             partition: which one.
-            after: a position; `0` for the oldest kept.
+            after: a position; `0` for the oldest kept, where `0-0` means that none was missed.
             max_changes: most to return.
             block_ms: how long to wait for one where there is none; None means not at all.
 
@@ -178,7 +178,7 @@ class SubmissionStore(Protocol):
         ...
 
     async def last_position(self, partition: int) -> str:
-        """Returns the position of a partition's newest change; `0` if there was none."""
+        """Returns the position of a partition's newest change; `0-0` if there was none."""
         ...
 
     async def publish(self, partition: int, max_changes: int) -> int:

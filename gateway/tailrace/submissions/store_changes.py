@@ -16,7 +16,7 @@ from tailrace.submissions.store_base import StoreBase
 # After this, another publisher goes on where one was not heard of; entries may then be there twice.
 _PUBLISH_LEASE_MS = 10_000
 _PUBLISH_MOST = 512
-_POSITION = re.compile(r"\d{1,18}(-\d{1,18})?")
+_POSITION = re.compile(r"[0-9]{1,18}(-[0-9]{1,18})?")
 
 
 class ChangeStore(StoreBase):
