@@ -188,10 +188,12 @@ async def test_a_submission_names_a_callback_of_its_own_tenant(
 ) -> None:
     await register(gateway, tenant="acme")
     submitted = await gateway.submit(submission(tenant="acme", callback="hook"))
-    failure = await refused(gateway.submit(submission(tenant="other", callback="hook")))
-    assert failure.code() is CODE.NOT_FOUND
-    assert error_info(failure).reason == "CALLBACK_NOT_FOUND"
-    assert error_info(failure).metadata["field"] == "submission.callback"
+    await register(gateway, tenant="acme/eu")
+    for tenant, name in (("other", "hook"), ("acme", "eu/hook")):
+        failure = await refused(gateway.submit(submission(tenant=tenant, callback=name)))
+        assert failure.code() is CODE.NOT_FOUND
+        assert error_info(failure).reason == "CALLBACK_NOT_FOUND"
+        assert error_info(failure).metadata["field"] == "submission.callback"
     await gateway.run_all()
     [stored] = await gateway.queue.submissions.get([submitted.prediction_id], outcomes=False)
     assert stored is not None

@@ -55,3 +55,11 @@ async def test_every_change_makes_the_revision_grow(queue: Queue) -> None:
 async def test_a_callback_that_is_not_there_cannot_be_deleted(queue: Queue) -> None:
     with pytest.raises(NotFound):
         await queue.callbacks.delete("acme", "orders")
+
+
+async def test_a_name_with_a_slash_is_not_that_of_another_tenant(queue: Queue) -> None:
+    await queue.callbacks.create(callback_record("orders", tenant="acme/eu"))
+    assert await queue.callbacks.find("acme", "eu/orders") is None
+    with pytest.raises(NotFound):
+        await queue.callbacks.delete("acme", "eu/orders")
+    assert await queue.callbacks.find("acme/eu", "orders") is not None

@@ -74,7 +74,8 @@ class CallbackRules:
 def _registered(submission: Submission, known: Mapping[str, CallbackRecord]) -> CallbackChoice:
     name = submission.callback
     record = known.get(f"{submission.request.tenant}/{name}")
-    if record is None:
+    # With a slash in the name, the key would be that of another tenant's callback.
+    if record is None or record.name != name:
         raise NotFound(
             f"the tenant has no callback {name[:64]!r}",
             field="callback",

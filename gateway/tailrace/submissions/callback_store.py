@@ -38,11 +38,14 @@ class RedisCallbackStore:
 
     async def delete(self, tenant: str, name: str) -> None:
         """As `CallbackStore.delete`."""
-        if await self._change("delete", f"{tenant}/{name}") == 0:
+        if "/" in name or await self._change("delete", f"{tenant}/{name}") == 0:
             raise _missing(name)
 
     async def find(self, tenant: str, name: str) -> CallbackRecord | None:
         """As `CallbackStore.find`."""
+        if "/" in name:
+            # A name has none; the key would be that of another tenant's callback.
+            return None
         value = await self._link.call("HGET", self._key, f"{tenant}/{name}")
         return _from_value(value) if value else None
 
