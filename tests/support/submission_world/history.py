@@ -186,9 +186,17 @@ class History:
         polls = self.by_id[prediction_id].polls
         if not polls or polls[-1] != poll:
             polls.append(poll)
-        if poll.delivery_state == messages.DELIVERY_STATE_DEAD:
+        if not poll.found or poll.delivery_state == messages.DELIVERY_STATE_DEAD:
             self._undelivered.discard(prediction_id)
         await self._tell()
+
+    def may_be_lost(self, since: float) -> None:
+        """Expects no delivery of what was acknowledged since then, by `time.monotonic`."""
+        for prediction_id in list(self._undelivered):
+            acknowledged = self.by_id[prediction_id].acknowledged
+            assert acknowledged is not None
+            if acknowledged.at >= since:
+                self._undelivered.discard(prediction_id)
 
     async def wait_until(self, condition: Callable[[], bool], timeout_s: float, what: str) -> None:
         """Returns once a condition holds, without having given way since it was looked at.

@@ -67,13 +67,19 @@ class Killer:
     """
 
     def __init__(
-        self, world: SubmissionWorld, history: History, plan: KillPlan, rng: random.Random
+        self,
+        world: SubmissionWorld,
+        history: History,
+        plan: KillPlan,
+        rng: random.Random,
+        loss_window_s: float,
     ) -> None:
         self.faults: list[Fault] = []
         self._world = world
         self._history = history
         self._plan = plan
         self._rng = rng
+        self._loss_window_s = loss_window_s
         self._down: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
@@ -117,7 +123,9 @@ class Killer:
         how = self._how() if role == "redis" else "kill"
         self._note(role, name, how)
         if how == "machine":
-            self._world.redis.end_machine()
+            ended_at = self._world.redis.end_machine()
+            if self._loss_window_s:
+                self._history.may_be_lost(ended_at - self._loss_window_s)
         elif how == "torn":
             self._world.redis.tear()
         else:

@@ -147,7 +147,9 @@ async def _run(settings: RunSettings, world: SubmissionWorld) -> RunReport:
             )
             for number in range(settings.callers)
         ]
-        killer = Killer(world, history, settings.kills, random.Random(rng.random()))
+        killer = Killer(
+            world, history, settings.kills, random.Random(rng.random()), settings.loss_window_s
+        )
         reading = asyncio.create_task(_read(journal, history))
         try:
             async with asyncio.TaskGroup() as group:
