@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from tailrace.submissions.push import name_lookup
 from tailrace.submissions.push.address_rules import AddressRules, RefusedAddress
-from tailrace.submissions.push.name_lookup import LookupFailed, NameLookup
+from tailrace.submissions.push.name_lookup import MAX_LOOKUPS, LookupFailed, NameLookup
 
 
 def entry(address: str) -> Any:
@@ -81,6 +82,28 @@ async def test_one_name_that_hangs_delays_no_other_and_is_asked_once() -> None:
     assert names.asked.count("slow.example") == 1
     await lookup.addresses("slow.example")
     assert names.asked.count("slow.example") == 2
+
+
+async def test_names_that_hang_together_hold_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(name_lookup, "MAX_LATE", MAX_LOOKUPS)
+    names = Names({"good.example": ["8.8.8.8"], "new.example": ["8.8.8.8"]})
+    hanging = [f"slow-{number}.example" for number in range(2 * MAX_LOOKUPS)]
+    names.hanging.update(hanging)
+    lookup = NameLookup(AddressRules(), names)
+    slow = [asyncio.create_task(lookup.addresses(name)) for name in hanging]
+
+    assert await lookup.addresses("good.example")
+
+    # Those that are known to hang have no more threads than they may have; others are asked.
+    for task in slow:
+        task.cancel()
+    await asyncio.wait(slow)
+    lookup._known_late.add("late.example")
+    with pytest.raises(LookupFailed):
+        await lookup.addresses("late.example")
+    assert "late.example" not in names.asked
+    assert await lookup.addresses("new.example")
+    names.release.set()
 
 
 async def test_closing_lets_go_of_who_waits() -> None:

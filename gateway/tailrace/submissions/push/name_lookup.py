@@ -15,7 +15,12 @@ from tailrace.submissions.push.target import IpAddress
 
 GetAddrInfo: TypeAlias = Callable[..., list[Any]]
 
+# Lookups that have just begun. One that has taken longer counts as late, and makes room for others.
 MAX_LOOKUPS = 64
+LATE_AFTER_S = 0.5
+# As many may be late before names that have been late are not looked up: a thread waits for each.
+MAX_LATE = 256
+MAX_KNOWN_LATE = 10_000
 
 
 class LookupFailed(Exception):
@@ -25,7 +30,8 @@ class LookupFailed(Exception):
 class NameLookup:
     """Looks names up in threads, so that one name server that hangs delays no other name.
 
-    One lookup of a name is under way at a time, whoever wants it; no answer is kept.
+    One lookup of a name is under way at a time, whoever wants it; no answer is kept. Names that
+    hang, however many, hold up no others for longer than it takes to tell that they do.
     """
 
     def __init__(
@@ -35,13 +41,16 @@ class NameLookup:
         self._rules = rules
         self._get_addr_info = get_addr_info
         self._under_way: dict[str, asyncio.Future[list[IpAddress]]] = {}
-        self._threads = asyncio.Semaphore(MAX_LOOKUPS)
+        self._begun = asyncio.Semaphore(MAX_LOOKUPS)
+        self._late: set[str] = set()
+        # Names that were late the last time.
+        self._known_late: set[str] = set()
 
     async def addresses(self, host: str) -> list[IpAddress]:
         """Returns the addresses of a name, best first; all of them may be connected to.
 
         Raises:
-            LookupFailed: it has none.
+            LookupFailed: it has none, or was late the last time and too many others are now.
             RefusedAddress: one of them may not be connected to.
         """
         under_way = self._under_way.get(host)
@@ -62,19 +71,31 @@ class NameLookup:
 
     def _ended(self, host: str, under_way: asyncio.Future[list[IpAddress]]) -> None:
         del self._under_way[host]
+        self._late.discard(host)
         if not under_way.cancelled():
             # It may have failed after everybody had given up on it.
             under_way.exception()
 
     async def _look_up(self, host: str) -> list[IpAddress]:
-        async with self._threads:
-            try:
-                entries = await _in_thread(
-                    lambda: self._get_addr_info(host, None, type=socket.SOCK_STREAM)
-                )
-            except (OSError, UnicodeError) as error:
-                raise LookupFailed(f"{host} has no address") from error
-        return _addresses(entries)
+        if host in self._known_late and len(self._late) >= MAX_LATE:
+            raise LookupFailed(f"{host} was late, and too many others are")
+        async with self._begun:
+            answer = _in_thread(lambda: self._get_addr_info(host, None, type=socket.SOCK_STREAM))
+            await asyncio.wait([answer], timeout=LATE_AFTER_S)
+        if answer.done():
+            self._known_late.discard(host)
+        else:
+            self._note_late(host)
+        try:
+            return _addresses(await answer)
+        except (OSError, UnicodeError) as error:
+            raise LookupFailed(f"{host} has no address") from error
+
+    def _note_late(self, host: str) -> None:
+        self._late.add(host)
+        if len(self._known_late) >= MAX_KNOWN_LATE:
+            self._known_late.clear()
+        self._known_late.add(host)
 
 
 def _addresses(entries: Sequence[Any]) -> list[IpAddress]:
@@ -89,7 +110,7 @@ def _addresses(entries: Sequence[Any]) -> list[IpAddress]:
     return addresses
 
 
-async def _in_thread(work: Callable[[], list[Any]]) -> list[Any]:
+def _in_thread(work: Callable[[], list[Any]]) -> asyncio.Future[list[Any]]:
     # A thread of its own that ends with the process: a pool would be waited for at the end.
     loop = asyncio.get_running_loop()
     done: asyncio.Future[list[Any]] = loop.create_future()
@@ -113,4 +134,4 @@ async def _in_thread(work: Callable[[], list[Any]]) -> list[Any]:
             loop.call_soon_threadsafe(settle, result, error)
 
     threading.Thread(target=run, name="name-lookup", daemon=True).start()
-    return await done
+    return done
