@@ -159,6 +159,36 @@ async def test_a_silent_stream_is_ended(small_mesh: RunningMesh) -> None:
         assert "no request came" in str(caught.value.details())
 
 
+def test_who_takes_no_answer_is_told_so_once_he_does(small_mesh: RunningMesh) -> None:
+    def in_flight() -> float:
+        return small_mesh.metric("gateway", "tailrace_convoys_in_flight")
+
+    def ask() -> Iterator[messages.PredictStreamRequest]:
+        slow = predict_request("slow", {"model_ms": 60_000.0})
+        yield messages.PredictStreamRequest(requests=[slow])
+        # Refused, and answered with more than the transport takes unread.
+        large = [_echo(1.0, "r" * 30_000)] * 101
+        for _ in range(20):
+            yield messages.PredictStreamRequest(requests=large)
+
+    with grpc.insecure_channel(small_mesh.target) as channel:
+        call = stubs.PredictionServiceStub(channel).PredictStream(ask(), timeout=100)
+        wait_for(lambda: in_flight() > 0, 20)
+        # What was asked is given up.
+        wait_for(lambda: in_flight() == 0, 30)
+
+        results = []
+        with pytest.raises(grpc.RpcError) as caught:
+            for message in call:
+                results += message.results
+    failure: Any = caught.value
+    assert failure.code() is CODE.DEADLINE_EXCEEDED
+    assert "nothing was taken" in failure.details()
+    # Nothing of a message is lost that was not taken in time.
+    assert results
+    assert len(results) % 101 == 0
+
+
 async def test_too_many_requests_in_one_message_are_refused_each(small_mesh: RunningMesh) -> None:
     async with grpc.aio.insecure_channel(small_mesh.target) as channel:
         stub: Any = stubs.PredictionServiceStub(channel)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tailrace.gateway.convoy_former import ConvoyFormer
+from tailrace.gateway.patient_writer import PatientWriter
 from tailrace.gateway.prediction_stream import PredictionStream
 from tailrace.gateway.predictor import Predictor
 from tailrace.runtime.config import GatewaySettings
@@ -42,7 +43,7 @@ class _Caller:
             SETTINGS,
             {},
             self.read,
-            self.write,
+            PatientWriter(self.write, SETTINGS.stream_idle_timeout_ms / 1000).write,
             lambda: None,
             self.draining,
         )
@@ -65,7 +66,7 @@ def test_a_caller_who_takes_no_more_is_read_no_further_and_let_go(
 ) -> None:
     async def run() -> _Caller:
         caller = _Caller(tmp_path, takes)
-        with pytest.raises(DeadlineExceeded, match="no answer was taken"):
+        with pytest.raises(DeadlineExceeded, match="nothing was taken"):
             await caller.stream.run()
         await asyncio.sleep(1)
         return caller

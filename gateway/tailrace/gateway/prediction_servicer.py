@@ -10,6 +10,7 @@ import grpc.aio
 
 from tailrace.gateway.convoy import Outcome
 from tailrace.gateway.no_submissions import NoSubmissions
+from tailrace.gateway.patient_writer import PatientWriter
 from tailrace.gateway.prediction_stream import PredictionStream
 from tailrace.gateway.predictor import Predictor
 from tailrace.runtime.config import GatewaySettings
@@ -111,16 +112,23 @@ class PredictionServicer(NoSubmissions):
             )
             return message
 
+        writer = PatientWriter(context.write, self._settings.stream_idle_timeout_ms / 1000)
         stream = PredictionStream(
             self._predictor,
             self._settings,
             trace_headers(context),
             read,
-            context.write,
+            writer.write,
             context.time_remaining,
             self._draining,
         )
-        await stream.run()
+        try:
+            await stream.run()
+        except TailraceError:
+            await writer.settle()
+            raise
+        finally:
+            writer.close()
 
     async def ListPipelines(
         self,

@@ -50,7 +50,8 @@ class PredictionStream:
             settings: limits and timeouts.
             trace: W3C trace headers of the call.
             read: returns the next message, or None after the last.
-            write: sends a message; returns once the transport takes more.
+            write: sends a message; returns once the transport takes more, and raises
+                DeadlineExceeded where it does not.
             time_remaining: seconds until the call's deadline, or None if it has none.
             draining: set once the process is to end.
         """
@@ -75,7 +76,7 @@ class PredictionStream:
         """Returns once every request has been read and answered.
 
         Raises:
-            DeadlineExceeded: nothing was asked, or no answer taken, for the idle timeout.
+            DeadlineExceeded: nothing was asked for the idle timeout, or no answer was taken.
             LimitExceeded: one message had far too many requests.
             Unavailable: the process is to end; what had been read is answered.
             asyncio.CancelledError: the caller left; what was not answered ends here.
@@ -170,10 +171,6 @@ class PredictionStream:
         return reply
 
     async def _write_one(self, reply: Reply) -> None:
-        try:
-            async with asyncio.timeout(self._idle_s):
-                await self._write(reply)
-        except TimeoutError as error:
-            raise DeadlineExceeded(f"no answer was taken for {self._idle_s:g} s") from error
+        await self._write(reply)
         self._unanswered -= len(reply.results)
         self._room.set()
