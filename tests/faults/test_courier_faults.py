@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tailrace.cli.local.lifeline import tied
 from tailrace.cli.local.local_redis import LocalRedis
 from tailrace.runtime.config import DispatcherSettings
 from tailrace.submissions.open_queue import open_queue
@@ -36,7 +37,7 @@ async def start_courier(url: str, log: Path, **settings: str) -> asyncio.subproc
     }
     with log.open("ab") as output:
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tailrace.cli", "serve", "courier"),
+            *tied([sys.executable, "-m", "tailrace.cli", "serve", "courier"]),
             env=os.environ | environment | settings,
             stdout=output,
             stderr=output,

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tailrace.cli.local.lifeline import tied
 from tailrace.client import Client, InputValue
 from tests.integration.test_tailrace_up import ROOT, Launcher
 from tests.support.waiting import wait_for
@@ -74,7 +75,7 @@ def receiving(code: str, secret: str, output: Path) -> Iterator[str]:
     code = code.replace("8443", "0").replace("9443", "0")
     with output.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-u", "-c", code],
+            tied([sys.executable, "-u", "-c", code]),
             stdout=file,
             stderr=subprocess.STDOUT,
             env={**os.environ, "CALLBACK_SECRET": secret},
