@@ -244,3 +244,34 @@ async def test_no_more_are_claimed_than_asked_for_also_of_lost_leases(
         began = await queue.submissions.now_ms()
         await until(lambda: _later_than(queue, began + 2))
         assert len(await queue.submissions.claim(0, 7)) == 7
+
+
+async def test_what_is_less_urgent_has_a_part_of_every_large_claim(queue: Queue) -> None:
+    urgent = [new_submission(priority=1) for _ in range(40)]
+    lower = [new_submission(priority=priority) for priority in (2, 3, 4) for _ in range(10)]
+    await queue.submissions.submit(0, urgent + lower)
+    taken = [claim.priority for claim in await queue.submissions.claim(0, 32)]
+    assert [taken.count(priority) for priority in (1, 2, 3, 4)] == [26, 2, 2, 2]
+    few = [claim.priority for claim in await queue.submissions.claim(0, 15)]
+    assert [few.count(priority) for priority in (1, 2, 3, 4)] == [14, 1, 0, 0]
+
+
+async def test_large_requests_are_claimed_in_parts_also_after_lost_leases(
+    open_test_queue: OpenTestQueue,
+) -> None:
+    request = bytes(250_000)
+    async with open_test_queue(dispatcher_lease_ms=100) as queue:
+        new = [new_submission(priority=1, request=request) for _ in range(100)]
+        low = new_submission(priority=4)
+        await queue.submissions.submit(0, [*new, low])
+        first = await queue.submissions.claim(0, 512)
+        assert len(first) * len(request) < 20_000_000
+        assert low.prediction_id in [claim.prediction_id for claim in first]
+        ids = {claim.prediction_id for claim in first}
+        crashed = 0
+        # In any claim some may be there that have lost their leases.
+        while len(ids) < 101 or not crashed:
+            claims = await queue.submissions.claim(0, 512)
+            assert len(claims) * len(request) < 20_000_000
+            ids |= {claim.prediction_id for claim in claims}
+            crashed = max([crashed, *(claim.crashes for claim in claims)])

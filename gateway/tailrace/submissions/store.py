@@ -77,6 +77,8 @@ class SubmissionStore(Protocol):
     async def claim(self, partition: int, max_claims: int) -> list[Claim]:
         """Takes submissions that wait: those with expired leases first, then by priority.
 
+        Of 16 or more, a part is left to each lower priority, so that none waits for ever.
+
         What is cancelled, past its time, or has crashed too often is dealt with on the way, and not
         returned.
         """

@@ -6,8 +6,10 @@ local most = tonumber(ARGV[3])
 local left, lease, most_crashes = most, tonumber(ARGV[4]), tonumber(ARGV[5])
 local expired, poison = ARGV[6], ARGV[7]
 local PRIORITIES = 4
--- Entries read at once, and bytes after which no more are: a reply is made as a whole.
-local PORTION, MOST_BYTES = 64, 8000000
+-- Of large requests, few are read at once, and no more after so many bytes: a reply is made as a whole.
+local PORTION, FEW, LARGE_BYTES, MOST_BYTES = 64, 16, 1000000, 8000000
+-- A priority leaves one part of so many to each one after it, so that none waits for ever.
+local PARTS = 16
 local reply, bytes = {}, 0
 
 local function take(priority, entry, id, lost)
@@ -50,10 +52,11 @@ end
 
 -- Looks for lost leases in some of what is taken, from where the last call left off.
 local function take_lost(priority)
+  local portion = math.min(left, PORTION)
   local queue, place = base .. 'queue:' .. priority, 'leases:' .. priority
   local from = redis.call('HGET', base .. 'progress', place) or '0-0'
   local found = redis.pcall(
-    'XAUTOCLAIM', queue, GROUP, CONSUMER, lease, from, 'COUNT', left)
+    'XAUTOCLAIM', queue, GROUP, CONSUMER, lease, from, 'COUNT', portion)
   if found.err then
     if not string.find(found.err, 'NOGROUP', 1, true) then
       return found
@@ -72,15 +75,18 @@ local function take_lost(priority)
 end
 
 for priority = 1, PRIORITIES do
-  local failure = left > 0 and take_lost(priority)
+  local failure = left > 0 and bytes < MOST_BYTES and take_lost(priority)
   if failure then
     return failure
   end
 end
-for priority = 1, PRIORITIES do
-  local looked, found_all = 0, false
-  while left > 0 and looked < most and not found_all and bytes < MOST_BYTES do
-    local portion = math.min(left, PORTION)
+
+local emptied = {}
+
+local function take_waiting(priority, rows, most_bytes)
+  while rows > 0 and bytes < most_bytes and not emptied[priority] do
+    local few = bytes == 0 or bytes > LARGE_BYTES
+    local portion = math.min(rows, few and FEW or PORTION)
     local found = redis.call(
       'XREADGROUP', 'GROUP', GROUP, CONSUMER, 'COUNT', portion, 'STREAMS',
       base .. 'queue:' .. priority, '>')
@@ -88,8 +94,18 @@ for priority = 1, PRIORITIES do
     for _, entry in ipairs(entries) do
       take(priority, entry[1], entry[2][2], false)
     end
-    looked, found_all = looked + #entries, #entries < portion
+    rows, emptied[priority] = rows - #entries, #entries < portion
   end
+end
+
+local part = math.floor(left / PARTS)
+for priority = 1, PRIORITIES do
+  -- Those before may have taken all of the bytes, too.
+  local most_bytes = part > 0 and math.max(MOST_BYTES, bytes + 1) or MOST_BYTES
+  take_waiting(priority, left - part * (PRIORITIES - priority), most_bytes)
+end
+for priority = 1, PRIORITIES do
+  take_waiting(priority, left, MOST_BYTES)
 end
 flush()
 return reply
