@@ -177,7 +177,7 @@ def test_who_takes_no_answer_is_told_so_once_he_does(small_mesh: RunningMesh) ->
         # What was asked is given up.
         wait_for(lambda: in_flight() == 0, 30)
 
-        results = []
+        results: list[messages.PredictStreamResult] = []
         with pytest.raises(grpc.RpcError) as caught:
             for message in call:
                 results += message.results

@@ -91,6 +91,10 @@ async def test_names_that_hang_together_hold_up_no_other(monkeypatch: pytest.Mon
     names.hanging.update(hanging)
     lookup = NameLookup(AddressRules(), names)
     slow = [asyncio.create_task(lookup.addresses(name)) for name in hanging]
+    # All have begun to wait: to be looked up, or to be answered.
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not set(hanging) <= set(names.asked)
 
     assert await lookup.addresses("good.example")
 
