@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tests.support.submission_world.evidence import Evidence
-from tests.support.submission_world.history import History, Submission
-
-ON_ITS_WAY_S = 1.0
+from tests.support.submission_world.history import ON_ITS_WAY_S, History, Submission
 
 
 def lost(history: History) -> list[Submission]:

@@ -22,6 +22,10 @@ FINAL_STATES = frozenset(
 )
 
 
+# How long an acknowledgement may take from the queue to its caller, where the queue dies meanwhile.
+ON_ITS_WAY_S = 1.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What one attempt at submitting was told.
@@ -145,6 +149,7 @@ class History:
         self._undelivered: set[str] = set()
         self._confirmed: set[str] = set()
         self._never_taken_share = never_taken_share
+        self._unsure_until = float("-inf")
         self._changed = asyncio.Condition()
 
     @property
@@ -169,6 +174,7 @@ class History:
             self.acknowledgements += 1
             self.by_id.setdefault(answer.prediction_id, submission)
             taken = not never_taken(answer.prediction_id, self._never_taken_share)
+            taken = taken and answer.at > self._unsure_until
             if submission.is_pushed and taken and answer.prediction_id not in self._confirmed:
                 self._undelivered.add(answer.prediction_id)
         await self._tell()
@@ -191,7 +197,11 @@ class History:
         await self._tell()
 
     def may_be_lost(self, since: float) -> None:
-        """Expects no delivery of what was acknowledged since then, by `time.monotonic`."""
+        """Expects no delivery of what was acknowledged since then, by `time.monotonic`.
+
+        Nor of what will be within `ON_ITS_WAY_S`: the gateway's answer may be on its way.
+        """
+        self._unsure_until = time.monotonic() + ON_ITS_WAY_S
         for prediction_id in list(self._undelivered):
             acknowledged = self.by_id[prediction_id].acknowledged
             assert acknowledged is not None
