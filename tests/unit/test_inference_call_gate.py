@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -153,3 +154,32 @@ def test_a_model_may_ask_for_less_than_the_settings_allow(
     metadata = ModelMetadata("m", "1", {}, {}, calls_at_once=model[0], max_queue=model[1])
     gate = CallLimits(at_once=32, max_waiting=256).gate(metadata)
     assert (gate._at_once, gate._max_waiting) == expected
+
+
+async def test_background_calls_that_have_waited_for_long_go_before_others_one_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gate = CallGate("m", at_once=1, max_waiting=10)
+    order: list[str] = []
+    now_ns = time.monotonic_ns()
+    monkeypatch.setattr(time, "monotonic_ns", lambda: now_ns)
+
+    async def call(name: str, priority: int) -> None:
+        await gate.enter(soon(), priority)
+        order.append(name)
+
+    await gate.enter(soon(), 2)
+    calls = [("b1", 4), ("b2", 4), ("b3", 4), ("n1", 2), ("n2", 2), ("n3", 2)]
+    tasks = [asyncio.create_task(call(*each)) for each in calls]
+    await settle()
+    for _ in range(2):
+        now_ns += call_gate.BACKGROUND_PATIENCE_NS + 1
+        for _ in range(2):
+            gate.leave()
+            await settle()
+    assert order == ["b1", "n1", "b2", "n2"]
+    for _ in range(2):
+        gate.leave()
+        await settle()
+    assert order[4:] == ["n3", "b3"]
+    await asyncio.gather(*tasks)

@@ -120,3 +120,16 @@ async def test_a_process_without_other_work_says_so(monkeypatch: pytest.MonkeyPa
     later_ns = time.monotonic_ns() + turns_module.FOREGROUND_KEPT_NS
     monkeypatch.setattr(time, "monotonic_ns", lambda: later_ns)
     assert not hop.turns.foreground
+
+
+async def test_nothing_is_kept_of_a_batch_that_has_stopped_waiting() -> None:
+    turns = Turns()
+    with turns.others():
+        for _ in range(3):
+            await turns.background(time.monotonic_ns() + 1_000_000)
+        leaves = asyncio.create_task(turns.background(time.monotonic_ns() + MAX_WAIT_NS))
+        await _settle()
+        assert len(turns._waiting) == 1
+        leaves.cancel()
+        await asyncio.wait([leaves])
+        assert not turns._waiting

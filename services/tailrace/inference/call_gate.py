@@ -16,7 +16,7 @@ from tailrace.runtime.errors import DeadlineExceeded, Overloaded, Reason
 
 PUSHBACK_MS = 50
 # A background call that has waited for so long is next: where others always wait, too, it would
-# otherwise wait for ever.
+# otherwise wait for ever. One in such a time goes before others, however many have waited.
 BACKGROUND_PATIENCE_NS = NS_PER_S
 
 
@@ -73,12 +73,13 @@ class CallGate:
         self._waiting: list[_Waiting] = []
         # Apart from the others, in order of arrival.
         self._background: deque[_Waiting] = deque()
+        self._overtook_ns = 0
         self._arrivals = itertools.count()
 
     async def enter(self, deadline: Deadline, priority: int) -> int:
         """Returns once there is a place inside; the most important call that waits is next.
 
-        Background calls come after all others, but for one that has waited for long. Where the
+        Background calls come after all others, but for one at a time that has waited for long. Where the
         queue is full, the last of them makes room. Whoever has entered must `leave`.
 
         Args:
@@ -120,8 +121,10 @@ class CallGate:
         if not self._waiting:
             return self._background.popleft()
         if self._background:
-            waited_ns = time.monotonic_ns() - self._background[0].since_ns
-            if waited_ns > BACKGROUND_PATIENCE_NS:
+            now_ns = time.monotonic_ns()
+            since_ns = max(self._background[0].since_ns, self._overtook_ns)
+            if now_ns - since_ns > BACKGROUND_PATIENCE_NS:
+                self._overtook_ns = now_ns
                 return self._background.popleft()
         return heapq.heappop(self._waiting)
 

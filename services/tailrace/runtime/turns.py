@@ -61,7 +61,11 @@ class Turns:
                 return
             let_in: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(let_in)
-            await asyncio.wait([let_in], timeout=left_ns / NS_PER_S)
+            try:
+                await asyncio.wait([let_in], timeout=left_ns / NS_PER_S)
+            finally:
+                if not let_in.done():
+                    self._waiting.remove(let_in)
 
     def _wake(self) -> None:
         waiting, self._waiting = self._waiting, []
