@@ -1,6 +1,8 @@
 """The courier, killed, stopped, and without its Redis."""
 
 import asyncio
+import contextlib
+import json
 import os
 import signal
 import sys
@@ -9,6 +11,7 @@ from typing import Any
 
 from tailrace.cli.local.lifeline import tied
 from tailrace.cli.local.local_redis import LocalRedis
+from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.config import DispatcherSettings
 from tailrace.submissions.open_queue import open_queue
 from tailrace.submissions.records import DeliveryState
@@ -20,7 +23,8 @@ from tests.support.courier_world import (
     running_courier,
 )
 from tests.support.grpc_receiver import grpc_receiver
-from tests.support.submissions import stored
+from tests.support.running_mesh import metric_at
+from tests.support.submissions import stored, until
 
 PARTITIONS = 3
 
@@ -45,8 +49,14 @@ async def start_courier(url: str, log: Path, **settings: str) -> asyncio.subproc
 
 
 async def stop(process: asyncio.subprocess.Process, number: signal.Signals) -> int:
-    process.send_signal(number)
-    return await asyncio.wait_for(process.wait(), 30)
+    try:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(number)
+        return await asyncio.wait_for(process.wait(), 30)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise
 
 
 def queue_settings(url: str) -> DispatcherSettings:
@@ -107,17 +117,28 @@ async def test_a_stopped_courier_finishes_what_it_has_begun(
             attempt_timeout_ms=20_000,
         )
         ids = await finished(queue, callback, 2)
-        process = await start_courier(queue_redis.url, tmp_path / "courier.log")
+        log, ready = tmp_path / "courier.log", tmp_path / "ready.json"
+        process = await start_courier(queue_redis.url, log, TAILRACE_READY_FILE=str(ready))
         try:
             await receiver.wait_for(1)
-        finally:
+            port = json.loads(ready.read_text())["metrics_port"]
             process.terminate()
+
+            async def is_draining() -> bool:
+                return "draining" in log.read_text()
+
+            await until(is_draining)
+            # What it still does can be seen.
+            in_flight = await asyncio.to_thread(metric_at, port, names.COURIER_MESSAGES_IN_FLIGHT)
+        finally:
             receiver.hold.set()
-            status = await asyncio.wait_for(process.wait(), 30)
+            status = await stop(process, signal.SIGTERM)
         first = receiver.deliveries[0].delivery_id
         states = [(await stored(queue, each)).delivery_state for each in (first, *ids)]
 
     assert status == 0
+    assert in_flight == 1
+    assert not ready.exists()
     assert states[0] is DeliveryState.DELIVERED
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import grpc.aio
 
+from tailrace.cli.local.lifeline import tied
 from tailrace.runtime.config import ServerSettings
 from tailrace.runtime.error_mapping import error_of
 from tailrace.runtime.hop_parts import HopParts
@@ -41,6 +42,7 @@ async def serve_hop(
             yield channel
     finally:
         await server.drain()
+        await server.close()
         await parts.close()
 
 
@@ -56,7 +58,7 @@ def hop_process(service: str, folder: Path, pipelines: Path) -> Iterator[tuple[i
     }
     command = [sys.executable, "-m", "tailrace.cli", "serve", service]
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen(tied(command), env=environment, stdout=log, stderr=log)
     try:
         wait_for(lambda: ready.exists() or process.poll() is not None, timeout_s=30)
         assert ready.exists(), (folder / "log").read_text()

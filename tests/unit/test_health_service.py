@@ -24,6 +24,7 @@ async def server() -> AsyncIterator[GrpcServer]:
     await server.start()
     yield server
     await server.drain()
+    await server.close()
 
 
 @pytest_asyncio.fixture

@@ -27,3 +27,4 @@ async def test_who_connects_and_says_nothing_is_let_go(
     finally:
         writer.close()
         await asyncio.wait_for(server.drain(), 20)
+        await server.close()

@@ -28,7 +28,10 @@ async def run(settings: CourierSettings) -> None:
             courier = Courier(settings, queue.submissions, queue.callbacks, sender)
             server = GrpcServer(settings, "courier", (), lambda server: None)
             await server.start()
-            await _serve(settings, server, queue, courier)
+            try:
+                await _serve(settings, server, queue, courier)
+            finally:
+                await server.close()
     finally:
         await sender.close()
 

@@ -114,7 +114,10 @@ class GrpcServer:
         _log.info("serving" if serving else "not serving")
 
     async def serve_until_signalled(self) -> None:
-        """Returns after SIGTERM or SIGINT, once calls in flight are done or out of grace."""
+        """Returns after SIGTERM or SIGINT, once calls in flight are done or out of grace.
+
+        The metrics can still be read; `close` ends that, once all else has ended.
+        """
         stopped = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -130,8 +133,12 @@ class GrpcServer:
         _log.info("draining", grace_ms=self._settings.drain_grace_ms)
         await self._server.stop(self._settings.drain_grace_ms / 1000)
         await self._accepting.stop()
+
+    async def close(self) -> None:
+        """Closes the metrics port, and takes the ready file away: the process has ended."""
         if self._metrics is not None:
             await asyncio.to_thread(self._metrics.close)
+            self._metrics = None
         if self._settings.ready_file is not None:
             self._settings.ready_file.unlink(missing_ok=True)
         _log.info("stopped")

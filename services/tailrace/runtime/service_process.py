@@ -67,5 +67,8 @@ async def run_service(
         await server.set_serving(True)
     else:
         jobs.append(watch_readiness(server))
-    async with background(*jobs):
-        await server.serve_until_signalled()
+    try:
+        async with background(*jobs):
+            await server.serve_until_signalled()
+    finally:
+        await server.close()
