@@ -107,6 +107,7 @@ async def test_names_that_hang_together_hold_up_no_other(monkeypatch: pytest.Mon
         await lookup.addresses("late.example")
     assert "late.example" not in names.asked
     assert await lookup.addresses("new.example")
+    lookup.close()
     names.release.set()
 
 

@@ -81,7 +81,11 @@ class NameLookup:
             raise LookupFailed(f"{host} was late, and too many others are")
         async with self._begun:
             answer = _in_thread(lambda: self._get_addr_info(host, None, type=socket.SOCK_STREAM))
-            await asyncio.wait([answer], timeout=LATE_AFTER_S)
+            try:
+                await asyncio.wait([answer], timeout=LATE_AFTER_S)
+            except asyncio.CancelledError:
+                answer.cancel()
+                raise
         if answer.done():
             self._known_late.discard(host)
         else:
