@@ -96,10 +96,14 @@ class ClaimedBatch:
         """Returns once the queue has an outcome of every claim, or another has the claim."""
         self.begun_ns = time.monotonic_ns()
         self._connected = self._parts.connected()
-        found = await read_claims(self._claims, self._parts.registry)
+        # Others may have some of them by now: those that run alone wait for their turn.
+        held = dict(self._held)
+        found = await read_claims(list(held.values()), self._parts.registry)
         arrival = Arrival(self._parts.account, self._take)
         groups: dict[ConvoyFormer, list[ConvoyRow]] = {}
-        for place, (claim, each) in enumerate(zip(self._claims, found, strict=True)):
+        for (place, claim), each in zip(held.items(), found, strict=True):
+            if place not in self._held:
+                continue
             if isinstance(each, TailraceError):
                 arrival.refuse(
                     RefusedRow(OTHER_PIPELINE, claim.prediction_id, self.begun_ns, place, each)
