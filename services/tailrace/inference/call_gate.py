@@ -79,8 +79,8 @@ class CallGate:
     async def enter(self, deadline: Deadline, priority: int) -> int:
         """Returns once there is a place inside; the most important call that waits is next.
 
-        Background calls come after all others, but for one at a time that has waited for long. Where the
-        queue is full, the last of them makes room. Whoever has entered must `leave`.
+        Background calls come after all others, but for one at a time that has waited for long.
+        Where the queue is full, the last of them makes room. Whoever has entered must `leave`.
 
         Args:
             deadline: when to give up waiting.
