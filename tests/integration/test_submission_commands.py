@@ -140,6 +140,7 @@ async def test_each_line_of_a_file_is_submitted_once(run: Run, tmp_path: Path) -
         ["--json", REQUEST, "--wait", "soon"],
         ["--json", REQUEST, "--not-after", "2026-01-01T00:00:00"],
         ["--json", REQUEST, "--not-after", "tomorrow"],
+        ["--json", REQUEST, "--not-after", "10m", "--idempotency-key", "k"],
     ],
 )
 async def test_options_that_do_not_fit_are_refused(run: Run, options: list[str]) -> None:
@@ -175,6 +176,8 @@ async def test_watch_tells_changes_and_where_to_resume(
     await run(
         "submissions", "cancel", (await run("submit", PIPELINE, "--json", REQUEST)).stdout[:30]
     )
+    refused = await run("submissions", "watch", "--for", "300ms", "--position", "nowhere")
+    assert (refused.status, "resume with" in refused.stderr) == (1, False)
     later = await run("submissions", "watch", "--for", "300ms", "--position", position)
     assert "CANCELLED" in later.stdout
 
@@ -201,10 +204,16 @@ async def test_callbacks_are_changed_disabled_enabled_and_deleted(run: Run) -> N
     updated = await run("callbacks", "update", "hook", "--attempt-timeout", "2s", "--json")
     spec = updated.document["spec"]
     assert (spec["target"], spec["max_in_flight"], spec["attempt_timeout_s"]) == (TARGET, 3, 2.0)
-    assert "ADMINISTRATOR" in (await run("callbacks", "disable", "hook")).stdout
+    assert (await run("callbacks", "update", "hook")).status == 2
+    assert "disabled (ADMINISTRATOR)" in (await run("callbacks", "disable", "hook")).stdout
     assert (await run("callbacks", "enable", "hook", "--json")).document["enabled"]
     assert (await run("callbacks", "delete", "hook")).status == 0
-    for command in (["update", "hook"], ["disable", "hook"], ["test", "hook"], ["delete", "hook"]):
+    for command in (
+        ["update", "hook", "--ordered"],
+        ["disable", "hook"],
+        ["test", "hook"],
+        ["delete", "hook"],
+    ):
         ended = await run("callbacks", *command)
         assert (ended.status, "CALLBACK_NOT_FOUND" in ended.stderr) == (1, True)
 
@@ -230,7 +239,10 @@ async def test_dead_letters_are_listed_and_redriven(run: Run, gateway: Submissio
     dead = await run("callbacks", "dead", "--callback", "hook", "--json")
     assert [each["prediction"]["id"] for each in dead.document] == [prediction_id]
     assert "CALLBACK_DISABLED" in (await run("callbacks", "dead")).stdout
-    assert (await run("callbacks", "attempts", prediction_id)).stdout == "none\n"
+    attempts = await run("callbacks", "attempts", prediction_id)
+    assert attempts.stdout == "DEAD to hook (CALLBACK_DISABLED)\nnone\n"
+    alone = (await run("submit", PIPELINE, "--json", REQUEST)).stdout.split()[0]
+    assert (await run("callbacks", "attempts", alone)).stdout == "no callback\n"
     assert (await run("callbacks", "redrive", "--all", "--reason", "POISON")).stdout.startswith("0")
     assert (await run("callbacks", "redrive", prediction_id)).stdout.startswith("1")
     assert (await run("callbacks", "redrive", prediction_id)).status == 1

@@ -7,8 +7,14 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from tailrace.cli.columns import print_columns
-from tailrace.cli.submission_table import instant_text
-from tailrace.client import Callback, DeadLetter, DeliveryAttempt, RegisteredCallback
+from tailrace.cli.submission_table import delivery_text, instant_text
+from tailrace.client import (
+    Callback,
+    DeadLetter,
+    DeliveryAttempt,
+    DeliveryHistory,
+    RegisteredCallback,
+)
 
 
 def print_callbacks(console: Console, callbacks: Sequence[Callback]) -> None:
@@ -16,7 +22,7 @@ def print_callbacks(console: Console, callbacks: Sequence[Callback]) -> None:
     heading = ("callback", "tenant", "target", "state", "signed", "secrets", "settings")
     rows = [heading]
     for each in callbacks:
-        state = "enabled" if each.enabled else each.disabled_reason
+        state = "enabled" if each.enabled else f"disabled ({each.disabled_reason})"
         secrets = str(each.secret_count)
         if each.retires_at is not None:
             secrets += f", one until {instant_text(each.retires_at)}"
@@ -37,6 +43,14 @@ def print_registered(console: Console, registered: RegisteredCallback) -> None:
         console.print(
             f"\nits secret, shown this once: {registered.secret}", soft_wrap=True, markup=False
         )
+
+
+def print_history(console: Console, history: DeliveryHistory) -> None:
+    """Prints how a delivery stands, and a line per attempt."""
+    standing = delivery_text(history.delivery)
+    console.print(standing or "no callback", soft_wrap=True, markup=False)
+    if standing:
+        print_attempts(console, history.attempts)
 
 
 def print_attempts(console: Console, attempts: Sequence[DeliveryAttempt]) -> None:

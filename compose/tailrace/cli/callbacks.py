@@ -13,6 +13,7 @@ from tailrace.cli.callback_table import (
     print_attempts,
     print_callbacks,
     print_dead_letters,
+    print_history,
     print_registered,
 )
 from tailrace.cli.documents import print_document
@@ -69,7 +70,10 @@ async def register(
     client: AsyncClient,
     callback: CallbackName,
     to: Annotated[
-        str, typer.Argument(metavar="TARGET", help="https://…, grpcs://HOST:PORT or grpc://…")
+        str,
+        typer.Argument(
+            metavar="URL", help="Where to push: https://…, grpcs://HOST:PORT or grpc://…"
+        ),
     ],
     signature: Annotated[
         SchemeName, typer.Option(help="How to sign: by a shared secret, or by a key pair.")
@@ -104,7 +108,7 @@ async def register(
 async def update(
     client: AsyncClient,
     callback: CallbackName,
-    to: Annotated[str | None, typer.Option("--to", help="Another target.")] = None,
+    to: Annotated[str | None, typer.Option("--to", help="Another URL to push to.")] = None,
     attempt_timeout: AttemptTimeout = None,
     max_in_flight: MaxInFlight = None,
     max_batch: MaxBatch = None,
@@ -113,6 +117,8 @@ async def update(
     as_json: AsJson = False,
 ) -> int:
     """Change what is named of a callback; the rest stays as it is."""
+    if (to, attempt_timeout, max_in_flight, max_batch, ordered) == (None,) * 5:
+        raise typer.BadParameter("name what to change")
     found = await client.callbacks.list_all(tenant=tenant)
     now = next((each for each in found if each.name == callback), None)
     if now is None:
@@ -180,7 +186,10 @@ async def rotate(
     secret_file: SecretFile = None,
     overlap: Annotated[
         str | None,
-        typer.Option(help="How long the old secret signs, too, such as 24h, the default."),
+        typer.Option(
+            help="How long the old secret signs, too, such as 24h, the default. "
+            "One from before it stops at once."
+        ),
     ] = None,
     tenant: Tenant = "",
     as_json: AsJson = False,
@@ -205,12 +214,12 @@ async def attempts(
     prediction_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the prediction.")],
     as_json: AsJson = False,
 ) -> int:
-    """List the attempts at delivering a prediction."""
+    """Tell how the delivery of a prediction stands, and list its attempts."""
     history = await client.callbacks.attempts(prediction_id)
     if as_json:
         print_document(history)
     else:
-        print_attempts(Console(highlight=False), history.attempts)
+        print_history(Console(highlight=False), history)
     return 0
 
 

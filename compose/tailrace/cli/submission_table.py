@@ -8,7 +8,7 @@ from datetime import datetime
 from rich.console import Console
 
 from tailrace.cli.columns import print_columns
-from tailrace.client import DeliveryState, StoredPrediction
+from tailrace.client import Delivery, DeliveryState, StoredPrediction
 
 
 def print_submissions(console: Console, stored: Iterable[StoredPrediction]) -> None:
@@ -23,7 +23,7 @@ def print_submissions(console: Console, stored: Iterable[StoredPrediction]) -> N
             instant_text(each.created_at),
             ms_text(each.queue_ms),
             ms_text(each.run_ms),
-            delivery_text(each),
+            delivery_text(each.delivery),
         )
         for each in stored
     ]
@@ -45,7 +45,7 @@ def submission_lines(stored: StoredPrediction) -> Iterator[str]:
         "queue": _with_unit(stored.queue_ms),
         "run": _with_unit(stored.run_ms),
         "runs": str(stored.run_attempts) if stored.run_attempts > 1 else "",
-        "delivery": delivery_text(stored),
+        "delivery": delivery_text(stored.delivery),
         "delivered": _with_unit(stored.delivery_ms),
     }
     for name, text in told.items():
@@ -53,15 +53,19 @@ def submission_lines(stored: StoredPrediction) -> Iterator[str]:
             yield f"  {name:<9}  {text}"
 
 
-def delivery_text(stored: StoredPrediction) -> str:
-    """Returns how a push stands, in words; empty if there is none."""
-    delivery = stored.delivery
+def delivery_text(delivery: Delivery | None) -> str:
+    """Returns how a push stands, and when it is tried again, in words; empty if there is none."""
     if delivery is None or delivery.state is DeliveryState.UNSPECIFIED:
         return ""
     to = f" to {delivery.callback}" if delivery.callback else ""
+    failing = delivery.state is DeliveryState.PENDING and delivery.attempts > 0
     tries = f", {delivery.attempts} attempts" if delivery.attempts > 1 else ""
+    if failing and not tries:
+        tries = ", 1 attempt"
+    following = f", next at {instant_text(delivery.next_attempt_at)}"
+    following = following if failing and delivery.next_attempt_at is not None else ""
     why = f" ({delivery.dead_reason})" if delivery.dead_reason else ""
-    return f"{delivery.state.name}{to}{tries}{why}"
+    return f"{delivery.state.name}{to}{tries}{following}{why}"
 
 
 def instant_text(moment: datetime | None) -> str:

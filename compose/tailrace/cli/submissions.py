@@ -98,8 +98,10 @@ async def watch(
         position=position,
         timeout=None if seconds is None else seconds_of(seconds, "--for"),
     )
+    begun = False
     try:
         async with watched:
+            begun = True
             async for change in watched:
                 _print_change(change, as_json)
                 if not deliveries and change.prediction.state.is_final:
@@ -107,7 +109,7 @@ async def watch(
                     if ids and not waited_for:
                         break
     finally:
-        if watched.position:
+        if begun and watched.position:
             print(f"resume with --position {watched.position}", file=sys.stderr)
     return 0
 
@@ -148,5 +150,10 @@ def _print_change(change: PredictionChange, as_json: bool) -> None:
         print_line(document(change))
         return
     stored = change.prediction
-    told = [instant_text(change.changed_at), stored.id, stored.state.name, delivery_text(stored)]
+    told = [
+        instant_text(change.changed_at),
+        stored.id,
+        stored.state.name,
+        delivery_text(stored.delivery),
+    ]
     print("  ".join(filter(None, told)), flush=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -52,7 +52,7 @@ async def submit(
         str | None,
         typer.Option(
             help="Submissions with the same key are one. With --file, line N has KEY:N, so that "
-            "the same command can be given again."
+            "the same command can be given again; --not-after is a time then."
         ),
     ] = None,
     not_after: Annotated[
@@ -93,6 +93,12 @@ async def submit(
         raise typer.BadParameter("--output table is for --json; --file prints JSON lines")
     if file is not None and wait is not None:
         raise typer.BadParameter("--wait is for --json; see `tailrace submissions watch`")
+    limit, moves = (None, False) if not_after is None else _instant(not_after)
+    if moves and idempotency_key is not None:
+        raise typer.BadParameter(
+            "--idempotency-key needs a time for --not-after: a duration from now on makes it "
+            "another submission each time, which is refused under the same key"
+        )
     wait_s = None if wait is None else seconds_of(wait, "--wait")
     description = await client.describe_pipeline(pipeline, pipeline_version=pipeline_version)
     template = Submission(
@@ -100,7 +106,7 @@ async def submit(
         fields={},
         callback=callback,
         idempotency_key=idempotency_key,
-        not_after=None if not_after is None else _instant(not_after),
+        not_after=limit,
         ordering_key=ordering_key,
         priority=Priority[priority.name],
         tenant=tenant,
@@ -199,11 +205,20 @@ def _of_line(template: Submission, number: int, fields: Fields) -> Submission:
     )
 
 
-def _instant(text: str) -> datetime:
+def _instant(text: str) -> tuple[datetime, bool]:
+    """Returns the time that is meant, and whether it was told from now on."""
+    from tailrace.runtime.pipeline.feature_view import parse_duration
+
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        return datetime.now(UTC) + timedelta(seconds=seconds_of(text, "--not-after"))
+        try:
+            return datetime.now(UTC) + parse_duration(text), True
+        except ValueError:
+            raise typer.BadParameter(
+                f"--not-after: found {text!r}, expected a time such as 2026-01-31T12:00:00Z, or a "
+                "duration such as 10m"
+            ) from None
     if moment.tzinfo is None:
         raise typer.BadParameter("--not-after: a time needs its offset, such as Z")
-    return moment
+    return moment, False
