@@ -72,20 +72,23 @@ def wrong_refusals(history: History) -> Iterator[str]:
                     yield f"{submission.request_id} was refused with {answer.reason}"
 
 
-def loss_ages(history: History, ends: Sequence[float]) -> list[tuple[str, float]]:
+def loss_ages(history: History, ends: Sequence[float], window_s: float) -> list[tuple[str, float]]:
     """Returns what was lost, and how long before the next end of the queue's machine.
 
     Args:
         history: of the run.
         ends: when that was, by `time.monotonic`.
+        window_s: what may be lost, in seconds.
     """
     ages = []
     for submission in lost(history):
         assert submission.acknowledged is not None
         at = submission.acknowledged.at
-        # The gateway's answer may have been on its way when the queue was gone.
-        later = [end for end in ends if end > at - ON_ITS_WAY_S]
-        ages.append((submission.prediction_id, min(later, default=float("inf")) - at))
+        # The gateway's answer may also have been on its way when the queue was gone.
+        on_its_way = any(end <= at <= end + ON_ITS_WAY_S for end in ends)
+        age_s = min((end - at for end in ends if end > at), default=float("inf"))
+        is_late = age_s > window_s and on_its_way
+        ages.append((submission.prediction_id, 0.0 if is_late else age_s))
     return ages
 
 
@@ -97,6 +100,6 @@ def losses_outside(history: History, ends: Sequence[float], window_s: float) -> 
         ends: when the queue's machine ended, by `time.monotonic`.
         window_s: what may be lost, in seconds.
     """
-    for prediction_id, age_s in loss_ages(history, ends):
+    for prediction_id, age_s in loss_ages(history, ends, window_s):
         if age_s > window_s:
             yield f"{prediction_id} was acknowledged {age_s:.3f} s before, and is lost"

@@ -189,9 +189,10 @@ class History:
 
     async def polled(self, prediction_id: str, poll: Poll) -> None:
         """Notes what was found."""
-        polls = self.by_id[prediction_id].polls
-        if not polls or polls[-1] != poll:
-            polls.append(poll)
+        submission = self.by_id[prediction_id]
+        # One that was acknowledged under several ids is judged by the first.
+        if prediction_id == submission.prediction_id and submission.last_poll != poll:
+            submission.polls.append(poll)
         if not poll.found or poll.delivery_state == messages.DELIVERY_STATE_DEAD:
             self._undelivered.discard(prediction_id)
         await self._tell()

@@ -72,18 +72,20 @@ class RunReport:
         evidence: what was there in the end.
         faults: what was done.
         broken: what breaks a rule.
+        loss_window_s: as in the settings.
     """
 
     history: History
     evidence: Evidence
     faults: Sequence[Fault]
     broken: Sequence[Broken]
+    loss_window_s: float
 
     def figures(self) -> dict[str, Any]:
         """Returns counts, for people."""
         submissions = self.history.submissions
         ends = [fault.at for fault in self.faults if fault.how == "machine"]
-        ages = [age_s for _, age_s in loss_ages(self.history, ends)]
+        ages = [age_s for _, age_s in loss_ages(self.history, ends, self.loss_window_s)]
         states = Counter(
             one.last_poll.state for one in submissions if one.acknowledged and one.last_poll
         )
@@ -167,7 +169,13 @@ async def _run(settings: RunSettings, world: SubmissionWorld) -> RunReport:
         broken = broken_rules_under_loss(history, evidence, ends, settings.loss_window_s)
     else:
         broken = broken_rules(history, evidence)
-    return RunReport(history=history, evidence=evidence, faults=killer.faults, broken=broken)
+    return RunReport(
+        history=history,
+        evidence=evidence,
+        faults=killer.faults,
+        broken=broken,
+        loss_window_s=settings.loss_window_s,
+    )
 
 
 async def _register(world: SubmissionWorld, callbacks: Any) -> None:
