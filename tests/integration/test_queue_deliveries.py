@@ -12,6 +12,7 @@ from tests.support.submissions import (
     claim_due,
     claim_one,
     finish_one,
+    new_submission,
     result_of,
     stored,
     submit,
@@ -187,3 +188,17 @@ async def test_a_redriven_poison_submission_waits_again(queue: Queue) -> None:
     assert await queue.submissions.redrive([submitted.prediction_id]) == [True]
     kept = await stored(queue, submitted.prediction_id)
     assert (kept.state, kept.dead_reason, kept.ended_ms) == (State.QUEUED, "", None)
+
+
+async def test_of_very_many_callbacks_all_are_found_due_in_time(queue: Queue) -> None:
+    keys = {f"acme/{number}" for number in range(4_400)}
+    new = [new_submission(callback=CallbackChoice(key=key)) for key in keys]
+    await queue.submissions.submit(0, new)
+    while claims := await queue.submissions.claim(0, 512):
+        await queue.submissions.finish(0, [result_of(claim) for claim in claims])
+    found: set[str] = set()
+    for _ in range(500):
+        found.update(await queue.submissions.due_callbacks(0))
+        if found == keys:
+            break
+    assert found == keys

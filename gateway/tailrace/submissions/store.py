@@ -113,7 +113,10 @@ class SubmissionStore(Protocol):
         ...
 
     async def due_callbacks(self, partition: int) -> list[str]:
-        """Returns keys of callbacks that have a result due in a partition."""
+        """Returns keys of callbacks that have a result due in a partition.
+
+        Of thousands it returns a part, and another one the next time.
+        """
         ...
 
     async def claim_deliveries(
@@ -126,6 +129,12 @@ class SubmissionStore(Protocol):
         self, partition: int, results: Sequence[DeliveryResult]
     ) -> list[bool]:
         """Writes what came of attempts; False for a claim that is no longer the newest."""
+        ...
+
+    async def release_deliveries(
+        self, partition: int, claims: Sequence[DeliveryClaim]
+    ) -> list[bool]:
+        """Gives claims back, which are due at once; False for one that is no longer the newest."""
         ...
 
     async def kill_deliveries(
