@@ -50,6 +50,21 @@ async def test_a_courier_that_died_loses_its_lease(queue: Queue) -> None:
     assert await queue.submissions.settle_deliveries(0, [attempt_of(second)]) == [True]
 
 
+async def test_a_claim_that_is_given_back_is_due_at_once_and_no_attempt(queue: Queue) -> None:
+    ids = [(await submit(queue, callback=CALLBACK)).prediction_id for _ in range(3)]
+    for _ in ids:
+        await finish_one(queue)
+    claims = await claim_due(queue)
+    assert await queue.submissions.settle_deliveries(0, [attempt_of(claims[0])]) == [True]
+
+    assert await queue.submissions.release_deliveries(0, claims) == [False, True, True]
+
+    assert await queue.submissions.release_deliveries(0, claims) == [False] * 3
+    again = await claim_due(queue)
+    assert {claim.prediction_id for claim in again} == {claim.prediction_id for claim in claims[1:]}
+    assert {claim.attempt for claim in again} == {1}
+
+
 async def test_the_latest_twenty_attempts_are_kept(queue: Queue) -> None:
     submitted = await submit(queue, callback=CALLBACK)
     await finish_one(queue)

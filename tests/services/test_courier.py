@@ -468,6 +468,29 @@ async def test_draining_finishes_what_is_in_flight(queue: Queue, settings: Any) 
             assert len(receiver.deliveries) == 1
 
 
+async def test_what_draining_gives_up_is_delivered_by_another_at_once(
+    queue: Queue, settings: Any, queue_settings: Any
+) -> None:
+    # Neither its attempt's time nor its lease ends while the test runs.
+    patient = changed(settings, courier_attempt_timeout_ms=3_600_000)
+    async with grpc_receiver() as receiver:
+        receiver.hold.clear()
+        callback = await register(queue, "grpc", f"grpc://127.0.0.1:{receiver.port}", max_batch=10)
+        ids = await finished(queue, callback, 30) + await finished(queue, callback, 5, partition=1)
+        async with running_courier(patient, queue) as courier:
+            await receiver.wait_for(35)
+            await courier.drain(1.0)
+        receiver.hold.set()
+        async with (
+            open_queue(queue_settings, "other") as second,
+            running_courier(settings, second),
+        ):
+            ends = [await ended(queue, prediction, DELIVERED) for prediction in ids]
+
+    # What was given up was no attempt.
+    assert {end.delivery_attempts for end in ends} == {1}
+
+
 async def test_two_couriers_deliver_each_result_once(
     queue: Queue, settings: Any, queue_settings: Any
 ) -> None:

@@ -57,6 +57,7 @@ class CallbackLine:
 
     Attributes:
         breaker: of this callback.
+        given_up: what was claimed, and whose message was cancelled.
     """
 
     def __init__(self, key: str, parts: LineParts) -> None:
@@ -75,6 +76,7 @@ class CallbackLine:
         self._due: deque[int] = deque()
         self._pump: asyncio.Task[None] | None = None
         self._messages: dict[asyncio.Task[None], Slot] = {}
+        self.given_up: list[DeliveryClaim] = []
         self._changed = asyncio.Event()
         self._entry: BookEntry | None = None
         self._inline: Destination | None = None
@@ -213,9 +215,9 @@ class CallbackLine:
         task = asyncio.create_task(self._message(claims), name=f"message to {self._key}")
         self._messages[task] = slot
         metrics.IN_FLIGHT.inc()
-        task.add_done_callback(self._sent)
+        task.add_done_callback(lambda done: self._sent(done, claims))
 
-    def _sent(self, task: asyncio.Task[None]) -> None:
+    def _sent(self, task: asyncio.Task[None], claims: Sequence[DeliveryClaim]) -> None:
         self._messages.pop(task).give_back()
         metrics.IN_FLIGHT.dec()
         self._changed.set()
@@ -224,6 +226,7 @@ class CallbackLine:
             self.breaker.failed()
             _log.error("message failed unexpectedly", exc_info=error)
         elif task.cancelled():
+            self.given_up += claims
             self.breaker.give_up_probe()
 
     async def _message(self, claims: Sequence[DeliveryClaim]) -> None:

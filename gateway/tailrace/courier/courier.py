@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Coroutine
 from typing import Any
 
@@ -26,7 +26,9 @@ from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.config import CourierSettings
 from tailrace.runtime.errors import QueueUnavailable
 from tailrace.submissions.callback_record import CallbackStore
+from tailrace.submissions.ids import partition_of_id
 from tailrace.submissions.push.sender import Sender
+from tailrace.submissions.records import DeliveryClaim
 from tailrace.submissions.store import SubmissionStore
 
 # What becomes due by time alone is found within this.
@@ -34,6 +36,8 @@ LOOK_EVERY_S = 0.25
 # Hints come in bursts; a look at all partitions answers many of them.
 LOOK_GAP_S = 0.005
 TIDY_EVERY_S = 1.0
+# Of the grace at the end, what is left for writing what came of attempts.
+WRITE_SHARE = 0.2
 # A line that has nothing in flight is forgotten after so many times its breaker's time.
 FORGET_AFTER_OPENS = 10
 
@@ -124,25 +128,41 @@ class Courier:
         """Claims no more; returns once what is in flight has ended and is written, or is given up.
 
         Args:
-            grace_s: for all of it. What is given up is delivered by others, after its lease.
+            grace_s: for all of it. What is given up is given back, for others to deliver.
         """
         end_s = time.monotonic() + grace_s
+        send_until_s = end_s - grace_s * WRITE_SHARE
         for line in self._lines.values():
             line.stop()
         while tasks := [task for line in self._lines.values() for task in line.tasks()]:
-            left_s = end_s - time.monotonic()
+            left_s = send_until_s - time.monotonic()
             if left_s <= 0:
-                _log.warning("messages given up", **{names.ROWS: len(tasks)})
                 await end(tasks)
                 break
             # What was being claimed is sent, too, and takes its time.
             await asyncio.wait(tasks, timeout=left_s)
         try:
             async with asyncio.timeout(max(0.0, end_s - time.monotonic())):
-                await self.settler.flush()
+                await asyncio.gather(self.settler.flush(), self._give_back())
         except TimeoutError:
             _log.warning("attempts not written in time")
         await self.settler.close()
+
+    async def _give_back(self) -> None:
+        """Lets others deliver what was given up, which need not wait for its lease to end."""
+        by_partition: dict[int, list[DeliveryClaim]] = defaultdict(list)
+        for line in self._lines.values():
+            for claim in line.given_up:
+                by_partition[partition_of_id(claim.prediction_id) or 0].append(claim)
+            line.given_up.clear()
+        for partition, claims in by_partition.items():
+            _log.warning(
+                "deliveries given back", **{names.PARTITION: partition, names.ROWS: len(claims)}
+            )
+            try:
+                await self._store.release_deliveries(partition, claims)
+            except QueueUnavailable as error:
+                _log.warning("not given back", **{names.ERROR_MESSAGE: error.message})
 
     async def _look(self) -> None:
         partitions = range(self._store.partitions)

@@ -55,6 +55,19 @@ class DeliveryStore(StoreBase):
             flags += (flag == 1 for flag in reply)
         return flags
 
+    async def release_deliveries(
+        self, partition: int, claims: Sequence[DeliveryClaim]
+    ) -> list[bool]:
+        """As `SubmissionStore.release_deliveries`."""
+        flags: list[bool] = []
+        for first in range(0, len(claims), MOST_PER_SCRIPT):
+            arguments: list[Argument] = []
+            for claim in claims[first : first + MOST_PER_SCRIPT]:
+                arguments += (claim.prediction_id, claim.fence)
+            reply = await self._run("release_deliveries", partition, *arguments)
+            flags += (flag == 1 for flag in reply)
+        return flags
+
     async def kill_deliveries(
         self, partition: int, callback_key: str, reason: DeadReason, max_count: int
     ) -> int:
