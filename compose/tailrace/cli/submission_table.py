@@ -59,11 +59,11 @@ def delivery_text(delivery: Delivery | None) -> str:
         return ""
     to = f" to {delivery.callback}" if delivery.callback else ""
     failing = delivery.state is DeliveryState.PENDING and delivery.attempts > 0
-    tries = f", {delivery.attempts} attempts" if delivery.attempts > 1 else ""
-    if failing and not tries:
-        tries = ", 1 attempt"
-    following = f", next at {instant_text(delivery.next_attempt_at)}"
-    following = following if failing and delivery.next_attempt_at is not None else ""
+    tries = following = ""
+    if failing or delivery.attempts > 1:
+        tries = f", {delivery.attempts} attempt{'s' if delivery.attempts > 1 else ''}"
+    if failing and delivery.next_attempt_at is not None:
+        following = f", next at {instant_text(delivery.next_attempt_at)}"
     why = f" ({delivery.dead_reason})" if delivery.dead_reason else ""
     return f"{delivery.state.name}{to}{tries}{following}{why}"
 

@@ -118,7 +118,11 @@ async def submit(
     parts = {field.name: getattr(template, field.name) for field in dataclasses.fields(template)}
     outcome = await client.submit(**parts | {"fields": fields})
     if wait_s is not None:
-        stored = await client.get_submission(outcome.id, wait=wait_s, tenant=tenant)
+        try:
+            stored = await client.get_submission(outcome.id, wait=wait_s, tenant=tenant)
+        except BaseException:  # also Ctrl-C: whoever stops waiting has to know what for
+            print(f"tailrace submit: it is submitted, as {outcome.id}", file=sys.stderr)
+            raise
         print_stored(stored, description, output == "json")
         return 0 if stored.state.name == "SUCCEEDED" else 1
     if output == "json":
@@ -214,7 +218,7 @@ def _instant(text: str) -> tuple[datetime, bool]:
     except ValueError:
         try:
             return datetime.now(UTC) + parse_duration(text), True
-        except ValueError:
+        except (ValueError, OverflowError):
             raise typer.BadParameter(
                 f"--not-after: found {text!r}, expected a time such as 2026-01-31T12:00:00Z, or a "
                 "duration such as 10m"
