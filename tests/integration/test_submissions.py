@@ -18,6 +18,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
+from tailrace.gateway.group_commit import TURN_ROWS
 from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.config import QueueSettings
 from tailrace.submissions.ids import partition_of_id
@@ -240,12 +241,14 @@ async def test_submissions_of_one_call_without_keys_go_together(
     gateway: SubmissionGateway,
 ) -> None:
     partitions: list[int | None] = []
-    for _ in range(6):
-        request = SubmitPredictionsRequest(submissions=[submission(float(n)) for n in range(20)])
+    # A few calls share a partition; what fills one goes on to the next.
+    for rows in (20, 20, 20, *[TURN_ROWS] * 4):
+        request = SubmitPredictionsRequest(submissions=[submission(float(n)) for n in range(rows)])
         response = await gateway.predictions.SubmitPredictions(request, timeout=5)
         found = {partition_of_id(result.submitted.prediction_id) for result in response.results}
         assert len(found) == 1
         partitions += found
+    assert len(set(partitions[:3])) == 1
     assert len(set(partitions)) == 4
 
 

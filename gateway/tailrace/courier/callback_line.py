@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,10 @@ from tailrace.webhooks.errors import MalformedKey
 # A claim lasts longer than its attempt by this: the way there and back, and the writing.
 LEASE_MARGIN_MS = 10_000
 QUEUE_RETRY_S = 0.2
+# As messages end one by one, for so long: to claim one costs about as much as to claim dozens.
+GATHER_S = 0.005
+# So many results are worth a write of their own.
+WRITTEN_AT_ONCE = 64
 GONE = "GONE"
 
 _log = structlog.get_logger(__name__)
@@ -175,11 +180,18 @@ class CallbackLine:
 
     async def _room(self) -> int:
         """Returns how many messages more it may have, once it may have one."""
+        gather_until_s = 0.0
         while True:
             wait_s = self.breaker.wait_s()
             room = self._max_in_flight - len(self._messages)
             if wait_s == 0 and room > 0:
-                return room
+                if not self._messages or room >= self._max_in_flight // 2:
+                    return room
+                now_s = time.monotonic()
+                gather_until_s = gather_until_s or now_s + GATHER_S
+                if now_s >= gather_until_s:
+                    return room
+                wait_s = gather_until_s - now_s
             self._changed.clear()
             with contextlib.suppress(TimeoutError):
                 # Without room, only the end of a message makes some.
@@ -247,8 +259,11 @@ class CallbackLine:
         by_partition: dict[int, list[DeliveryResult]] = defaultdict(list)
         for result in results:
             by_partition[partition_of_id(result.prediction_id) or 0].append(result)
+        # In an ordered callback, the next result waits for this one's end.
+        ordered = self._entry is not None and self._entry.record.ordered
         for partition, some in by_partition.items():
-            self._parts.settler.add(partition, some)
+            at_once = ordered or len(some) >= WRITTEN_AT_ONCE
+            self._parts.settler.add(partition, some, at_once=at_once)
 
     def _tell_breaker(self, end: AttemptEnd) -> None:
         if end.taken:

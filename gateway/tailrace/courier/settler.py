@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 
 import structlog
@@ -16,6 +17,8 @@ from tailrace.submissions.store import SubmissionStore
 MAX_UNWRITTEN = 20_000
 FIRST_RETRY_S = 0.05
 LAST_RETRY_S = 1.0
+# What comes within this goes together: to write one costs about as much as to write dozens.
+GATHER_S = 0.01
 
 _log = structlog.get_logger(__name__)
 
@@ -28,18 +31,30 @@ class Settler:
         self._store = store
         self._collected: dict[int, list[DeliveryResult]] = {}
         self._writers: dict[int, asyncio.Task[None]] = {}
+        self._hurry: dict[int, asyncio.Event] = {}
         self._unwritten = 0
         self._has_room = asyncio.Event()
         self._has_room.set()
 
-    def add(self, partition: int, results: Sequence[DeliveryResult]) -> None:
-        """Takes results to write."""
+    def add(
+        self, partition: int, results: Sequence[DeliveryResult], *, at_once: bool = False
+    ) -> None:
+        """Takes results to write.
+
+        Args:
+            partition: of all of them.
+            results: what came of attempts.
+            at_once: whether something waits for them to be written.
+        """
         self._collected.setdefault(partition, []).extend(results)
         self._count(len(results))
         if partition not in self._writers:
+            self._hurry[partition] = asyncio.Event()
             self._writers[partition] = asyncio.create_task(
                 self._write(partition), name=f"settle {partition}"
             )
+        if at_once:
+            self._hurry[partition].set()
 
     async def room(self) -> None:
         """Returns once so few are unwritten that more may be claimed."""
@@ -61,11 +76,19 @@ class Settler:
 
     async def _write(self, partition: int) -> None:
         try:
-            while results := self._collected.pop(partition, None):
+            while True:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(GATHER_S):
+                        await self._hurry[partition].wait()
+                self._hurry[partition].clear()
+                results = self._collected.pop(partition, None)
+                if not results:
+                    break
                 await self._write_all(partition, results)
                 self._count(-len(results))
         finally:
             del self._writers[partition]
+            del self._hurry[partition]
 
     async def _write_all(self, partition: int, results: list[DeliveryResult]) -> None:
         retry_s = FIRST_RETRY_S

@@ -27,6 +27,9 @@ from tailrace.submissions.store import SubmissionStore
 # How often the queue is looked at though nobody says that anything is in it, as leases end.
 LOOK_EVERY_S = 0.5
 QUEUE_AWAY_S = 0.5
+# What comes while little waits gathers for so long: a small batch costs the hops about as much as a
+# large one, and nobody waits for it.
+GATHER_S = 0.02
 # Of the grace: how long what runs may take until it is ended and given back.
 DRAIN_SHARE = 0.7
 
@@ -77,18 +80,20 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Claims and runs until `drain`."""
-        partition = empty = 0
-        while await self._turn():
-            claims = await self._claim(partition)
-            if claims:
-                empty = 0
-                await self._begin(partition, claims)
-            else:
-                empty += 1
-                if empty >= self._store.partitions:
-                    empty = 0
-                    await self._until_stopping(self._store.wait_queued(LOOK_EVERY_S))
-            partition = (partition + 1) % self._store.partitions
+        loop = asyncio.get_running_loop()
+        while not self._stopping.is_set():
+            began_s, rows = loop.time(), 0
+            for partition in range(self._store.partitions):
+                if not await self._turn():
+                    return
+                claims = await self._claim(partition)
+                if claims:
+                    rows += len(claims)
+                    await self._begin(partition, claims)
+            if not rows:
+                await self._until_stopping(self._store.wait_queued(LOOK_EVERY_S))
+            elif rows < self._most_rows():
+                await self._pause(max(0.0, began_s + GATHER_S - loop.time()))
 
     async def drain(self, claiming: asyncio.Task[None], grace_s: float) -> None:
         """Ends: claims no more, lets what runs finish within the grace, gives the rest back.

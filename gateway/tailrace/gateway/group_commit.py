@@ -22,6 +22,9 @@ from tailrace.submissions.store import SubmissionStore
 # Redis does nothing else while it runs a script.
 MAX_ROWS = 512
 MAX_BYTES = 4 * 1024 * 1024
+# Submissions without keys that go to one partition before the next one's turn: dispatchers and
+# couriers then find many in one place.
+TURN_ROWS = 256
 # Writes of submissions without keys under way at once: the next one is on its way while Redis
 # makes the one before durable.
 FREE_WRITES = 2
@@ -128,7 +131,8 @@ class GroupCommit:
     def __init__(self, store: SubmissionStore) -> None:
         """Keeps the queue."""
         self._store = store
-        self._turn = -1
+        self._turn = 0
+        self._turn_rows = 0
         self._keyless = _Writer(store, self._next_partition, FREE_WRITES)
         self._keyed: dict[int, _Writer] = {}
 
@@ -161,6 +165,8 @@ class GroupCommit:
             )
         outcomes: asyncio.Future[Outcomes] = asyncio.get_running_loop().create_future()
         writer = self._keyless if free else self._keyed_writer(partition)
+        if free:
+            self._turn_rows += len(submissions)
         writer.add(_Group(submissions, outcomes))
         return outcomes
 
@@ -176,7 +182,9 @@ class GroupCommit:
         return writer
 
     def _next_partition(self) -> int:
-        self._turn = (self._turn + 1) % self._store.partitions
+        if self._turn_rows >= TURN_ROWS:
+            self._turn = (self._turn + 1) % self._store.partitions
+            self._turn_rows = 0
         return self._turn
 
 

@@ -1,8 +1,8 @@
 """What the queue keeps: submissions, their claims, results and deliveries.
 
-Times are milliseconds since 1970 by the queue Redis's clock. Messages are serialised protobuf. Nobody
-changes a record; those made for every submission are not frozen, as that makes them three times as
-slow to make.
+Times are milliseconds since 1970 by the queue Redis's clock. Messages are serialised protobuf.
+Nobody changes a record. Those made for every submission are not frozen, as it takes three times as
+long to make one that is.
 """
 
 from __future__ import annotations

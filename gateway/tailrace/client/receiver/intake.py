@@ -83,7 +83,9 @@ class Intake:
         fresh = [delivery for delivery in deliveries if delivery.delivery_id not in known]
         if not fresh:
             return [None] * len(deliveries)
-        if self._is_async:
+        if self._is_async and not fresh[1:]:
+            results = [await self._call_async(fresh[0])]
+        elif self._is_async:
             results = await asyncio.gather(*(self._call_async(delivery) for delivery in fresh))
         else:
             results = await asyncio.to_thread(lambda: [self._call(delivery) for delivery in fresh])

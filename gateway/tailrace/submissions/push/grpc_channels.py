@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from tailrace.runtime.unary_method import UnaryMethod
 from tailrace.submissions.push.address_rules import AddressRules
 from tailrace.submissions.push.bounded_answer import bounded
 from tailrace.submissions.push.destination import Destination
@@ -161,15 +162,19 @@ class GrpcChannels:
         return LentChannel(
             key,
             channel,
-            channel.unary_unary(
-                _method("DeliverPrediction"),
-                DeliverPredictionRequest.SerializeToString,
-                bounded(DeliverPredictionResponse.FromString, max_answer_bytes),
+            UnaryMethod(
+                channel.unary_unary(
+                    _method("DeliverPrediction"),
+                    DeliverPredictionRequest.SerializeToString,
+                    bounded(DeliverPredictionResponse.FromString, max_answer_bytes),
+                )
             ),
-            channel.unary_unary(
-                _method("DeliverPredictions"),
-                DeliverPredictionsRequest.SerializeToString,
-                bounded(DeliverPredictionsResponse.FromString, max_answer_bytes),
+            UnaryMethod(
+                channel.unary_unary(
+                    _method("DeliverPredictions"),
+                    DeliverPredictionsRequest.SerializeToString,
+                    bounded(DeliverPredictionsResponse.FromString, max_answer_bytes),
+                )
             ),
         )
 

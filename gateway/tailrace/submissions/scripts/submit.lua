@@ -11,11 +11,13 @@ local reply, records, by_digest = {}, {}, {}
 for i = 5, #ARGV, 5 do
   local id, digest, not_after, meta, request = unpack(ARGV, i, i + 4)
   not_after = tonumber(not_after)
-  -- Without a key, its id is a fresh one, and nothing is known of it.
-  local first = digest ~= '' and (by_digest[digest] or redis.call('GET', base .. 'i:' .. digest))
-  local known = first and redis.call('HMGET', base .. 's:' .. first, 'meta', 'state')
+  local first = id
+  if digest ~= '' then
+    first = by_digest[digest] or redis.call('GET', base .. 'i:' .. digest) or id
+  end
+  local known = redis.call('HMGET', base .. 's:' .. first, 'meta', 'state')
   local n = #reply
-  if known and known[1] then
+  if known[1] then
     local same = string.sub(known[1], DIGEST_FROM, DIGEST_TO)
       == string.sub(meta, DIGEST_FROM - TIMES_BYTES, DIGEST_TO - TIMES_BYTES)
     reply[n + 1], reply[n + 2] = same and 1 or 2, first
