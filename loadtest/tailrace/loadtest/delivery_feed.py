@@ -1,7 +1,7 @@
 """How many results a receiver has taken, told to the generator; and ids small enough to keep all.
 
-The feed is a Unix socket on which the receiver writes its total, eight bytes little-endian, after
-every few that it takes.
+The feed is a Unix socket on which the receiver writes its total, eight bytes little-endian, at most
+once in ten milliseconds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 _TOTAL_BYTES = 8
-_TOLD_AFTER_S = 0.002
+_TOLD_AFTER_S = 0.01
 
 
 def digest_of(prediction_id: str) -> int:

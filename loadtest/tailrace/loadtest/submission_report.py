@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tailrace.loadtest.bench_ratios import Bar
+from tailrace.loadtest.bench_slices import Slice
 from tailrace.loadtest.spread import Spread
 from tailrace.loadtest.submission_loads import SubmissionLoad, SubmissionSlice
 from tailrace.loadtest.submission_run import (
@@ -65,6 +66,7 @@ def figures_of(run: SubmissionRun, targets: dict[str, Spread]) -> dict[str, obje
             name: asdict(Spread.of([one.rate for one in many]))
             for name, many in run.synchronous.items()
         },
+        "synchronous_cpu_us": {name: cpu_of(many) for name, many in run.synchronous.items()},
         "loads": {load.name: _load_figures(load, many) for load, many in run.submitted.items()},
         "submitted": sum(one.submitted for one in slices),
         "wrong": sum(one.wrong for one in slices),
@@ -76,7 +78,7 @@ def figures_of(run: SubmissionRun, targets: dict[str, Spread]) -> dict[str, obje
 def print_report(console: Console, run: SubmissionRun, targets: dict[str, Spread]) -> None:
     """Prints rates and latencies, CPU, and how the targets stand."""
     _print_loads(console, run.synchronous, run.submitted)
-    _print_cpu(console, run.submitted)
+    _print_cpu(console, run.synchronous, run.submitted)
     table = _table("Targets", "figure", "median (min–max)", "aim", "")
     for name, spread in targets.items():
         met = "met" if BARS[name].met_by(spread.median) else "missed"
@@ -86,7 +88,7 @@ def print_report(console: Console, run: SubmissionRun, targets: dict[str, Spread
     console.print(f"processes outside the benchmark took {outside.text()} cores")
 
 
-def cpu_of(slices: Sequence[SubmissionSlice]) -> dict[str, float]:
+def cpu_of(slices: Sequence[SubmissionSlice] | Sequence[Slice]) -> dict[str, float]:
     """Returns the median CPU time per submission of each process, in microseconds."""
     return {
         name: statistics.median(one.cpu_us[name] for one in slices) for name in slices[0].cpu_us
@@ -120,12 +122,17 @@ def _print_loads(
     console.print(table)
 
 
-def _print_cpu(console: Console, submitted: SubmissionResults) -> None:
+def _print_cpu(
+    console: Console, synchronous: SynchronousResults, submitted: SubmissionResults
+) -> None:
     loads = [load for load in submitted if load.durability == "everysec"]
-    table = _table("CPU time per submission, µs", "", *(load.name for load in loads))
-    columns = [cpu_of(submitted[load]) for load in loads]
-    for name in columns[0]:
-        table.add_row(name, *(f"{column[name]:.0f}" for column in columns))
+    table = _table("CPU time per prediction, µs", "", *synchronous, *(load.name for load in loads))
+    columns = [cpu_of(many) for many in synchronous.values()]
+    columns += [cpu_of(submitted[load]) for load in loads]
+    for name in columns[-1]:
+        table.add_row(
+            name, *(f"{column[name]:.0f}" if name in column else "" for column in columns)
+        )
     table.add_row("all", *(f"{sum(column.values()):.0f}" for column in columns))
     console.print(table)
 
