@@ -91,7 +91,7 @@ class Killer:
             name = self._rng.choice(self._world.names(role))
             # Of those that may take over, one is there while another is stopped.
             await self._wait_up(*(self._world.names(role) if is_pause else [name]))
-            await self._wait_under_way(role)
+            await self._wait_under_way(role, self._rng.randint(1, self._plan.most_progress))
             # Nothing else runs between the condition and the kill.
             if is_pause:
                 await self._pause(role, name)
@@ -108,9 +108,9 @@ class Killer:
             if name in self._down:
                 await self._down.pop(name)
 
-    async def _wait_under_way(self, role: Role) -> None:
+    async def _wait_under_way(self, role: Role, progress: int) -> None:
         history = self._history
-        enough = history.progress + self._rng.randint(1, self._plan.most_progress)
+        enough = history.progress + progress
         await history.wait_until(
             lambda: (
                 history.progress >= enough and history.open_calls > 0 and history.undelivered > 0
@@ -137,6 +137,7 @@ class Killer:
     async def _pause(self, role: Role, name: str) -> None:
         if role == "dispatcher":
             await self._fill(name)
+        await self._wait_under_way(role, 0)
         self._note(role, name, "pause")
         self._world.pause(name)
         if role == "dispatcher":

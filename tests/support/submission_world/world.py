@@ -23,6 +23,7 @@ from tests.support.submission_world.temper import TemperSettings
 PARTITIONS = 4
 LEASE_MS = 1_500
 RETRY_S = (0.2, 0.3, 0.5, 0.5, 1.0, 1.0, 1.0, 2.0, 2.0)
+_MODULES = {"courier": "tests.support.submission_world.short_leases"}
 
 Role = Literal["gateway", "dispatcher", "courier", "hop", "redis", "receiver"]
 ROLES: tuple[Role, ...] = ("gateway", "dispatcher", "courier", "hop", "redis", "receiver")
@@ -55,7 +56,7 @@ class WorldSettings:
         notes_syncs: whether the queue's Redis can be ended as by the end of its machine.
         temper: how the receiver treats what it is sent.
         settings: more settings of all services, as environment variables.
-        modules: what is run in place of `tailrace.cli`, by role.
+        modules: what is run in place of `tailrace.cli`, by service.
     """
 
     durability: Literal["always", "everysec"] = "always"
@@ -64,7 +65,7 @@ class WorldSettings:
     notes_syncs: bool = False
     temper: TemperSettings = TemperSettings()
     settings: Mapping[str, str] = field(default_factory=dict)
-    modules: Mapping[str, str] = field(default_factory=dict)
+    modules: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,7 +198,7 @@ class SubmissionWorld:
             run_dir=self._run_dir,
             settings=self._environment(),
             name=name,
-            module=self._settings.modules.get(service, "tailrace.cli"),
+            module=(_MODULES | self._settings.modules).get(service, "tailrace.cli"),
         )
         return name
 
