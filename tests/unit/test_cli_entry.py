@@ -42,3 +42,21 @@ def test_servers_choose_how_grpc_polls_before_it_is_imported(
     command: str, environment: dict[str, str], expected: str
 ) -> None:
     assert _experiments(command, **environment) == expected
+
+
+INTERRUPTED = """
+import os, signal, sys
+class CtrlC:
+    def find_spec(self, name, path=None, target=None):
+        if name == "tailrace.cli.main":
+            os.kill(os.getpid(), signal.SIGINT)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, CtrlC())
+from tailrace.cli.entry import main
+main()
+"""
+
+
+def test_ctrl_c_while_modules_are_imported_ends_without_a_traceback() -> None:
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "")

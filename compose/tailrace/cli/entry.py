@@ -14,6 +14,9 @@ _GRPC_EXPERIMENTS = "-event_engine_client,-event_engine_listener"
 # (Privacy.md of its sources). Whoever wants that sets it to 0.
 _NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
 
+# 128 and the number of SIGINT, as for a command that Ctrl-C ends later.
+_INTERRUPTED = 130
+
 _REMEDY = 'tailrace: error: the command line needs an extra: pip install "tailrace[server]"'
 
 
@@ -32,4 +35,6 @@ def main() -> None:
             raise
         print(f"{_REMEDY} (there is no module {error.name!r})", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
     run()

@@ -172,6 +172,8 @@ def up(
     from tailrace.cli.up import UpOptions, default_name, run_up
     from tailrace.runtime.config import LauncherSettings, load_settings
 
+    if keep_queue and submissions is False:
+        raise typer.BadParameter("--keep-queue needs the queue that --no-submissions leaves out")
     settings = load_settings(
         LauncherSettings,
         **_given(
