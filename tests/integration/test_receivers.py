@@ -22,6 +22,7 @@ from tailrace.client.receiver import (
     Duplicate,
     GrpcReceiver,
     Handler,
+    MalformedDelivery,
     MalformedKey,
     NoMatchingSignature,
     Ping,
@@ -424,6 +425,12 @@ async def test_what_is_no_webhook_is_refused(
     async with receiver.serving() as url, aiohttp.ClientSession() as session:
         async with session.request(method, url, data=body) as response:
             assert response.status == status
+
+
+def test_signed_json_that_is_nested_without_end_is_refused(receiver: WebhookReceiver) -> None:
+    body = b"[" * 100_000
+    with pytest.raises(MalformedDelivery):
+        receiver.receive(signed("nested", body), body)
 
 
 async def asgi_call(

@@ -289,12 +289,13 @@ class DispatcherSettings(GatewaySettings):
 
 # The schedule of Standard Webhooks 1.0.0, in seconds after the attempt before.
 STANDARD_RETRY_S = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
+MAX_RETRY_S = 30 * 86_400
 
 
 class CourierSettings(CallbackSettings):
     """The courier: pushes results to callbacks."""
 
-    courier_retry_s: tuple[float, ...] = STANDARD_RETRY_S
+    courier_retry_s: tuple[Annotated[float, Field(ge=0, le=MAX_RETRY_S)], ...] = STANDARD_RETRY_S
     """Waits between attempts, in seconds, as JSON; after the last, a result is a dead letter."""
     courier_jitter: float = Field(default=0.1, ge=0, le=1)
     """Largest share by which each wait is lengthened, at random."""

@@ -44,7 +44,8 @@ def read_event(
         record = json_format.ParseDict(
             content["data"], PredictionRecord(), ignore_unknown_fields=True
         )
-    except (ValueError, KeyError, TypeError, json_format.ParseError) as error:
+    # RecursionError is of JSON that is nested without end.
+    except (ValueError, KeyError, TypeError, RecursionError, json_format.ParseError) as error:
         raise MalformedDelivery("the body is no event of Tailrace") from error
     return PushedPrediction(
         delivery_id=delivery_id,
