@@ -7,6 +7,7 @@ a write is under way goes into the next one.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ MAX_BYTES = 4 * 1024 * 1024
 # Submissions without keys that go to one partition before the next one's turn: dispatchers and
 # couriers then find many in one place.
 TURN_ROWS = 256
+# How long what may go anywhere keeps away from a partition that refused a write.
+AWAY_S = 1.0
 # Writes of submissions without keys under way at once: the next one is on its way while Redis
 # makes the one before durable.
 FREE_WRITES = 2
@@ -64,10 +67,15 @@ class _Writer:
     """Writes batches one after the other, a bounded number at once."""
 
     def __init__(
-        self, store: SubmissionStore, next_partition: Callable[[], int], max_under_way: int
+        self,
+        store: SubmissionStore,
+        next_partition: Callable[[], int],
+        max_under_way: int,
+        refused: Callable[[int], None] = lambda partition: None,
     ) -> None:
         self._store = store
         self._next_partition = next_partition
+        self._refused = refused
         self._free = max_under_way
         self._waiting: deque[_Batch] = deque()
         self._writes: set[asyncio.Task[None]] = set()
@@ -118,6 +126,7 @@ class _Writer:
                 _share(groups, await self._store.submit(batch.partition, submissions))
         except Exception as error:
             failure = error if isinstance(error, TailraceError) else unexpected(error)
+            self._refused(batch.partition)
             _share(groups, [failure] * len(submissions))
         finally:
             self.waiting_bytes -= batch.size_bytes
@@ -133,7 +142,8 @@ class GroupCommit:
         self._store = store
         self._turn = 0
         self._turn_rows = 0
-        self._keyless = _Writer(store, self._next_partition, FREE_WRITES)
+        self._away_until_s = [0.0] * store.partitions
+        self._keyless = _Writer(store, self._next_partition, FREE_WRITES, self._keep_away)
         self._keyed: dict[int, _Writer] = {}
 
     def free_partition(self) -> int:
@@ -182,10 +192,18 @@ class GroupCommit:
         return writer
 
     def _next_partition(self) -> int:
-        if self._turn_rows >= TURN_ROWS:
-            self._turn = (self._turn + 1) % self._store.partitions
+        if self._turn_rows >= TURN_ROWS or self._is_away(self._turn):
+            partitions = self._store.partitions
+            others = [(self._turn + step) % partitions for step in range(1, partitions + 1)]
+            self._turn = next((each for each in others if not self._is_away(each)), others[0])
             self._turn_rows = 0
         return self._turn
+
+    def _keep_away(self, partition: int) -> None:
+        self._away_until_s[partition] = time.monotonic() + AWAY_S
+
+    def _is_away(self, partition: int) -> bool:
+        return time.monotonic() < self._away_until_s[partition]
 
 
 def _share(groups: Sequence[_Group], outcomes: Outcomes) -> None:
