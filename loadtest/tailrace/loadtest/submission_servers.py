@@ -33,6 +33,7 @@ from tailrace.runtime.placement import HOPS
 from tailrace.webhooks.keys import Scheme, make_secret
 
 MAX_BATCH = 256
+SINGLE_IN_FLIGHT = 64
 CALLBACKS = ("many", "single", "webhook")
 """Registered with every gateway: gRPC with many results per message, with one, and HTTP."""
 
@@ -116,8 +117,8 @@ class SubmissionServers:
         targets = await asyncio.to_thread(self._read_line)
         specs = {
             "many": CallbackSpec(target=targets["grpc"], max_batch=MAX_BATCH),
-            "single": CallbackSpec(target=targets["grpc"]),
-            "webhook": CallbackSpec(target=targets["webhook"]),
+            "single": CallbackSpec(target=targets["grpc"], max_in_flight=SINGLE_IN_FLIGHT),
+            "webhook": CallbackSpec(target=targets["webhook"], max_in_flight=SINGLE_IN_FLIGHT),
         }
         for target in self.targets.values():
             async with AsyncClient(target) as client:
