@@ -112,12 +112,13 @@ class Killer:
         history = self._history
         enough = history.progress + progress
         await history.wait_until(
-            lambda: (
-                history.progress >= enough and history.open_calls > 0 and history.undelivered > 0
-            ),
+            lambda: history.progress >= enough and self._is_under_way(),
             _PROGRESS_TIMEOUT_S,
             f"submissions go on before {role} is killed",
         )
+
+    def _is_under_way(self) -> bool:
+        return self._history.open_calls > 0 and self._history.undelivered > 0
 
     def _kill(self, role: Role, name: str) -> None:
         how = self._how() if role == "redis" else "kill"
@@ -137,7 +138,11 @@ class Killer:
     async def _pause(self, role: Role, name: str) -> None:
         if role == "dispatcher":
             await self._fill(name)
-        await self._wait_under_way(role, 0)
+            while not self._is_under_way():
+                # Without the hop the backlog is full soon, and nobody submits.
+                self._world.resume(_HOP)
+                await self._wait_under_way(role, 1)
+                await self._fill(name)
         self._note(role, name, "pause")
         self._world.pause(name)
         if role == "dispatcher":
