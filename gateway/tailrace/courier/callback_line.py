@@ -1,60 +1,29 @@
-"""All that goes to one callback: claimed, sent, bounded, and left alone when it is in trouble."""
+"""All that goes to one callback: claimed, bounded, and left alone when it is in trouble."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
-from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import deque
 
 import structlog
-from google.protobuf.message import DecodeError
 
-from tailrace.courier import metrics
-from tailrace.courier.attempt import AttemptEnd, AttemptParts, attempt
 from tailrace.courier.breaker import Breaker, BreakerState
-from tailrace.courier.callback_book import BookEntry, CallbackBook
-from tailrace.courier.settler import Settler
-from tailrace.courier.slots import Pool, Slot, Slots
+from tailrace.courier.callback_messages import CallbackMessages, LineParts
+from tailrace.courier.slots import Pool, Slot
 from tailrace.runtime import telemetry_names as names
-from tailrace.runtime.config import CourierSettings
-from tailrace.runtime.errors import QueueUnavailable, TailraceError
-from tailrace.submissions.ids import partition_of_id
-from tailrace.submissions.push.destination import Destination, inline_destination
-from tailrace.submissions.records import DeadReason, DeliveryClaim, DeliveryResult
-from tailrace.submissions.store import SubmissionStore
+from tailrace.runtime.errors import QueueUnavailable
+from tailrace.submissions.records import DeadReason, DeliveryClaim
 from tailrace.submissions.store_base import MOST_PER_SCRIPT
-from tailrace.webhooks.errors import MalformedKey
 
 # A claim lasts longer than its attempt by this: the way there and back, and the writing.
 LEASE_MARGIN_MS = 10_000
 QUEUE_RETRY_S = 0.2
 # As messages end one by one, for so long: to claim one costs about as much as to claim dozens.
 GATHER_S = 0.005
-# So many results are worth a write of their own.
-WRITTEN_AT_ONCE = 64
-GONE = "GONE"
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LineParts:
-    """What the lines of all callbacks share.
-
-    Attributes:
-        bury: told the key of a callback that has ended, and why.
-    """
-
-    settings: CourierSettings
-    store: SubmissionStore
-    book: CallbackBook
-    attempts: AttemptParts
-    settler: Settler
-    slots: Slots
-    bury: Callable[[str, DeadReason], None]
 
 
 class CallbackLine:
@@ -62,7 +31,7 @@ class CallbackLine:
 
     Attributes:
         breaker: of this callback.
-        given_up: what was claimed, and whose message was cancelled.
+        messages: those in flight.
     """
 
     def __init__(self, key: str, parts: LineParts) -> None:
@@ -80,18 +49,15 @@ class CallbackLine:
         )
         self._due: deque[int] = deque()
         self._pump: asyncio.Task[None] | None = None
-        self._messages: dict[asyncio.Task[None], Slot] = {}
-        self.given_up: list[DeliveryClaim] = []
         self._changed = asyncio.Event()
-        self._entry: BookEntry | None = None
-        self._inline: Destination | None = None
+        self.messages = CallbackMessages(key, parts, self.breaker, self._changed.set)
         self._claiming = False
         self._stopped = False
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is due, as far as is known, nothing in flight, and nothing remembered."""
-        is_quiet = self._pump is None and not self._messages
+        is_quiet = self._pump is None and not self.messages
         return is_quiet and self.breaker.state is BreakerState.CLOSED and not self.breaker.failures
 
     def due(self, partition: int) -> None:
@@ -117,7 +83,7 @@ class CallbackLine:
     def tasks(self) -> list[asyncio.Task[None]]:
         """Returns what is still under way."""
         pump = [] if self._pump is None else [self._pump]
-        return [*pump, *self._messages]
+        return [*pump, *self.messages.tasks()]
 
     async def _run(self) -> None:
         try:
@@ -143,7 +109,7 @@ class CallbackLine:
         if not await self._takes_results():
             return
         probing = self.breaker.state is not BreakerState.CLOSED
-        batch = 1 if probing else self._max_batch
+        batch = 1 if probing else self.messages.max_batch
         pool = self._pool()
         free = await pool.take(1 if probing else min(room, -(-MOST_PER_SCRIPT // batch)))
         if self._stopped:
@@ -155,24 +121,24 @@ class CallbackLine:
                 self.breaker.begin_probe()
             claims = await self._claim(min(free * batch, max(batch, MOST_PER_SCRIPT)))
             for first in range(0, len(claims), batch):
-                self._send(claims[first : first + batch], Slot(self._parts.slots, pool))
+                self.messages.send(claims[first : first + batch], Slot(self._parts.slots, pool))
                 free -= 1
         finally:
             self._claiming = False
-            if probing and not self._messages:
+            if probing and not self.messages:
                 self.breaker.give_up_probe()
             if free:
                 pool.give_back(free)
 
     async def _takes_results(self) -> bool:
         """Returns whether the callback takes results; else lets them be dead letters."""
-        if self._is_inline:
+        if self.messages.is_inline:
             return True
-        self._entry = await self._parts.book.find(self._key)
-        if self._entry is not None and self._entry.record.enabled:
+        self.messages.entry = await self._parts.book.find(self._key)
+        if self.messages.entry is not None and self.messages.entry.record.enabled:
             return True
         self._due.clear()
-        deleted = self._entry is None
+        deleted = self.messages.entry is None
         self._parts.bury(
             self._key, DeadReason.CALLBACK_DELETED if deleted else DeadReason.CALLBACK_DISABLED
         )
@@ -183,9 +149,9 @@ class CallbackLine:
         gather_until_s = 0.0
         while True:
             wait_s = self.breaker.wait_s()
-            room = self._max_in_flight - len(self._messages)
+            room = self.messages.max_in_flight - len(self.messages)
             if wait_s == 0 and room > 0:
-                if not self._messages or room >= self._max_in_flight // 2:
+                if not self.messages or room >= self.messages.max_in_flight // 2:
                     return room
                 now_s = time.monotonic()
                 gather_until_s = gather_until_s or now_s + GATHER_S
@@ -207,7 +173,7 @@ class CallbackLine:
             partition = self._due.popleft()
             try:
                 found = await self._parts.store.claim_deliveries(
-                    partition, self._key, asked, self._timeout_ms + LEASE_MARGIN_MS
+                    partition, self._key, asked, self.messages.timeout_ms + LEASE_MARGIN_MS
                 )
             except QueueUnavailable:
                 self._remember(partition)
@@ -223,110 +189,7 @@ class CallbackLine:
         if partition not in self._due:
             self._due.append(partition)
 
-    def _send(self, claims: Sequence[DeliveryClaim], slot: Slot) -> None:
-        task = asyncio.create_task(self._message(claims), name=f"message to {self._key}")
-        self._messages[task] = slot
-        metrics.IN_FLIGHT.inc()
-        task.add_done_callback(lambda done: self._sent(done, claims))
-
-    def _sent(self, task: asyncio.Task[None], claims: Sequence[DeliveryClaim]) -> None:
-        self._messages.pop(task).give_back()
-        metrics.IN_FLIGHT.dec()
-        self._changed.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            # The leases end by themselves, and it is tried again.
-            self.breaker.failed()
-            _log.error("message failed unexpectedly", exc_info=error)
-        elif task.cancelled():
-            self.given_up += claims
-            self.breaker.give_up_probe()
-
-    async def _message(self, claims: Sequence[DeliveryClaim]) -> None:
-        destination = self._inline_of(claims[0]) if self._is_inline else self._registered
-        end = await attempt(
-            self._parts.attempts, self._key, destination, claims, self._timeout_ms / 1000
-        )
-        results = end.results
-        if end.gone and not await self._disable():
-            # It is another by now, or not known to be disabled: their leases end, and they are
-            # tried again.
-            results = [
-                result
-                for result in results
-                if result.dead_reason is not DeadReason.CALLBACK_DISABLED
-            ]
-        self._tell_breaker(end)
-        by_partition: dict[int, list[DeliveryResult]] = defaultdict(list)
-        for result in results:
-            by_partition[partition_of_id(result.prediction_id) or 0].append(result)
-        # In an ordered callback, the next result waits for this one's end.
-        ordered = self._entry is not None and self._entry.record.ordered
-        for partition, some in by_partition.items():
-            at_once = ordered or len(some) >= WRITTEN_AT_ONCE
-            self._parts.settler.add(partition, some, at_once=at_once)
-
-    def _tell_breaker(self, end: AttemptEnd) -> None:
-        if end.taken:
-            self.breaker.succeeded()
-        elif self.breaker.failed(end.retry_after_s):
-            _log.warning(
-                "callback left alone",
-                **{names.CALLBACK: self._key, names.FAILURES: self.breaker.failures},
-            )
-
-    async def _disable(self) -> bool:
-        """Disables the callback, which answered that it is gone; returns whether it did."""
-        if self._entry is not None:
-            try:
-                if not await self._parts.book.disable(self._entry, GONE):
-                    return False
-            except QueueUnavailable as error:
-                _log.warning("callback not disabled", **{names.ERROR_MESSAGE: error.message})
-                return False
-        _log.warning("callback disabled", **{names.CALLBACK: self._key, names.REASON: GONE})
-        self._parts.bury(self._key, DeadReason.CALLBACK_DISABLED)
-        return True
-
     def _pool(self) -> Pool:
         slots = self._parts.slots
-        is_suspect = self.breaker.failures > 0 or any(
-            slot.is_slow for slot in self._messages.values()
-        )
+        is_suspect = self.breaker.failures > 0 or self.messages.any_slow
         return slots.slow if is_suspect else slots.prompt
-
-    def _inline_of(self, claim: DeliveryClaim) -> Destination | None:
-        if self._inline is None:
-            allow_plaintext = self._parts.settings.callback_allow_plaintext
-            try:
-                self._inline = inline_destination(claim.inline, allow_plaintext=allow_plaintext)
-            except (TailraceError, MalformedKey, DecodeError) as error:
-                _log.warning(
-                    "callback cannot be used",
-                    **{names.CALLBACK: self._key, names.ERROR_MESSAGE: str(error)},
-                )
-        return self._inline
-
-    @property
-    def _is_inline(self) -> bool:
-        return "/" not in self._key
-
-    @property
-    def _registered(self) -> Destination | None:
-        return None if self._entry is None else self._entry.destination
-
-    @property
-    def _timeout_ms(self) -> int:
-        destination = self._registered
-        own = 0 if destination is None else destination.attempt_timeout_ms
-        return own or self._parts.settings.courier_attempt_timeout_ms
-
-    @property
-    def _max_in_flight(self) -> int:
-        destination = self._registered
-        own = 0 if destination is None else destination.max_in_flight
-        return own or self._parts.settings.courier_callback_in_flight
-
-    @property
-    def _max_batch(self) -> int:
-        destination = self._registered
-        return 1 if destination is None else destination.max_batch

@@ -14,7 +14,8 @@ from tailrace.courier import metrics
 from tailrace.courier.attempt import AttemptParts
 from tailrace.courier.breaker import BreakerState
 from tailrace.courier.callback_book import CallbackBook
-from tailrace.courier.callback_line import CallbackLine, LineParts
+from tailrace.courier.callback_line import CallbackLine
+from tailrace.courier.callback_messages import LineParts
 from tailrace.courier.ending import end
 from tailrace.courier.publisher import publish
 from tailrace.courier.queue_clock import QueueClock
@@ -152,9 +153,9 @@ class Courier:
         """Lets others deliver what was given up, which need not wait for its lease to end."""
         by_partition: dict[int, list[DeliveryClaim]] = defaultdict(list)
         for line in self._lines.values():
-            for claim in line.given_up:
+            for claim in line.messages.given_up:
                 by_partition[partition_of_id(claim.prediction_id) or 0].append(claim)
-            line.given_up.clear()
+            line.messages.given_up.clear()
         for partition, claims in by_partition.items():
             _log.warning(
                 "deliveries given back", **{names.PARTITION: partition, names.ROWS: len(claims)}
