@@ -236,11 +236,19 @@ async def test_a_gzip_bomb_is_not_unpacked() -> None:
     assert receiver.connections == 1
 
 
+PROVISIONAL = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+CONFIRMATION = b"HTTP/1.1 204 No Content\r\n\r\n"
+
+
 @pytest.mark.parametrize(
     ("answer", "result"),
     [
         (b"HTTP/1.1 200 OK\r\nX: " + b"a" * 70_000 + b"\r\n\r\n", results.BAD_RESPONSE),
         (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", results.BAD_RESPONSE),
+        # More than are read, though an answer comes after them.
+        (PROVISIONAL * 20_000 + CONFIRMATION, results.BAD_RESPONSE),
+        (PROVISIONAL * 17 + CONFIRMATION, results.BAD_RESPONSE),
+        (PROVISIONAL * 16 + CONFIRMATION, "HTTP 204"),
         (b"", results.CONNECTION_LOST),
     ],
 )

@@ -7,6 +7,7 @@ decompressed, at most `MAX_BODY_BYTES` are read, and all of it within the time o
 from __future__ import annotations
 
 import asyncio
+import functools
 import ipaddress
 import socket
 import ssl
@@ -26,6 +27,7 @@ from tailrace.submissions.push.name_lookup import LookupFailed, NameLookup
 from tailrace.submissions.push.outcome import PushOutcome, failed
 from tailrace.submissions.push.push_item import PushItem
 from tailrace.submissions.push.retry_after import retry_after_s
+from tailrace.submissions.push.terse_replies import TerseReplies
 
 MAX_BODY_BYTES = 64 * 1024
 # The status has said it all; the body is read for the connection's sake only.
@@ -53,17 +55,21 @@ class WebhookSender:
             OSError: the file of certificates cannot be used.
         """
         context = ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
+        connector = aiohttp.TCPConnector(
+            resolver=_CheckedResolver(names),
+            # Here every connection passes, also to a host that is an address itself.
+            socket_factory=_CheckedSockets(rules),
+            use_dns_cache=False,
+            ssl=context,
+            # How many there may be is the callers' to say.
+            limit=0,
+            keepalive_timeout=KEEPALIVE_S,
+        )
+        # There is no argument for it.
+        replies: Any = functools.partial(TerseReplies, loop=asyncio.get_running_loop())
+        connector._factory = replies
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                resolver=_CheckedResolver(names),
-                # Here every connection passes, also to a host that is an address itself.
-                socket_factory=_CheckedSockets(rules),
-                use_dns_cache=False,
-                ssl=context,
-                # How many there may be is the callers' to say.
-                limit=0,
-                keepalive_timeout=KEEPALIVE_S,
-            ),
+            connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
