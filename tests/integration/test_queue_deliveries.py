@@ -217,3 +217,14 @@ async def test_of_very_many_callbacks_all_are_found_due_in_time(queue: Queue) ->
         if found == keys:
             break
     assert found == keys
+
+
+async def test_large_results_are_claimed_and_published_in_parts(queue: Queue) -> None:
+    outcome = bytes(1_000_000)
+    for _ in range(12):
+        await submit(queue, callback=CALLBACK)
+        await finish_one(queue, outcome=outcome)
+    first, second = await claim_due(queue, most=100), await claim_due(queue, most=100)
+    assert (len(first), len(second)) == (8, 4)
+    assert {claim.prediction.outcome for claim in first + second} == {outcome}
+    assert [await queue.submissions.publish(0, 100) for _ in range(3)] == [8, 4, 0]

@@ -73,6 +73,8 @@ async def test_what_is_held_runs_is_delivered_and_leaves_though_there_is_no_memo
         assert await store.finish(0, [result_of(claim) for claim in claims[:3]]) == [True] * 3
         assert (await store.cancel(ids[3], "")).state is State.CANCELLED
 
+        released = await claim_due(queue, most=1)
+        assert await store.release_deliveries(0, released) == [True]
         first, second = await claim_due(queue, most=2)
         dead = attempt_of(second, dead_reason=DeadReason.ATTEMPTS_EXHAUSTED)
         assert await store.settle_deliveries(0, [attempt_of(first), dead]) == [True, True]

@@ -122,7 +122,10 @@ class SubmissionStore(Protocol):
     async def claim_deliveries(
         self, partition: int, callback_key: str, max_claims: int, lease_ms: int
     ) -> list[DeliveryClaim]:
-        """Takes results that are due for a callback, those due longest first."""
+        """Takes results that are due for a callback, those due longest first.
+
+        Of large ones it takes fewer, though more are due.
+        """
         ...
 
     async def settle_deliveries(

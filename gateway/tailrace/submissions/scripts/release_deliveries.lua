@@ -1,5 +1,6 @@
 -- ARGV: id and fence of each claim that is given back. Returns 1 for each that was, else 0.
 
+write_though_full()
 local reply = {}
 for i = 3, #ARGV, 2 do
   local id, fence = ARGV[i], ARGV[i + 1]

@@ -17,8 +17,14 @@ local found = redis.call(
 if #found == 0 then
   return { '', {} }
 end
-local rows = {}
+-- What comes after so many bytes is left for the next time.
+local MOST_BYTES = 8000000
+local rows, bytes, last = {}, 0, nil
 for _, change in ipairs(found) do
+  if bytes >= MOST_BYTES then
+    break
+  end
+  last = change[1]
   local id, state, delivery = change[2][2], change[2][8], change[2][10]
   if delivery == '0' then
     local meta, own_state, ended, outcome = unpack(
@@ -31,10 +37,10 @@ for _, change in ipairs(found) do
       rows[n + 1], rows[n + 2], rows[n + 3] = id, change[2][4], change[2][6]
       rows[n + 4], rows[n + 5], rows[n + 6] = request_id, state, text(created)
       rows[n + 7], rows[n + 8] = ended, outcome
+      bytes = bytes + #outcome
     end
   end
 end
-local last = found[#found][1]
 local output = ARGV[6]
 if output then
   -- On one server, in the same step.
