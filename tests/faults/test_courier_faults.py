@@ -72,7 +72,7 @@ async def test_what_a_killed_courier_had_in_flight_is_delivered_again(
         grpc_receiver() as receiver,
     ):
         receiver.hold.clear()
-        callback = await register(queue, "grpc", f"grpc://127.0.0.1:{receiver.port}", max_batch=5)
+        callback = await register(queue, "grpc", f"grpc://127.0.0.1:{receiver.port}", max_batch=20)
         ids = await finished(queue, callback, 20)
         killed = await start_courier(
             queue_redis.url, log, TAILRACE_COURIER_ATTEMPT_TIMEOUT_MS="3000"

@@ -352,6 +352,26 @@ async def test_endpoints_in_trouble_delay_no_others(queue: Queue, settings: Any)
                 task.cancel()
 
 
+async def test_a_callback_has_one_message_in_flight_until_it_has_taken_one(
+    queue: Queue, settings: Any
+) -> None:
+    async with grpc_receiver() as receiver:
+        receiver.hold.clear()
+        callback = await register(queue, "grpc", f"grpc://127.0.0.1:{receiver.port}")
+        await finished(queue, callback, 20)
+        async with running_courier(settings, queue) as courier:
+            await receiver.wait_for(1)
+            line = courier._lines[callback.key]
+            # One that is found due again and again sends no second one.
+            for _ in range(3):
+                await courier._look()
+            assert len(line.messages) == 1
+            assert line.messages.max_in_flight == 1
+            receiver.hold.set()
+            await receiver.wait_for(20)
+            assert line.messages.max_in_flight == 16
+
+
 async def test_a_callback_that_fails_is_left_alone_and_tried_with_one(
     queue: Queue, settings: Any
 ) -> None:
@@ -475,7 +495,7 @@ async def test_what_draining_gives_up_is_delivered_by_another_at_once(
     patient = changed(settings, courier_attempt_timeout_ms=3_600_000)
     async with grpc_receiver() as receiver:
         receiver.hold.clear()
-        callback = await register(queue, "grpc", f"grpc://127.0.0.1:{receiver.port}", max_batch=10)
+        callback = await register(queue, "grpc", f"grpc://127.0.0.1:{receiver.port}", max_batch=50)
         ids = await finished(queue, callback, 30) + await finished(queue, callback, 5, partition=1)
         async with running_courier(patient, queue) as courier:
             await receiver.wait_for(35)

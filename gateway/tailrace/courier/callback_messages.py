@@ -76,6 +76,7 @@ class CallbackMessages:
         self._inline: Destination | None = None
         self.entry: BookEntry | None = None
         self.given_up: list[DeliveryClaim] = []
+        self._has_taken = False
 
     def __len__(self) -> int:
         """Returns how many are in flight."""
@@ -104,7 +105,13 @@ class CallbackMessages:
 
     @property
     def max_in_flight(self) -> int:
-        """Most messages at once."""
+        """Most messages at once: one, until it has taken one.
+
+        So callbacks that hang, however many are met at a time, have few of the slots of those
+        that do not.
+        """
+        if not self._has_taken:
+            return 1
         destination = self._registered
         own = 0 if destination is None else destination.max_in_flight
         return own or self._parts.settings.courier_callback_in_flight
@@ -160,6 +167,7 @@ class CallbackMessages:
 
     def _tell_breaker(self, end: AttemptEnd) -> None:
         if end.taken:
+            self._has_taken = True
             self._breaker.succeeded()
         elif self._breaker.failed(end.retry_after_s):
             _log.warning(
