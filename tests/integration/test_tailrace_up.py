@@ -390,7 +390,11 @@ def test_death_of_a_process_is_loud_and_ends_the_mesh(start_mesh_command: Any) -
     launcher = start_mesh_command("death", "--port", "0", "--predictions", "50")
     launcher.wait_up()
     children = children_of(launcher)
-    os.kill(launcher.state().process("features").pid, signal.SIGKILL)
+    state = launcher.state()
+    started = ("gateway", "features", "dispatcher", "courier")
+    niceness = {name: psutil.Process(state.process(name).pid).nice() for name in started}
+    assert niceness == {"gateway": 0, "features": 0, "dispatcher": 10, "courier": 10}
+    os.kill(state.process("features").pid, signal.SIGKILL)
     assert launcher.wait_end() == 1
     log_path = launcher.folder / "features.log"
     sentence = f"tailrace: error: features was killed by SIGKILL; its log is {log_path}"

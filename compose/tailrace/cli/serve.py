@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import os
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -71,6 +72,7 @@ def _run_service(service: str, settings: ServerSettings) -> None:
     run: Callable[[Any], Coroutine[Any, Any, None]] = importlib.import_module(
         f"tailrace.{service}.app"
     ).run
+    os.nice(settings.niceness)
     event_loop.run(run(settings))
 
 

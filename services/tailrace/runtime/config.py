@@ -105,6 +105,8 @@ class ServerSettings(TransportSettings):
     """How long calls in flight may take to finish on SIGTERM, in milliseconds."""
     join_port: bool = False
     """Shares the port with others that do so too (SO_REUSEPORT), as gateway workers do."""
+    niceness: int = Field(default=0, ge=0, le=19)
+    """How far other processes of the machine go first, as in nice(1); dispatcher and courier: 10."""
     own_port: int = Field(default=0, ge=0, le=65_535)
     """Port beside a shared one, for this process alone; for worker i of a gateway, this plus i."""
 
@@ -267,6 +269,8 @@ class GatewaySettings(CallbackSettings):
 class DispatcherSettings(GatewaySettings):
     """The dispatcher: takes submissions from the queue through the same chain as the gateway."""
 
+    niceness: int = Field(default=10, ge=0, le=19)
+    """How far other processes of the machine go first: nobody waits for a dispatcher."""
     dispatcher_max_rows: int = Field(default=256, ge=1)
     """Most submissions taken from the queue at once."""
     dispatcher_max_in_flight: int = Field(default=4, ge=1)
@@ -295,6 +299,8 @@ MAX_RETRY_S = 30 * 86_400
 class CourierSettings(CallbackSettings):
     """The courier: pushes results to callbacks."""
 
+    niceness: int = Field(default=10, ge=0, le=19)
+    """How far other processes of the machine go first, as for the dispatcher."""
     courier_retry_s: tuple[Annotated[float, Field(ge=0, le=MAX_RETRY_S)], ...] = STANDARD_RETRY_S
     """Waits between attempts, in seconds, as JSON; after the last, a result is a dead letter."""
     courier_jitter: float = Field(default=0.1, ge=0, le=1)
