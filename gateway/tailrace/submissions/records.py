@@ -8,7 +8,7 @@ long to make one that is.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 class State(enum.IntEnum):
@@ -52,12 +52,12 @@ class CallbackChoice:
     Attributes:
         key: what deliveries are grouped by: `tenant/name` of a registered callback, or `~` and a
             digest of target and secret for an inline one.
-        inline: serialised `InlineCallback`; empty for a registered one.
+        inline: serialised `InlineCallback`, which has a secret; empty for a registered one.
         ordered: whether results with the same ordering key keep their order.
     """
 
     key: str
-    inline: bytes = b""
+    inline: bytes = field(default=b"", repr=False)
     ordered: bool = False
 
 
@@ -224,7 +224,7 @@ class DeliveryClaim:
     fence: int
     attempt: int
     prediction: StoredPrediction
-    inline: bytes
+    inline: bytes = field(repr=False)
     traceparent: str
 
 
