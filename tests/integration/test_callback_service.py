@@ -316,10 +316,50 @@ async def test_a_secret_is_rotated_with_an_overlap(gateway: SubmissionGateway) -
     assert [secret.text for secret in record.secrets] == [rotated.secret, registered.secret]
     assert (record.secrets[0].retired_ms, record.secrets[1].retired_ms is None) == (None, False)
 
+    # What is replaced ends at once; what was promised to the one before stays so.
     again = RotateCallbackSecretRequest(name="hook", overlap=Duration(), secret=make_secret(1)[0])
     once_more = await gateway.callbacks.RotateCallbackSecret(again, timeout=5)
     assert once_more.secret == ""
-    assert once_more.callback.secret_count == 1
+    assert once_more.callback.retire_time == rotated.callback.retire_time
+    record = await gateway.queue.callbacks.find("", "hook")
+    assert record is not None
+    assert [secret.text for secret in record.secrets] == [again.secret, registered.secret]
+
+
+async def test_secrets_sign_until_their_own_overlap_is_over(gateway: SubmissionGateway) -> None:
+    async with webhook_receiver() as receiver:
+        target = f"http://127.0.0.1:{receiver.port}/hook"
+        secrets = [(await register(gateway, spec=CallbackSpec(target=target))).secret]
+        for hours in (3, 1, 2):
+            rotate = RotateCallbackSecretRequest(
+                name="hook", overlap=Duration(seconds=3600 * hours)
+            )
+            rotated = await gateway.callbacks.RotateCallbackSecret(rotate, timeout=5)
+            secrets.append(rotated.secret)
+        assert rotated.callback.secret_count == 4
+        ping = messages.TestCallbackRequest(name="hook")
+        assert (await gateway.callbacks.TestCallback(ping, timeout=10)).attempt.delivered
+        [received] = receiver.requests
+    headers = {name.lower(): value for name, value in received.headers.items()}
+    for secret in secrets:
+        verify(
+            [secret],
+            headers["webhook-id"],
+            parse_timestamp(headers["webhook-timestamp"]),
+            received.body,
+            split_signatures(headers["webhook-signature"]),
+            time.time(),
+        )
+
+    failure = await refused(gateway.callbacks.RotateCallbackSecret(rotate, timeout=5))
+    assert failure.code() is CODE.FAILED_PRECONDITION
+    assert error_info(failure).reason == "TOO_MANY_SECRETS"
+    next_retired = rotated.callback.retire_time.ToDatetime().isoformat(timespec="seconds")
+    assert next_retired in str(failure.details())
+    # One that is not to sign any more can be replaced all the same.
+    at_once = RotateCallbackSecretRequest(name="hook", overlap=Duration())
+    last = await gateway.callbacks.RotateCallbackSecret(at_once, timeout=5)
+    assert last.callback.secret_count == 4
 
 
 async def test_what_there_is_not_cannot_be_changed(gateway: SubmissionGateway) -> None:

@@ -25,7 +25,7 @@ def print_callbacks(console: Console, callbacks: Sequence[Callback]) -> None:
         state = "enabled" if each.enabled else f"disabled ({each.disabled_reason})"
         secrets = str(each.secret_count)
         if each.retires_at is not None:
-            secrets += f", one until {instant_text(each.retires_at)}"
+            secrets += f", the next until {instant_text(each.retires_at)}"
         signed = each.spec.scheme.name.partition("_")[0].lower()
         rows.append(
             (each.name, each.tenant, each.spec.target, state, signed, secrets, _settings(each))

@@ -72,8 +72,8 @@ class Callback:
         enabled: whether results are pushed to it.
         disabled_reason: why not, such as `ADMINISTRATOR` or `GONE`; empty if it is enabled.
         public_key: to verify with, `whpk_…`; empty unless it is signed with ed25519.
-        secret_count: how many secrets sign: two while one is being rotated.
-        retires_at: when the older secret is retired, or None.
+        secret_count: how many secrets sign: one, and those being retired; at most 4.
+        retires_at: when the next of the older secrets is retired, or None.
         created_at: when it was registered.
         updated_at: when it was last changed.
     """

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import structlog
 
@@ -18,7 +19,7 @@ from tailrace.gateway.callback_spec import (
 from tailrace.gateway.queue_clock import QueueClock
 from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.deadline import NS_PER_MS
-from tailrace.runtime.errors import Aborted, InvalidField, NotFound, Reason
+from tailrace.runtime.errors import Aborted, FailedPrecondition, InvalidField, NotFound, Reason
 from tailrace.submissions.callback_record import CallbackRecord, CallbackStore, Secret
 from tailrace.submissions.push.destination import registered_destination
 from tailrace.submissions.push.sender import Sender
@@ -37,6 +38,8 @@ KILLED_AT_ONCE = 500
 CHANGE_ATTEMPTS = 5
 DEFAULT_OVERLAP_MS = 24 * 3_600_000
 MAX_OVERLAP_MS = 30 * DEFAULT_OVERLAP_MS
+# Each is one more signature of every message, and receivers read a bounded number.
+MAX_LIVE_SECRETS = 4
 DEFAULT_TEST_TIMEOUT_MS = 15_000
 
 _log = structlog.get_logger(__name__)
@@ -152,12 +155,15 @@ class CallbackAdmin:
     async def rotate(self, request: RotateCallbackSecretRequest) -> tuple[CallbackRecord, str]:
         """Gives a callback a new secret, and has the one before sign for a while, too.
 
+        Those from before that keep their own time.
+
         Returns:
             The callback, and the secret that was made if it has to be told.
 
         Raises:
             NotFound: there is none.
             InvalidField: the secret or the overlap cannot be used.
+            FailedPrecondition: as many as may sign at once are not retired yet.
         """
         overlap_ms = DEFAULT_OVERLAP_MS
         if request.HasField("overlap"):
@@ -171,9 +177,11 @@ class CallbackAdmin:
         now_ms = await self.now_ms()
 
         def rotated(record: CallbackRecord) -> CallbackRecord:
-            # Only the newest is kept beside the new one: receivers verify with two at most.
-            older = Secret(text=record.secrets[0].text, retired_ms=now_ms + overlap_ms)
-            secrets = live_secrets(replace(record, secrets=(secret, older)), now_ms)
+            replaced, *before = record.secrets
+            older = Secret(text=replaced.text, retired_ms=now_ms + overlap_ms)
+            secrets = live_secrets(replace(record, secrets=(secret, older, *before)), now_ms)
+            if len(secrets) > MAX_LIVE_SECRETS:
+                raise _too_many_secrets(before)
             return replace(record, secrets=tuple(secrets))
 
         record = await self._change(
@@ -245,3 +253,13 @@ class CallbackAdmin:
     def _tell(self, event: str, record: CallbackRecord) -> None:
         self._changed()
         _log.info(event, **{names.TENANT: record.tenant, names.CALLBACK: record.name})
+
+
+def _too_many_secrets(older: Iterable[Secret]) -> FailedPrecondition:
+    retired_ms = min(secret.retired_ms for secret in older if secret.retired_ms is not None)
+    instant = datetime.fromtimestamp(retired_ms / 1000, UTC).isoformat(timespec="seconds")
+    return FailedPrecondition(
+        f"{MAX_LIVE_SECRETS} secrets sign, and no more can; the next of them is retired at {instant}",
+        field="name",
+        reason=Reason.TOO_MANY_SECRETS,
+    )

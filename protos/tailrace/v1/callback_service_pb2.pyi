@@ -123,14 +123,14 @@ class Callback(_message.Message):
     public_key: _builtins.str
     """Public key to verify with, `whpk_…`; empty unless it is signed with ed25519."""
     secret_count: _builtins.int
-    """How many secrets its deliveries are signed with: two while one is being rotated."""
+    """How many secrets its deliveries are signed with: one, and those that are being retired; at most 4."""
     @_builtins.property
     def spec(self) -> Global___CallbackSpec:
         """What was set of it."""
 
     @_builtins.property
     def retire_time(self) -> _timestamp_pb2.Timestamp:
-        """When the older secret is retired; unset if there is one only."""
+        """When the next of the older secrets is retired; unset if there is one only."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -485,7 +485,7 @@ Global___TestCallbackResponse: _TypeAlias = TestCallbackResponse  # noqa: Y015
 
 @_typing.final
 class RotateCallbackSecretRequest(_message.Message):
-    """Gives a callback a new secret."""
+    """Gives a callback a new secret. FAILED_PRECONDITION (TOO_MANY_SECRETS) where five would sign."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -501,7 +501,9 @@ class RotateCallbackSecretRequest(_message.Message):
     """The new secret, as for `RegisterCallback`; empty means that one is made. Write-only."""
     @_builtins.property
     def overlap(self) -> _duration_pb2.Duration:
-        """How long signatures by the old secret are sent, too; unset means 24 hours."""
+        """How long the secret that it replaces signs, too; unset means 24 hours. Those from before keep
+        their time.
+        """
 
     def __init__(
         self,

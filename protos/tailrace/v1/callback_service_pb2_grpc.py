@@ -134,7 +134,7 @@ class CallbackServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RotateCallbackSecret(self, request, context):
-        """Gives a callback a new secret. Signatures by the old one are sent, too, until it is retired.
+        """Gives a callback a new secret. Each older one signs, too, until its own overlap is over.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -46,7 +46,7 @@ class CallbackServiceStub:
     TestCallback: _grpc.UnaryUnaryMultiCallable[_callback_service_pb2.TestCallbackRequest, _callback_service_pb2.TestCallbackResponse]
     """Sends a signed ping to a callback and tells what it answered."""
     RotateCallbackSecret: _grpc.UnaryUnaryMultiCallable[_callback_service_pb2.RotateCallbackSecretRequest, _callback_service_pb2.RotateCallbackSecretResponse]
-    """Gives a callback a new secret. Signatures by the old one are sent, too, until it is retired."""
+    """Gives a callback a new secret. Each older one signs, too, until its own overlap is over."""
     ListDeliveryAttempts: _grpc.UnaryUnaryMultiCallable[_callback_service_pb2.ListDeliveryAttemptsRequest, _callback_service_pb2.ListDeliveryAttemptsResponse]
     """Lists the attempts at delivering one prediction."""
     ListDeadLetters: _grpc.UnaryUnaryMultiCallable[_callback_service_pb2.ListDeadLettersRequest, _callback_service_pb2.ListDeadLettersResponse]
@@ -72,7 +72,7 @@ class CallbackServiceAsyncStub(CallbackServiceStub):
     TestCallback: _aio.UnaryUnaryMultiCallable[_callback_service_pb2.TestCallbackRequest, _callback_service_pb2.TestCallbackResponse]  # type: ignore[assignment]
     """Sends a signed ping to a callback and tells what it answered."""
     RotateCallbackSecret: _aio.UnaryUnaryMultiCallable[_callback_service_pb2.RotateCallbackSecretRequest, _callback_service_pb2.RotateCallbackSecretResponse]  # type: ignore[assignment]
-    """Gives a callback a new secret. Signatures by the old one are sent, too, until it is retired."""
+    """Gives a callback a new secret. Each older one signs, too, until its own overlap is over."""
     ListDeliveryAttempts: _aio.UnaryUnaryMultiCallable[_callback_service_pb2.ListDeliveryAttemptsRequest, _callback_service_pb2.ListDeliveryAttemptsResponse]  # type: ignore[assignment]
     """Lists the attempts at delivering one prediction."""
     ListDeadLetters: _aio.UnaryUnaryMultiCallable[_callback_service_pb2.ListDeadLettersRequest, _callback_service_pb2.ListDeadLettersResponse]  # type: ignore[assignment]
@@ -137,7 +137,7 @@ class CallbackServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _callback_service_pb2.RotateCallbackSecretRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_callback_service_pb2.RotateCallbackSecretResponse, _abc.Awaitable[_callback_service_pb2.RotateCallbackSecretResponse]]:
-        """Gives a callback a new secret. Signatures by the old one are sent, too, until it is retired."""
+        """Gives a callback a new secret. Each older one signs, too, until its own overlap is over."""
 
     @_abc_1.abstractmethod
     def ListDeliveryAttempts(

@@ -106,6 +106,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNIMPLEMENTED: this gateway takes no submissions; it has no queue."""
     ERROR_REASON_CALLBACK_GONE: _ErrorReason.ValueType  # 41
     """FAILED_PRECONDITION: a receiver wants no more deliveries."""
+    ERROR_REASON_TOO_MANY_SECRETS: _ErrorReason.ValueType  # 42
+    """FAILED_PRECONDITION: as many secrets of the callback sign as may at once."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a request or a row failed. Sent as `google.rpc.ErrorInfo.reason` (without
@@ -196,4 +198,6 @@ ERROR_REASON_NO_QUEUE: ErrorReason.ValueType  # 40
 """UNIMPLEMENTED: this gateway takes no submissions; it has no queue."""
 ERROR_REASON_CALLBACK_GONE: ErrorReason.ValueType  # 41
 """FAILED_PRECONDITION: a receiver wants no more deliveries."""
+ERROR_REASON_TOO_MANY_SECRETS: ErrorReason.ValueType  # 42
+"""FAILED_PRECONDITION: as many secrets of the callback sign as may at once."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

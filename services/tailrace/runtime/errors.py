@@ -77,6 +77,7 @@ class Reason(enum.IntEnum):
     POISON = 39
     NO_QUEUE = 40
     CALLBACK_GONE = 41
+    TOO_MANY_SECRETS = 42
 
 
 class TailraceError(Exception):
