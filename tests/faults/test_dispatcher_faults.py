@@ -142,6 +142,18 @@ async def test_what_runs_while_a_hop_is_down_runs_again_until_it_is_back(
         assert mesh.metric("dispatcher", names.DISPATCHER_BREAKER_OPEN) == 0
 
 
+async def test_what_is_past_its_time_expires_though_the_hops_have_never_been_there(
+    make_mesh: MakeMesh,
+) -> None:
+    mesh = make_mesh("remote")
+    mesh.start("dispatcher")
+    async with mesh.queue() as queue:
+        soon_ms = await queue.submissions.now_ms() + 1000
+        ids = await submit(queue, _requests(5), not_after_ms=soon_ms)
+        assert {each.state for each in await ended(queue, ids)} == {State.EXPIRED}
+        assert mesh.health("dispatcher") == "NOT_SERVING"
+
+
 async def test_what_kills_its_hop_is_a_dead_letter_and_its_neighbours_succeed(
     make_mesh: MakeMesh,
 ) -> None:

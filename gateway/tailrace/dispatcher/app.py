@@ -83,13 +83,14 @@ async def _serve(
     async with asyncio.TaskGroup() as group:
         for job in chains.jobs():
             group.create_task(job)
+        # Also without hops: what waits for them expires when its time is over.
+        group.create_task(sweep(queue.submissions))
+        group.create_task(count_queue(queue.submissions))
         await chains.reached()
         group.create_task(_tell_health(server, queue))
-        group.create_task(sweep(queue.submissions))
         group.create_task(
             keep_leases(queue.submissions, dispatcher.batches, settings.dispatcher_lease_ms)
         )
-        group.create_task(count_queue(queue.submissions))
         claiming = group.create_task(dispatcher.run())
         failed = asyncio.Event()
 
