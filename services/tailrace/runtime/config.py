@@ -106,7 +106,7 @@ class ServerSettings(TransportSettings):
     join_port: bool = False
     """Shares the port with others that do so too (SO_REUSEPORT), as gateway workers do."""
     niceness: int = Field(default=0, ge=0, le=19)
-    """How far other processes of the machine go first, as in nice(1); dispatcher and courier: 10."""
+    """How far other processes of the machine go first, as nice(1) says; 10 for background work."""
     own_port: int = Field(default=0, ge=0, le=65_535)
     """Port beside a shared one, for this process alone; for worker i of a gateway, this plus i."""
 
