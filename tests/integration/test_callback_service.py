@@ -261,6 +261,23 @@ async def test_what_waits_for_a_callback_that_ends_is_dead_and_can_be_redriven(
 
     redrive = RedriveDeadLettersRequest(filter=DeadLetterFilter(callback="hook", reason=reason))
     response = await gateway.callbacks.RedriveDeadLetters(redrive, timeout=5)
+    assert response.redriven == 0
+    one = RedriveDeadLettersRequest(prediction_id=min(ids))
+    failure = await refused(gateway.callbacks.RedriveDeadLetters(one, timeout=5))
+    assert (failure.code(), error_info(failure).reason) == (
+        (CODE.NOT_FOUND, "CALLBACK_NOT_FOUND")
+        if delete
+        else (CODE.FAILED_PRECONDITION, "CALLBACK_DISABLED")
+    )
+    assert len(await dead(gateway)) == 30
+
+    if delete:
+        await register(gateway)
+    else:
+        await gateway.callbacks.UpdateCallback(
+            UpdateCallbackRequest(name="hook", enable=True), timeout=5
+        )
+    response = await gateway.callbacks.RedriveDeadLetters(redrive, timeout=5)
     assert response.redriven == 30
     assert await dead(gateway) == []
     assert {claim.prediction_id for claim in await gateway.deliver_all()} == ids

@@ -259,7 +259,7 @@ def _too_many_secrets(older: Iterable[Secret]) -> FailedPrecondition:
     retired_ms = min(secret.retired_ms for secret in older if secret.retired_ms is not None)
     instant = datetime.fromtimestamp(retired_ms / 1000, UTC).isoformat(timespec="seconds")
     return FailedPrecondition(
-        f"{MAX_LIVE_SECRETS} secrets sign, and no more can; the next of them is retired at {instant}",
+        f"{MAX_LIVE_SECRETS} secrets sign, which is the most; the next is retired at {instant}",
         field="name",
         reason=Reason.TOO_MANY_SECRETS,
     )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import structlog
 
 from tailrace.gateway.submitted_predictions import MAX_PAGE, checked_page_size
 from tailrace.runtime import telemetry_names as names
-from tailrace.runtime.errors import InvalidField, NotFound, Reason
-from tailrace.submissions.records import DeadReason, StoredPrediction
+from tailrace.runtime.errors import FailedPrecondition, InvalidField, NotFound, Reason
+from tailrace.submissions.callback_record import CallbackRecord, CallbackStore
+from tailrace.submissions.record_message import callback_name
+from tailrace.submissions.records import DeadReason, DeliveryState, StoredPrediction
 from tailrace.submissions.store import SubmissionStore
 from tailrace.v1.callback_service_pb2 import (
     DeadLetterFilter,
@@ -21,9 +25,10 @@ _log = structlog.get_logger(__name__)
 class DeadLetters:
     """Answers questions about dead letters, and has them tried again."""
 
-    def __init__(self, store: SubmissionStore) -> None:
-        """Keeps the queue."""
+    def __init__(self, store: SubmissionStore, callbacks: CallbackStore) -> None:
+        """Keeps the queue, and where callbacks are kept."""
         self._store = store
+        self._callbacks = callbacks
 
     async def attempts(self, prediction_id: str) -> StoredPrediction:
         """Returns a prediction with the latest attempts at delivering it. Raises NotFound."""
@@ -48,17 +53,13 @@ class DeadLetters:
         """Tries dead letters again; returns how many. To be repeated where it was cut off.
 
         Raises:
-            NotFound: the one that is named is no dead letter.
+            NotFound: the one that is named is no dead letter, or its callback is deleted.
+            FailedPrecondition: the callback of the one that is named is disabled.
             InvalidField: none is named, and no filter is given.
         """
         match request.WhichOneof("which"):
             case "prediction_id":
-                if not (await self._store.redrive([request.prediction_id]))[0]:
-                    raise NotFound(
-                        "there is no such dead letter",
-                        field="prediction_id",
-                        reason=Reason.PREDICTION_NOT_FOUND,
-                    )
+                await self._redrive_one(request.prediction_id)
                 redriven = 1
             case "filter":
                 redriven = await self._redrive_all(request.filter)
@@ -67,13 +68,32 @@ class DeadLetters:
         _log.info("dead letters redriven", **{names.ROWS: redriven})
         return redriven
 
+    async def _redrive_one(self, prediction_id: str) -> None:
+        stored = await self.attempts(prediction_id)
+        if stored.delivery_state is DeliveryState.DEAD and _is_pushed(stored):
+            name = callback_name(stored.callback_key)
+            _check_callback(name, await self._callbacks.find(stored.tenant, name))
+        if not (await self._store.redrive([prediction_id]))[0]:
+            raise NotFound(
+                "there is no such dead letter",
+                field="prediction_id",
+                reason=Reason.PREDICTION_NOT_FOUND,
+            )
+
     async def _redrive_all(self, wanted: DeadLetterFilter) -> int:
+        callbacks = await self._callbacks.all()
         # What dies again meanwhile is left for another call, or this one might never end.
         began_ms = await self._store.now_ms()
         redriven, token = 0, ""
         while True:
             page, token = await self._page(wanted, MAX_PAGE, token, "filter.")
-            ids = [stored.prediction_id for stored in page if died_ms(stored) <= began_ms]
+            ids = [
+                stored.prediction_id
+                for stored in page
+                if died_ms(stored) <= began_ms
+                # To one that takes nothing, it would die again at once.
+                and (not _is_pushed(stored) or _is_enabled(stored, callbacks))
+            ]
             if ids:
                 redriven += sum(await self._store.redrive(ids))
             if not token:
@@ -99,3 +119,28 @@ def died_ms(stored: StoredPrediction) -> int:
     if stored.dead_reason == DeadReason.POISON:
         return stored.ended_ms or stored.created_ms
     return stored.delivery_ended_ms or stored.created_ms
+
+
+def _is_pushed(stored: StoredPrediction) -> bool:
+    """Returns whether it is only to be pushed again, to a registered callback."""
+    return stored.dead_reason != DeadReason.POISON and "/" in stored.callback_key
+
+
+def _is_enabled(stored: StoredPrediction, callbacks: Mapping[str, CallbackRecord]) -> bool:
+    record = callbacks.get(stored.callback_key)
+    return record is not None and record.enabled
+
+
+def _check_callback(name: str, record: CallbackRecord | None) -> None:
+    if record is None:
+        raise NotFound(
+            f"its callback {name!r} is deleted: register it again, then redrive",
+            field="prediction_id",
+            reason=Reason.CALLBACK_NOT_FOUND,
+        )
+    if not record.enabled:
+        raise FailedPrecondition(
+            f"its callback {name!r} is disabled: {record.disabled_reason}",
+            field="prediction_id",
+            reason=Reason.CALLBACK_DISABLED,
+        )

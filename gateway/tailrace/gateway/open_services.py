@@ -67,7 +67,7 @@ async def open_services(
             submitter.forget_callbacks,
             allow_plaintext=settings.callback_allow_plaintext,
         )
-        callbacks = CallbackServicer(admin, DeadLetters(queue.submissions))
+        callbacks = CallbackServicer(admin, DeadLetters(queue.submissions, queue.callbacks))
         yield lambda server: _add(server, submissions, callbacks)
 
 

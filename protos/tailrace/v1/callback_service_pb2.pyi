@@ -786,10 +786,14 @@ class RedriveDeadLettersRequest(_message.Message):
     PREDICTION_ID_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     prediction_id: _builtins.str
-    """Id of one prediction. NOT_FOUND if it is no dead letter."""
+    """Id of one prediction. NOT_FOUND if it is no dead letter, or its callback is deleted
+    (CALLBACK_NOT_FOUND); FAILED_PRECONDITION if that is disabled.
+    """
     @_builtins.property
     def filter(self) -> Global___DeadLetterFilter:
-        """All that were dead when the call came and that this filter lets through."""
+        """All that were dead when the call came and that this filter lets through, less those for a
+        callback that is disabled or deleted.
+        """
 
     def __init__(
         self,
