@@ -301,6 +301,26 @@ async def test_one_dead_letter_can_be_redriven(gateway: SubmissionGateway) -> No
     assert failure.code() is CODE.INVALID_ARGUMENT
 
 
+async def test_one_that_waits_for_its_next_attempt_is_pushed_now(
+    gateway: SubmissionGateway,
+) -> None:
+    await register(gateway)
+    submitted = await gateway.submit(submission(callback="hook"))
+    redrive = RedriveDeadLettersRequest(prediction_id=submitted.prediction_id)
+    failure = await refused(gateway.callbacks.RedriveDeadLetters(redrive, timeout=5))
+    assert error_info(failure).reason == "PREDICTION_NOT_FOUND"
+    await gateway.run_all()
+    await gateway.deliver_all(retry_delay_ms=3_600_000)
+    assert await gateway.deliver_all() == []
+
+    everything = RedriveDeadLettersRequest(filter=DeadLetterFilter())
+    response = await gateway.callbacks.RedriveDeadLetters(everything, timeout=5)
+    assert response.redriven == 0
+    response = await gateway.callbacks.RedriveDeadLetters(redrive, timeout=5)
+    assert response.redriven == 1
+    assert [claim.attempt for claim in await gateway.deliver_all()] == [2]
+
+
 async def test_attempts_are_listed(gateway: SubmissionGateway) -> None:
     await register(gateway)
     submitted = await gateway.submit(submission(callback="hook"))

@@ -103,6 +103,35 @@ async def test_a_dead_letter_is_listed_and_redriven(queue: Queue) -> None:
     assert await queue.submissions.redrive([submitted.prediction_id]) == [False]
 
 
+async def test_what_waits_for_its_next_attempt_can_be_due_at_once(queue: Queue) -> None:
+    ids = [
+        (await submit(queue, callback=ORDERED_CALLBACK, ordering_key="a")).prediction_id
+        for _ in range(2)
+    ]
+    queued = (await submit(queue, callback=CALLBACK, priority=3)).prediction_id
+    claims = {claim.prediction_id: claim for claim in await queue.submissions.claim(0, 10)}
+    await queue.submissions.finish(0, [result_of(claims[each]) for each in ids])
+    (first,) = await claim_due(queue)
+    later = attempt_of(first, retry_delay_ms=60_000)
+    assert await queue.submissions.settle_deliveries(0, [later]) == [True]
+
+    # Only if it is asked for; neither what has no result nor what has to wait for its turn.
+    assert await queue.submissions.redrive(ids) == [False, False]
+    assert await claim_due(queue) == []
+    wanted = [*ids, queued]
+    assert await queue.submissions.redrive(wanted, pending=True) == [True, False, False]
+
+    (again,) = await claim_due(queue)
+    assert (again.prediction_id, again.attempt) == (ids[0], 2)
+    # A claim that is taken away writes nothing.
+    assert await queue.submissions.redrive([ids[0]], pending=True) == [True]
+    (anew,) = await claim_due(queue)
+    assert (anew.prediction_id, anew.attempt) == (ids[0], 2)
+    assert await queue.submissions.settle_deliveries(0, [attempt_of(anew)]) == [True]
+    (second,) = await claim_due(queue)
+    assert second.prediction_id == ids[1]
+
+
 async def _dead(queue: Queue, **wanted: str) -> list[str]:
     filters = {"tenant": "", "callback": "", "pipeline": "", "reason": ""} | wanted
     found, _ = await queue.submissions.list_dead(page_size=100, page_token="", **filters)

@@ -263,7 +263,7 @@ async def redrive(
     pipeline: OfPipeline = "",
     reason: OfReason = "",
 ) -> int:
-    """Try dead letters again: one, or all that are so now."""
+    """Try dead letters again: one, which may also wait to be tried, or all that are so now."""
     if (prediction_id is not None) == everything:
         raise typer.BadParameter("give either an ID or --all")
     if prediction_id is not None:

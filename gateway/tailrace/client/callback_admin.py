@@ -145,7 +145,12 @@ class CallbackAdmin:
                 return
 
     def redrive(self, prediction_id: str, *, timeout: float | None = None) -> int:
-        """Tries one dead letter again. Raises NotFound if it is none."""
+        """Tries to push one prediction at once: a dead letter, or one that waits for its next try.
+
+        Raises:
+            PredictionError: `NotFound` if it is neither, or if its callback is deleted;
+                FAILED_PRECONDITION if its callback is disabled.
+        """
         request = RedriveDeadLettersRequest(prediction_id=prediction_id)
         return self._run(operations.redrive(request), timeout)
 

@@ -19,6 +19,8 @@ from tailrace.v1.callback_service_pb2 import (
     RedriveDeadLettersRequest,
 )
 
+_REDRIVEN = (DeliveryState.DEAD, DeliveryState.PENDING)
+
 _log = structlog.get_logger(__name__)
 
 
@@ -52,8 +54,11 @@ class DeadLetters:
     async def redrive(self, request: RedriveDeadLettersRequest) -> int:
         """Tries dead letters again; returns how many. To be repeated where it was cut off.
 
+        The one that is named may also wait for its next attempt, and is due at once then.
+
         Raises:
-            NotFound: the one that is named is no dead letter, or its callback is deleted.
+            NotFound: the one that is named is no dead letter and waits for no attempt, or its
+                callback is deleted.
             FailedPrecondition: the callback of the one that is named is disabled.
             InvalidField: none is named, and no filter is given.
         """
@@ -70,12 +75,12 @@ class DeadLetters:
 
     async def _redrive_one(self, prediction_id: str) -> None:
         stored = await self.attempts(prediction_id)
-        if stored.delivery_state is DeliveryState.DEAD and _is_pushed(stored):
+        if stored.delivery_state in _REDRIVEN and _is_pushed(stored):
             name = callback_name(stored.callback_key)
             _check_callback(name, await self._callbacks.find(stored.tenant, name))
-        if not (await self._store.redrive([prediction_id]))[0]:
+        if not (await self._store.redrive([prediction_id], pending=True))[0]:
             raise NotFound(
-                "there is no such dead letter",
+                "it is no dead letter, and waits for no attempt to push it",
                 field="prediction_id",
                 reason=Reason.PREDICTION_NOT_FOUND,
             )

@@ -167,11 +167,16 @@ class SubmissionStore(Protocol):
         """
         ...
 
-    async def redrive(self, prediction_ids: Sequence[str]) -> list[bool]:
+    async def redrive(self, prediction_ids: Sequence[str], *, pending: bool = False) -> list[bool]:
         """Tries dead letters again; False where it is none.
 
         A result that could not be delivered becomes due at once, with all its attempts before it.
         A poison submission is queued again, its crashes forgotten.
+
+        Args:
+            prediction_ids: which ones.
+            pending: whether to take deliveries that wait for their next attempt, too: they become
+                due at once, and keep their attempts. An attempt that is being made is made again.
         """
         ...
 

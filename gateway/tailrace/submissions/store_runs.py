@@ -161,7 +161,7 @@ class RunStore(StoreBase):
             )
         )
 
-    async def redrive(self, prediction_ids: Sequence[str]) -> list[bool]:
+    async def redrive(self, prediction_ids: Sequence[str], *, pending: bool = False) -> list[bool]:
         """As `SubmissionStore.redrive`."""
         redriven = [False] * len(prediction_ids)
         for partition, placed in self._by_partition(prediction_ids).items():
@@ -171,6 +171,7 @@ class RunStore(StoreBase):
                     "redrive",
                     partition,
                     self._limits.submission_ttl,
+                    int(pending),
                     *(prediction_id for _, prediction_id in chunk),
                     durable=True,
                 )

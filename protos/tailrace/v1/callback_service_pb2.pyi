@@ -786,8 +786,10 @@ class RedriveDeadLettersRequest(_message.Message):
     PREDICTION_ID_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     prediction_id: _builtins.str
-    """Id of one prediction. NOT_FOUND if it is no dead letter, or its callback is deleted
-    (CALLBACK_NOT_FOUND); FAILED_PRECONDITION if that is disabled.
+    """Id of one prediction, which may also be PENDING with a result: it is due at once then, instead
+    of at its next attempt. NOT_FOUND if there is nothing to try, as where it waits for others of
+    its ordering key, or if its callback is deleted (CALLBACK_NOT_FOUND); FAILED_PRECONDITION if
+    that is disabled.
     """
     @_builtins.property
     def filter(self) -> Global___DeadLetterFilter:

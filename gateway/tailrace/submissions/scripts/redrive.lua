@@ -1,13 +1,15 @@
--- ARGV: time to live of a submission in ms; then ids. Returns 1 for each that was a dead letter.
+-- ARGV: time to live of a submission in ms; 1 or 0 for deliveries that wait for their next attempt;
+-- then ids. Returns 1 for each that was a dead letter, or such a delivery.
 
 write_though_full()
 local ttl = tonumber(ARGV[3])
 local reply = {}
-for i = 4, #ARGV do
+local hastens = ARGV[4] == '1'
+for i = 5, #ARGV do
   local id = ARGV[i]
   local key = base .. 's:' .. id
-  local meta, state, reason, attempts, past = unpack(redis.call(
-    'HMGET', key, 'meta', 'state', 'dead_reason', 'd_attempts', 'd_past'))
+  local meta, state, reason, attempts, past, delivery = unpack(redis.call(
+    'HMGET', key, 'meta', 'state', 'dead_reason', 'd_attempts', 'd_past', 'd_state'))
   local is_dead = meta and redis.call('ZSCORE', base .. 'dead', id)
   reply[#reply + 1] = is_dead and 1 or 0
   if is_dead then
@@ -33,6 +35,16 @@ for i = 4, #ARGV do
         tonumber(past or 0) + tonumber(attempts or 0))
       pending = pending + 1
       make_due(id, known.callback, now_text)
+    end
+  elseif hastens and delivery == PENDING then
+    local callback = read_meta(meta).callback
+    local at = redis.call('ZSCORE', base .. 'due:' .. callback, id)
+    -- Without a time it has to wait for others of its lane. One that is claimed loses its claim.
+    if at then
+      reply[#reply] = 1
+      if tonumber(at) > now then
+        make_due(id, callback, now_text)
+      end
     end
   end
 end
