@@ -1,10 +1,14 @@
-"""The port of a process, and those who connect to it only to say nothing."""
+"""The port of a process: those who say nothing on it, and those who come all at once."""
 
 from __future__ import annotations
 
 import asyncio
+import time
+from typing import Any
 
+import grpc.aio
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tailrace.runtime import server as server_module
 from tailrace.runtime.config import ServerSettings
@@ -28,3 +32,19 @@ async def test_who_connects_and_says_nothing_is_let_go(
         writer.close()
         await asyncio.wait_for(server.drain(), 20)
         await server.close()
+
+
+async def test_a_burst_is_taken_in_whole_by_a_busy_process() -> None:
+    server = GrpcServer(ServerSettings(), "test", (), lambda _: None)
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        await channel.channel_ready()
+        calls = [stub.Check(health_pb2.HealthCheckRequest(), timeout=60) for _ in range(4000)]
+        waiting = asyncio.gather(*(call.code() for call in calls))
+        for _ in range(300):
+            time.sleep(0.002)  # noqa: ASYNC251  # work that keeps the loop busy
+            await asyncio.sleep(0)
+        assert set(await waiting) == {grpc.StatusCode.OK}
+    await server.drain()
+    await server.close()

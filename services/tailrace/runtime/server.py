@@ -180,6 +180,10 @@ def _server_options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_metadata_size", settings.max_metadata_bytes),
         ("grpc.absolute_max_metadata_size", settings.max_metadata_bytes),
+        # Beyond 1,000 calls not yet taken in, gRPC by itself ends some with CANCELLED, and no word.
+        # How many may be there is ours to say, with an error that tells why.
+        ("grpc.server.max_pending_requests", settings.max_concurrent_calls),
+        ("grpc.server.max_pending_requests_hard_limit", settings.max_concurrent_calls),
         # Whoever connects and says nothing is let go, and holds up no drain for its whole grace.
         ("grpc.server_handshake_timeout_ms", HANDSHAKE_TIMEOUT_MS),
         # Allows the keepalive of our own channels.
