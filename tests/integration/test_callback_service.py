@@ -321,6 +321,30 @@ async def test_one_that_waits_for_its_next_attempt_is_pushed_now(
     assert [claim.attempt for claim in await gateway.deliver_all()] == [2]
 
 
+async def test_a_delivery_is_pending_before_there_is_a_result(gateway: SubmissionGateway) -> None:
+    await register(gateway)
+    pushed = await gateway.submit(submission(callback="hook"))
+    polled = await gateway.submit(submission(2.0))
+    expected = prediction_service_pb2.DeliveryStatus(
+        state=prediction_service_pb2.DELIVERY_STATE_PENDING, callback="hook"
+    )
+    listing = prediction_service_pb2.ListPredictionsRequest(
+        state=prediction_service_pb2.PREDICTION_STATE_QUEUED
+    )
+    page = await gateway.predictions.ListPredictions(listing, timeout=5)
+    of_each = {each.prediction_id: each for each in page.predictions}
+    assert of_each[pushed.prediction_id].delivery == expected
+    assert not of_each[polled.prediction_id].HasField("delivery")
+
+    for partition in range(gateway.queue.submissions.partitions):
+        await gateway.queue.submissions.claim(partition, 10)
+    running = await gateway.predictions.GetPrediction(
+        prediction_service_pb2.GetPredictionRequest(prediction_id=pushed.prediction_id), timeout=5
+    )
+    assert running.prediction.state == prediction_service_pb2.PREDICTION_STATE_RUNNING
+    assert running.prediction.delivery == expected
+
+
 async def test_attempts_are_listed(gateway: SubmissionGateway) -> None:
     await register(gateway)
     submitted = await gateway.submit(submission(callback="hook"))

@@ -59,18 +59,19 @@ def prediction_record(stored: StoredPrediction, *, outcome: bool = True) -> Pred
     record = _head(stored)
     if outcome:
         record.MergeFromString(_outcome_field(stored))
-    if stored.delivery_state is not DeliveryState.NONE:
+    if _delivery_state(stored) is not DeliveryState.NONE:
         record.delivery.CopyFrom(delivery_status(stored))
     return record
 
 
 def delivery_status(stored: StoredPrediction) -> DeliveryStatus:
     """Returns how the push stands; an empty message where there is no callback."""
-    if stored.delivery_state is DeliveryState.NONE:
+    state = _delivery_state(stored)
+    if state is DeliveryState.NONE:
         return DeliveryStatus()
-    pending = stored.delivery_state is DeliveryState.PENDING
+    pending = state is DeliveryState.PENDING
     return DeliveryStatus(
-        state=stored.delivery_state.value,  # type: ignore[arg-type]  # a plain number is accepted
+        state=state.value,  # type: ignore[arg-type]  # a plain number is accepted
         callback=callback_name(stored.callback_key),
         attempts=stored.delivery_attempts,
         next_attempt_time=timestamp(stored.next_attempt_ms if pending else None),
@@ -92,6 +93,13 @@ def timestamp(instant_ms: int | None) -> Timestamp | None:
     message = Timestamp()
     message.FromMilliseconds(instant_ms)
     return message
+
+
+def _delivery_state(stored: StoredPrediction) -> DeliveryState:
+    # The queue notes it only with the result: until then there is nothing to push.
+    if stored.delivery_state is DeliveryState.NONE and stored.callback_key:
+        return DeliveryState.PENDING
+    return stored.delivery_state
 
 
 def _head(stored: StoredPrediction) -> PredictionRecord:
