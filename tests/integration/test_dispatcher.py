@@ -112,9 +112,10 @@ async def test_the_more_important_are_claimed_first(local_mesh: DispatchMesh) ->
         assert max(begun[priority]) <= min(begun[priority + 1])
 
 
-async def _drained(mesh: DispatchMesh, queue: Queue, requests: int) -> list[StoredPrediction]:
+async def _drained(
+    mesh: DispatchMesh, queue: Queue, requests: int, delay_ms: float
+) -> list[StoredPrediction]:
     """Ends a dispatcher in the middle of its work; returns how the submissions are then."""
-    delay_ms = 1_000.0
     ids = await submit(
         queue, [predict_request("echo", x0=1.0, delay_ms=delay_ms) for _ in range(requests)]
     )
@@ -128,7 +129,7 @@ async def _drained(mesh: DispatchMesh, queue: Queue, requests: int) -> list[Stor
 
 async def test_on_sigterm_what_runs_is_finished(local_mesh: DispatchMesh) -> None:
     async with local_mesh.queue() as queue:
-        found = await _drained(local_mesh, queue, 20)
+        found = await _drained(local_mesh, queue, 20, delay_ms=1_000.0)
         assert {each.state for each in found} <= {State.SUCCEEDED, State.QUEUED}
         assert State.SUCCEEDED in {each.state for each in found}
 
@@ -141,12 +142,12 @@ async def test_on_sigterm_what_is_not_finished_within_the_grace_is_given_back(
         redis_server,
         queue_redis,
         "remote",
-        {"TAILRACE_DRAIN_GRACE_MS": "50", "TAILRACE_DISPATCHER_LEASE_MS": "60000"},
+        {"TAILRACE_DRAIN_GRACE_MS": "4000", "TAILRACE_DISPATCHER_LEASE_MS": "60000"},
     )
     try:
         mesh.start_hops()
         async with mesh.queue() as queue:
-            found = await _drained(mesh, queue, 20)
+            found = await _drained(mesh, queue, 20, delay_ms=6_000.0)
             assert {each.state for each in found} == {State.QUEUED}
             lines = [json.loads(line) for line in mesh.log("dispatcher").splitlines()]
             assert not [line for line in lines if "could not be given back" in line["message"]]
