@@ -172,6 +172,33 @@ async def test_plaintext_targets_need_a_setting(queue_redis: Any, tmp_path: Path
     assert error_info(failure).metadata["field"] == "spec.target"
 
 
+@pytest.mark.parametrize("host", ["169.254.169.254", "[::ffff:10.0.0.1]", "127.0.0.1"])
+async def test_addresses_that_would_not_be_called_are_refused_at_once(
+    queue_redis: Any, tmp_path: Path, host: str
+) -> None:
+    settings = gateway_settings(queue_redis.url, allow_inline_callbacks=True)
+    spec = CallbackSpec(target=f"https://{host}/hook")
+    inline = prediction_service_pb2.InlineCallback(target=spec.target, secret=make_secret(1)[0])
+    async with submission_gateway(settings, tmp_path) as gateway:
+        await register(gateway)
+        update = UpdateCallbackRequest(name="hook", spec=spec)
+        for call, field in (
+            (register(gateway, "other", spec=spec), "spec.target"),
+            (gateway.callbacks.UpdateCallback(update, timeout=5), "spec.target"),
+            (
+                gateway.submit(submission(inline_callback=inline)),
+                "submission.inline_callback.target",
+            ),
+        ):
+            failure = await refused(call)
+            assert failure.code() is CODE.PERMISSION_DENIED
+            assert error_info(failure).reason == "CALLBACK_NOT_ALLOWED"
+            assert error_info(failure).metadata["field"] == field
+            assert "TAILRACE_CALLBACK_ALLOWED_NETWORKS" in str(failure.details())
+        [kept] = await listed(gateway)
+        assert kept.spec.target == TARGET
+
+
 async def test_names_are_a_tenants_own(gateway: SubmissionGateway) -> None:
     for tenant in ("b", "a", ""):
         await register(gateway, tenant=tenant)

@@ -23,6 +23,7 @@ from tailrace.runtime.errors import Aborted, FailedPrecondition, InvalidField, N
 from tailrace.submissions.callback_record import CallbackRecord, CallbackStore, Secret
 from tailrace.submissions.push.destination import registered_destination
 from tailrace.submissions.push.sender import Sender
+from tailrace.submissions.push.target_rules import TargetRules
 from tailrace.submissions.records import AttemptRecord, DeadReason
 from tailrace.submissions.store import SubmissionStore
 from tailrace.v1.callback_service_pb2 import (
@@ -54,8 +55,7 @@ class CallbackAdmin:
         callbacks: CallbackStore,
         sender: Sender,
         changed: Callable[[], None],
-        *,
-        allow_plaintext: bool,
+        targets: TargetRules,
     ) -> None:
         """Keeps the parts.
 
@@ -64,13 +64,13 @@ class CallbackAdmin:
             callbacks: where they are kept.
             sender: makes the attempts of tests.
             changed: called after every change.
-            allow_plaintext: whether targets may be called without TLS.
+            targets: which ones may be called.
         """
         self._store = store
         self._callbacks = callbacks
         self._sender = sender
         self._changed = changed
-        self._allow_plaintext = allow_plaintext
+        self._targets = targets
         self._clock = QueueClock(store)
 
     async def now_ms(self) -> int:
@@ -103,7 +103,7 @@ class CallbackAdmin:
             updated_ms=now_ms,
             revision=0,
         )
-        record = apply_spec(bare, request.spec, allow_plaintext=self._allow_plaintext)
+        record = apply_spec(bare, request.spec, self._targets)
         await self._callbacks.create(record)
         self._tell("callback registered", record)
         return record, told
@@ -113,7 +113,7 @@ class CallbackAdmin:
 
         def updated(record: CallbackRecord) -> CallbackRecord:
             if request.HasField("spec"):
-                record = apply_spec(record, request.spec, allow_plaintext=self._allow_plaintext)
+                record = apply_spec(record, request.spec, self._targets)
             return replace(record, disabled_reason="") if request.enable else record
 
         return await self._change(request.tenant, request.name, "callback changed", updated)
@@ -197,7 +197,7 @@ class CallbackAdmin:
             PermissionDenied: its target may not be called any more.
         """
         record = await self.find(tenant, name)
-        destination = registered_destination(record, allow_plaintext=self._allow_plaintext)
+        destination = registered_destination(record, allow_plaintext=self._targets.allow_plaintext)
         timeout_s = (destination.attempt_timeout_ms or DEFAULT_TEST_TIMEOUT_MS) / 1000
         if call_remaining_s is not None:
             timeout_s = min(timeout_s, call_remaining_s)

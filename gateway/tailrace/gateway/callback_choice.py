@@ -14,7 +14,7 @@ from tailrace.runtime.errors import (
     Reason,
 )
 from tailrace.submissions.callback_record import CallbackRecord
-from tailrace.submissions.push.target import parse_target
+from tailrace.submissions.push.target_rules import TargetRules
 from tailrace.submissions.records import CallbackChoice
 from tailrace.v1.prediction_service_pb2 import InlineCallback, Submission
 from tailrace.webhooks.errors import MalformedKey
@@ -36,11 +36,11 @@ class CallbackRules:
 
     Attributes:
         allow_inline: whether they may name targets that are not registered.
-        allow_plaintext: whether targets may be called without TLS.
+        targets: which ones may be called.
     """
 
     allow_inline: bool
-    allow_plaintext: bool
+    targets: TargetRules
 
     def choose(
         self, submission: Submission, known: Mapping[str, CallbackRecord]
@@ -66,7 +66,7 @@ class CallbackRules:
                         "callbacks that are not registered are not allowed here",
                         field="inline_callback",
                     )
-                return _inline(submission.inline_callback, self.allow_plaintext)
+                return _inline(submission.inline_callback, self.targets)
             case _:
                 return None
 
@@ -90,8 +90,8 @@ def _registered(submission: Submission, known: Mapping[str, CallbackRecord]) -> 
     return CallbackChoice(key=record.key, ordered=record.ordered and bool(submission.ordering_key))
 
 
-def _inline(inline: InlineCallback, allow_plaintext: bool) -> CallbackChoice:
-    parse_target(inline.target, allow_plaintext=allow_plaintext, field="inline_callback.target")
+def _inline(inline: InlineCallback, targets: TargetRules) -> CallbackChoice:
+    targets.read(inline.target, "inline_callback.target")
     try:
         check_secret(inline.secret)
     except MalformedKey as error:

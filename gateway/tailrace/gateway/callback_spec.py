@@ -10,7 +10,7 @@ from tailrace.gateway.admission import MAX_TENANT, check_text
 from tailrace.runtime.deadline import NS_PER_MS
 from tailrace.runtime.errors import InvalidField
 from tailrace.submissions.callback_record import CallbackRecord, Secret
-from tailrace.submissions.push.target import parse_target
+from tailrace.submissions.push.target_rules import TargetRules
 from tailrace.submissions.record_message import timestamp
 from tailrace.v1.callback_service_pb2 import (
     SIGNATURE_SCHEME_UNSPECIFIED,
@@ -36,21 +36,19 @@ def check_identity(tenant: str, name: str) -> None:
         )
 
 
-def apply_spec(
-    record: CallbackRecord, spec: CallbackSpec, *, allow_plaintext: bool
-) -> CallbackRecord:
+def apply_spec(record: CallbackRecord, spec: CallbackSpec, targets: TargetRules) -> CallbackRecord:
     """Returns a callback as a spec wants it.
 
     Args:
         record: as it is.
         spec: what is to be set; its signature scheme, where it names one, has to be the record's.
-        allow_plaintext: whether it may be called without TLS.
+        targets: which ones may be called.
 
     Raises:
         InvalidField: something of it cannot be used.
-        PermissionDenied: the target is plaintext, and that is not allowed.
+        PermissionDenied: the target may not be called.
     """
-    target = parse_target(spec.target, allow_plaintext=allow_plaintext, field="spec.target")
+    target = targets.read(spec.target, "spec.target")
     if spec.signature_scheme not in (SIGNATURE_SCHEME_UNSPECIFIED, record.scheme):
         raise InvalidField("the signature scheme cannot change", field="spec.signature_scheme")
     timeout_ms = 0

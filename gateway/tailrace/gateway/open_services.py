@@ -19,6 +19,7 @@ from tailrace.gateway.submission_servicer import SubmissionServicer
 from tailrace.gateway.submitter import Submitter
 from tailrace.runtime.config import GatewaySettings
 from tailrace.submissions.push.sender import open_sender
+from tailrace.submissions.push.target_rules import TargetRules
 from tailrace.v1 import callback_service_pb2_grpc, prediction_service_pb2_grpc
 
 AddServices = Callable[[grpc.aio.Server], None]
@@ -51,7 +52,12 @@ async def open_services(
         queue = await stack.enter_async_context(open_queue(settings, "gateway"))
         sender = open_sender(settings)
         stack.push_async_callback(sender.close)
-        submitter = Submitter(queue.submissions, queue.callbacks, predictor.registry, settings)
+        targets = TargetRules(
+            settings.callback_allowed_networks, allow_plaintext=settings.callback_allow_plaintext
+        )
+        submitter = Submitter(
+            queue.submissions, queue.callbacks, predictor.registry, settings, targets
+        )
         stack.push_async_callback(submitter.close)
         tails = ChangeTails(queue.submissions)
         stack.push_async_callback(tails.close)
@@ -65,7 +71,7 @@ async def open_services(
             queue.callbacks,
             sender,
             submitter.forget_callbacks,
-            allow_plaintext=settings.callback_allow_plaintext,
+            targets,
         )
         callbacks = CallbackServicer(admin, DeadLetters(queue.submissions, queue.callbacks))
         yield lambda server: _add(server, submissions, callbacks)

@@ -20,6 +20,7 @@ from tailrace.runtime.pipeline.registry import PipelineRegistry
 from tailrace.submissions.callback_record import CallbackRecord, CallbackStore
 from tailrace.submissions.ids import new_prediction_id
 from tailrace.submissions.partitions import partition_of
+from tailrace.submissions.push.target_rules import TargetRules
 from tailrace.submissions.records import CallbackChoice, NewSubmission, Submitted
 from tailrace.submissions.store import SubmissionStore
 from tailrace.v1.prediction_service_pb2 import Submission
@@ -81,6 +82,7 @@ class Submitter:
         callbacks: CallbackStore,
         registry: PipelineRegistry[ConvoyFormer],
         settings: GatewaySettings,
+        targets: TargetRules,
     ) -> None:
         """Keeps the parts.
 
@@ -89,15 +91,14 @@ class Submitter:
             callbacks: the registered callbacks.
             registry: the pipelines that there are.
             settings: limits, and what is allowed.
+            targets: which ones results may be pushed to.
         """
         self.max_batch_rows = settings.max_batch_rows
         self._partitions = store.partitions
         self._registry = registry
         self._max_fields = settings.max_fields
         self._max_bytes = settings.max_submission_bytes
-        self._rules = CallbackRules(
-            settings.allow_inline_callbacks, settings.callback_allow_plaintext
-        )
+        self._rules = CallbackRules(settings.allow_inline_callbacks, targets)
         self._book = CallbackBook(callbacks)
         self._commit = GroupCommit(store)
         self._account = SubmissionAccount(settings.log_sample_rate)
