@@ -273,7 +273,9 @@ async def test_dead_letters_are_listed_and_redriven(
     assert (history.delivery.state, history.attempts) == (DeliveryState.DEAD, ())
     assert [each async for each in client.callbacks.dead_letters(reason="POISON")] == []
     assert await client.callbacks.redrive_all(callback="hook") == 1
+    assert await client.callbacks.redrive(submitted.id) == 1
+    polled = await client.submit(PIPELINE, {"x": 2.0})
     with pytest.raises(NotFound):
-        await client.callbacks.redrive(submitted.id)
+        await client.callbacks.redrive(polled.id)
     stored = await client.get_submission(submitted.id)
     assert stored.delivery is not None and stored.delivery.state is DeliveryState.PENDING
