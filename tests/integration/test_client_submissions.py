@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -255,6 +256,33 @@ async def test_ping_reaches_both_receivers(client: AsyncClient) -> None:
             attempt = await client.callbacks.test(name)
             assert attempt.delivered, attempt
         assert not (await client.callbacks.test(name)).delivered
+
+
+@pytest.mark.parametrize("retry", [True, False])
+async def test_an_error_that_leaves_it_open_names_the_key_to_repeat_it_under(retry: bool) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        target = f"127.0.0.1:{closed.getsockname()[1]}"
+        async with AsyncClient(target, timeout=0.5) as client:
+            with pytest.raises(PredictionError, match="may have been accepted") as caught:
+                await client.submit(PIPELINE, {"x": 1.0}, retry=retry)
+            many = [
+                Submission(pipeline=PIPELINE, fields={"x": n}, idempotency_key=f"k{n}")
+                for n in (1.0, 2.0)
+            ]
+            outcomes = await client.submit_many(many, retry=retry)
+            with pytest.raises(PredictionError) as unsent:
+                await client.submit(PIPELINE, {"x": 1.0}, timeout=1e-9)
+    key = caught.value.idempotency_key
+    assert key is not None
+    assert bool(key) is retry
+    assert key in str(caught.value)
+    assert [each.idempotency_key for each in outcomes if isinstance(each, PredictionError)] == [
+        "k1.0",
+        "k2.0",
+    ]
+    # What was never sent is not there.
+    assert unsent.value.idempotency_key is None
 
 
 async def test_dead_letters_are_listed_and_redriven(

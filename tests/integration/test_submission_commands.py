@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -239,6 +240,20 @@ async def test_ping_tells_whether_it_was_confirmed(run: Run) -> None:
     assert "CONNECT_ERROR" in refused.stdout
 
 
+async def test_a_failed_submission_is_told_with_the_key_to_repeat_it(tmp_path: Path) -> None:
+    # A port that is bound and not listened to refuses connections.
+    with socket.socket() as closed, capture_logs():
+        closed.bind(("127.0.0.1", 0))
+        settings = gateway_settings(f"redis://127.0.0.1:{closed.getsockname()[1]}")
+        async with submission_gateway(settings, tmp_path) as gateway:
+            command = ["submit", PIPELINE, "--json", REQUEST, "--target", gateway.target]
+            command += ["--timeout", "1s", "--idempotency-key", "mine"]
+            result = await asyncio.to_thread(CliRunner().invoke, app, command)
+    assert result.exit_code == 1
+    assert "UNAVAILABLE" in result.stderr
+    assert "may have been accepted; to repeat it, use the idempotency key mine" in result.stderr
+
+
 async def test_dead_letters_are_listed_and_redriven(run: Run, gateway: SubmissionGateway) -> None:
     await run("callbacks", "register", "hook", TARGET)
     submitted = await run("submit", PIPELINE, "--json", REQUEST, "--callback", "hook")
@@ -256,6 +271,8 @@ async def test_dead_letters_are_listed_and_redriven(run: Run, gateway: Submissio
     assert (await run("callbacks", "attempts", alone)).stdout == "no callback\n"
     assert (await run("callbacks", "redrive", "--all", "--reason", "POISON")).stdout.startswith("0")
     assert (await run("callbacks", "redrive", prediction_id)).stdout.startswith("1")
-    assert (await run("callbacks", "redrive", prediction_id)).status == 1
+    # It is due; another time changes nothing.
+    assert (await run("callbacks", "redrive", prediction_id)).stdout.startswith("1")
+    assert (await run("callbacks", "redrive", alone)).status == 1
     for wrong in ([], [prediction_id, "--all"], [prediction_id, "--reason", "POISON"]):
         assert (await run("callbacks", "redrive", *wrong)).status == 2

@@ -33,6 +33,7 @@ from tailrace.client.submission_request import (
     watch_message,
 )
 from tailrace.client.submit_book import SubmitBook
+from tailrace.client.submit_doubt import submitting
 from tailrace.client.values import Fields
 from tailrace.client.watch_book import WatchBook
 from tailrace.v1 import prediction_service_pb2 as messages
@@ -87,8 +88,9 @@ class AsyncSubmissions(AsyncConnection):
             retry: whether to ask again.
 
         Raises:
-            PredictionError: it was not accepted, or nobody knows: `AlreadyExists` for a key that
-                was used for another submission, `Overloaded` if the queue is full.
+            PredictionError: it was not accepted, or nobody knows, where it has an
+                `idempotency_key` to repeat it under: `AlreadyExists` for a key that was used for
+                another submission, `Overloaded` if the queue is full.
         """
         submission = Submission(
             pipeline=pipeline,
@@ -105,19 +107,20 @@ class AsyncSubmissions(AsyncConnection):
         message = submission_message(submission, needs_key=retry)
         request = messages.SubmitPredictionRequest(submission=message)
         retrying = Retrying(self._timeout_s(timeout))
-        while True:
-            try:
-                response = await self._call(
-                    self._stub().SubmitPrediction,
-                    request,
-                    retrying.remaining_s(),
-                    message.request.request_id,
-                )
-                return SubmittedPrediction.of_message(response.submitted)
-            except PredictionError as error:
-                if not retry:
-                    raise
-                await asyncio.sleep(retrying.pause_s(error))
+        with submitting(message.idempotency_key):
+            while True:
+                try:
+                    response = await self._call(
+                        self._stub().SubmitPrediction,
+                        request,
+                        retrying.remaining_s(),
+                        message.request.request_id,
+                    )
+                    return SubmittedPrediction.of_message(response.submitted)
+                except PredictionError as error:
+                    if not retry:
+                        raise
+                    await asyncio.sleep(retrying.pause_s(error))
 
     async def submit_many(
         self,

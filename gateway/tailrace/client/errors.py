@@ -28,6 +28,8 @@ class PredictionError(Exception):
         field: path of the field at fault, such as `fields.origin`, or empty.
         request_id: id under which the server's logs know the request.
         retry_after_s: when the server wants to be asked again, in seconds, or None.
+        idempotency_key: of a submission that may have been accepted: the key to repeat it under,
+            which may be one that the client made, or empty if it was sent without; else None.
         unanswered: of a stream that broke: the requests without an answer, their ids by the
             place of their row in the input, from 0. Some of them may have been served.
     """
@@ -52,6 +54,7 @@ class PredictionError(Exception):
         self.field = field
         self.request_id = request_id
         self.retry_after_s = retry_after_s
+        self.idempotency_key: str | None = None
         self.unanswered: dict[int, str] = {}
 
     def __str__(self) -> str:
@@ -59,7 +62,15 @@ class PredictionError(Exception):
         code = f"{self.code.name} ({self.reason})" if self.reason else self.code.name
         where = f" at {self.field}" if self.field else ""
         request = f" [request {self.request_id}]" if self.request_id else ""
-        return f"{code}{where}: {self.message}{request}{self._lost()}"
+        return f"{code}{where}: {self.message}{request}{self._lost()}{self._doubt()}"
+
+    def _doubt(self) -> str:
+        if self.idempotency_key is None:
+            return ""
+        if not self.idempotency_key:
+            return "; it may have been accepted, and was sent without an idempotency key"
+        key = self.idempotency_key
+        return f"; it may have been accepted; to repeat it, use the idempotency key {key}"
 
     def _lost(self) -> str:
         places = sorted(self.unanswered)

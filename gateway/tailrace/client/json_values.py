@@ -102,7 +102,7 @@ def _ledger_to_json(ledger: Ledger) -> dict[str, Any]:
 
 def error_to_json(error: PredictionError) -> dict[str, Any]:
     """Returns the error as a JSON document."""
-    return {
+    document = {
         "code": error.code.name,
         "reason": error.reason,
         "field": error.field,
@@ -110,6 +110,9 @@ def error_to_json(error: PredictionError) -> dict[str, Any]:
         "request_id": error.request_id,
         "retry_after_s": error.retry_after_s,
     }
+    if error.idempotency_key is not None:
+        document["idempotency_key"] = error.idempotency_key
+    return document
 
 
 def _from_json(value: Any, field: RequestField | None, name: str) -> InputValue:

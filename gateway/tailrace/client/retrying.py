@@ -11,6 +11,10 @@ _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 2.0
 
 
+class NothingSent(DeadlineExceeded):
+    """There was no time for even one attempt."""
+
+
 class Retrying:
     """One call and its repeats: UNAVAILABLE is asked again until the time is over.
 
@@ -28,12 +32,12 @@ class Retrying:
         """Returns the time left, in seconds: the deadline of the next attempt.
 
         Raises:
-            PredictionError: none is left: the last error, else DeadlineExceeded.
+            PredictionError: none is left: the last error, else NothingSent.
         """
         remaining_s = self._ends_at - time.monotonic()
         if remaining_s > 0:
             return remaining_s
-        raise self._last or DeadlineExceeded("no time was left, so nothing was sent")
+        raise self._last or NothingSent("no time was left, so nothing was sent")
 
     def pause_s(self, error: PredictionError) -> float:
         """Returns how long to wait before the next attempt, in seconds.

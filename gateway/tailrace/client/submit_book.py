@@ -12,6 +12,7 @@ from tailrace.client.errors import PredictionError, ServerFault, Unavailable, er
 from tailrace.client.retrying import Retrying
 from tailrace.client.submission import Submission, SubmittedPrediction
 from tailrace.client.submission_request import submission_message
+from tailrace.client.submit_doubt import in_doubt
 from tailrace.v1 import prediction_service_pb2 as messages
 
 
@@ -77,12 +78,14 @@ class SubmitBook:
             if isinstance(outcome, Unavailable) and self._retry:
                 self._again.append((place, sent))
                 self._trouble = outcome
+            if isinstance(outcome, PredictionError):
+                outcome = in_doubt(outcome, sent.idempotency_key)
             self._outcomes[place] = outcome
 
     def failed(self, error: PredictionError) -> None:
         """Takes the failure of the last message as a whole: of all submissions in it."""
         for place, sent in self._sent:
-            self._outcomes[place] = error
+            self._outcomes[place] = in_doubt(error, sent.idempotency_key)
             if isinstance(error, Unavailable) and self._retry:
                 self._again.append((place, sent))
                 self._trouble = error

@@ -26,6 +26,7 @@ from tailrace.client.submission_request import (
     watch_message,
 )
 from tailrace.client.submit_book import SubmitBook
+from tailrace.client.submit_doubt import submitting
 from tailrace.client.sync_connection import SyncConnection
 from tailrace.client.sync_watch import SubmissionWatch
 from tailrace.client.values import Fields
@@ -82,8 +83,9 @@ class SyncSubmissions(SyncConnection):
             retry: whether to ask again.
 
         Raises:
-            PredictionError: it was not accepted, or nobody knows: `AlreadyExists` for a key that
-                was used for another submission, `Overloaded` if the queue is full.
+            PredictionError: it was not accepted, or nobody knows, where it has an
+                `idempotency_key` to repeat it under: `AlreadyExists` for a key that was used for
+                another submission, `Overloaded` if the queue is full.
         """
         submission = Submission(
             pipeline=pipeline,
@@ -100,19 +102,20 @@ class SyncSubmissions(SyncConnection):
         message = submission_message(submission, needs_key=retry)
         request = messages.SubmitPredictionRequest(submission=message)
         retrying = Retrying(self._timeout_s(timeout))
-        while True:
-            try:
-                response = self._call(
-                    self._stub().SubmitPrediction,
-                    request,
-                    retrying.remaining_s(),
-                    message.request.request_id,
-                )
-                return SubmittedPrediction.of_message(response.submitted)
-            except PredictionError as error:
-                if not retry:
-                    raise
-                time.sleep(retrying.pause_s(error))
+        with submitting(message.idempotency_key):
+            while True:
+                try:
+                    response = self._call(
+                        self._stub().SubmitPrediction,
+                        request,
+                        retrying.remaining_s(),
+                        message.request.request_id,
+                    )
+                    return SubmittedPrediction.of_message(response.submitted)
+                except PredictionError as error:
+                    if not retry:
+                        raise
+                    time.sleep(retrying.pause_s(error))
 
     def submit_many(
         self,
