@@ -17,6 +17,7 @@ from tailrace.client import (
     AsyncClient,
     CallbackSpec,
     Client,
+    DeadlineExceeded,
     DeliveryState,
     FailedPrecondition,
     InvalidRequest,
@@ -28,6 +29,7 @@ from tailrace.client import (
     SubmissionState,
     SubmittedPrediction,
 )
+from tailrace.client.json_values import error_to_json
 from tailrace.client.receiver import GrpcReceiver, WebhookReceiver
 from tailrace.submissions.records import DeadReason
 from tests.support.submission_gateway import (
@@ -281,8 +283,20 @@ async def test_an_error_that_leaves_it_open_names_the_key_to_repeat_it_under(ret
         "k1.0",
         "k2.0",
     ]
+    assert error_to_json(caught.value)["idempotency_key"] == key
     # What was never sent is not there.
     assert unsent.value.idempotency_key is None
+    assert "idempotency_key" not in error_to_json(unsent.value)
+
+
+async def test_a_submission_that_is_cut_off_names_its_key() -> None:
+    # The system accepts connections; nobody answers.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        async with AsyncClient(f"127.0.0.1:{port}", timeout=0.5) as client:
+            with pytest.raises(PredictionError, match="use the idempotency key mine") as caught:
+                await client.submit(PIPELINE, {"x": 1.0}, idempotency_key="mine")
+    assert isinstance(caught.value, DeadlineExceeded)
 
 
 async def test_dead_letters_are_listed_and_redriven(
