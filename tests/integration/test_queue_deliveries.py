@@ -35,6 +35,17 @@ async def test_a_failed_attempt_is_due_again_after_its_wait(queue: Queue) -> Non
     assert await queue.submissions.settle_deliveries(0, [attempt_of(first)]) == [False]
 
 
+async def test_a_wait_as_long_as_the_lease_ends_the_claim_all_the_same(queue: Queue) -> None:
+    # Claim and attempt may fall into one millisecond, which is what fences are made of.
+    for _ in range(10):
+        await submit(queue, callback=CALLBACK)
+        await finish_one(queue)
+        (claim,) = await claim_due(queue)
+        again = attempt_of(claim, retry_delay_ms=60_000)
+        assert await queue.submissions.settle_deliveries(0, [again]) == [True]
+        assert await queue.submissions.settle_deliveries(0, [attempt_of(claim)]) == [False]
+
+
 async def test_a_courier_that_died_loses_its_lease(queue: Queue) -> None:
     await submit(queue, callback=CALLBACK)
     await finish_one(queue)

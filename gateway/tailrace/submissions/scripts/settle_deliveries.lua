@@ -17,7 +17,9 @@ for i = 3, #ARGV, 5 do
     local slot = 'a' .. (tonumber(past or 0) + attempts) % 20
     if wait ~= '' then
       redis.call('HSET', key, 'd_attempts', attempts, slot, record)
-      make_due(id, known.callback, text(now + tonumber(wait)))
+      local at = text(now + tonumber(wait))
+      -- The lease may be as long as the wait, and of this very millisecond: then it would go on.
+      make_due(id, known.callback, at == fence and text(now + tonumber(wait) + 1) or at)
     elseif dead_reason ~= '' then
       redis.call('HSET', key, 'd_attempts', attempts, slot, record, 'd_state', DEAD, 'd_ended',
         now_text, 'dead_reason', dead_reason)
