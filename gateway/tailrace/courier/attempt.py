@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import structlog
 
 from tailrace.courier import metrics
-from tailrace.courier.queue_clock import QueueClock
 from tailrace.courier.retry_schedule import RetrySchedule
 from tailrace.runtime import telemetry_names as names
 from tailrace.submissions.push.destination import Destination
 from tailrace.submissions.push.outcome import BAD_TARGET, PushOutcome, failed
 from tailrace.submissions.push.push_item import claim_item
 from tailrace.submissions.push.sender import Sender
+from tailrace.submissions.queue_clock import QueueClock
 from tailrace.submissions.records import (
     AttemptRecord,
     DeadReason,

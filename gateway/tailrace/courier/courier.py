@@ -18,7 +18,6 @@ from tailrace.courier.callback_line import CallbackLine
 from tailrace.courier.callback_messages import LineParts
 from tailrace.courier.ending import end
 from tailrace.courier.publisher import publish
-from tailrace.courier.queue_clock import QueueClock
 from tailrace.courier.retry_schedule import RetrySchedule
 from tailrace.courier.settler import Settler
 from tailrace.courier.slots import Slots
@@ -29,6 +28,7 @@ from tailrace.runtime.errors import QueueUnavailable
 from tailrace.submissions.callback_record import CallbackStore
 from tailrace.submissions.ids import partition_of_id
 from tailrace.submissions.push.sender import Sender
+from tailrace.submissions.queue_clock import QueueClock
 from tailrace.submissions.records import DeliveryClaim
 from tailrace.submissions.store import SubmissionStore
 

@@ -16,7 +16,6 @@ from tailrace.gateway.callback_spec import (
     secret_for,
     spec_scheme,
 )
-from tailrace.gateway.queue_clock import QueueClock
 from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.deadline import NS_PER_MS
 from tailrace.runtime.errors import Aborted, FailedPrecondition, InvalidField, NotFound, Reason
@@ -24,6 +23,7 @@ from tailrace.submissions.callback_record import CallbackRecord, CallbackStore, 
 from tailrace.submissions.push.destination import registered_destination
 from tailrace.submissions.push.sender import Sender
 from tailrace.submissions.push.target_rules import TargetRules
+from tailrace.submissions.queue_clock import QueueClock
 from tailrace.submissions.records import AttemptRecord, DeadReason
 from tailrace.submissions.store import SubmissionStore
 from tailrace.v1.callback_service_pb2 import (
@@ -75,7 +75,7 @@ class CallbackAdmin:
 
     async def now_ms(self) -> int:
         """Returns the queue's clock. Raises QueueUnavailable."""
-        return await self._clock.now_ms()
+        return await self._clock.asked_ms()
 
     async def register(self, request: RegisterCallbackRequest) -> tuple[CallbackRecord, str]:
         """Registers a callback; returns it, and the secret that was made if it has to be told.
