@@ -11,7 +11,7 @@ import pytest
 
 from tailrace.features.redis_link import RedisLink, RedisUnreachable
 from tailrace.features.redis_store import RedisFeatureStore
-from tailrace.features.store import ViewKeys
+from tailrace.features.static_rows import StaticRead
 from tailrace.runtime.errors import Code, Reason, Unavailable
 from tests.support.feature_world import FeatureWorld, MakeWorld, view
 from tests.support.redis_fixtures import StartRedis
@@ -138,7 +138,7 @@ async def test_a_store_that_wants_a_password_is_unavailable(
     store = RedisFeatureStore(
         world.url.replace("?db=0", "?db=0&password=secret"), prefix="test", connections=1
     )
-    rows = await store.read([ViewKeys("thing", ["x"])])
+    rows = await store.read([StaticRead("thing", ["x"])])
     assert rows[0].rows[0] is not None
     await store.close()
 

@@ -650,7 +650,7 @@ def test_no_text_at_all_breaks_the_reader(tmp_path: Path, text: bytes | str) -> 
             "float",
             "features[0].type",
             "'float'",
-            "one of: float32, float64, int64, bool, string",
+            "one of: float32, float64, int64, bool, string, timestamp, category",
         ),
         ("on_missing", "flags", "on_missing", "'flags'", "one of: default, flag, fail"),
     ],

@@ -62,7 +62,7 @@ def test_sound_files_are_listed_with_their_versions(folder: Path) -> None:
 
 def test_every_problem_of_every_file_is_told(folder: Path) -> None:
     broken = break_pipeline(folder, ("modle", {}), ("version", 1))
-    view = write_yaml(folder / "features" / "place.yaml", changed(VIEWS["place"], ("entty", "x")))
+    view = write_yaml(folder / "features" / "place.yaml", changed(VIEWS["place"], ("on_mising", "x")))
 
     result = run("pipelines", "check", folder)
 
@@ -70,7 +70,7 @@ def test_every_problem_of_every_file_is_told(folder: Path) -> None:
     assert f"{broken}:2: version: found 1, expected text: put it in quotes" in result.stdout
     assert "modle: found the unknown name 'modle'" in result.stdout
     assert f"{view}:" in result.stdout
-    assert "(did you mean 'entity'?)" in result.stdout
+    assert "(did you mean 'on_missing'?)" in result.stdout
 
 
 def test_problem_that_only_a_service_sees_is_told(folder: Path) -> None:

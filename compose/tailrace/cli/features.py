@@ -114,7 +114,8 @@ def views(redis_url: RedisUrl = None, views_dir: ViewsDir = None, as_json: AsJso
     """List the feature views and what is loaded of each."""
     settings = _settings(redis_url)
     folder = _views_dir(settings, views_dir)
-    known, _, problems = load_views(folder)
+    found = load_views(folder)
+    known, problems = found.views, found.errors
     for problem in problems.values():
         _errors.print(escape(str(problem)), style="red", highlight=False, soft_wrap=True)
     try:
@@ -214,10 +215,11 @@ def _views_dir(settings: FeaturesSettings, chosen: Path | None) -> Path:
 
 
 def _find_view(name: str, folder: Path) -> FeatureView:
-    known, _, problems = load_views(folder)
+    found = load_views(folder)
+    known = found.views
     if name in known:
         return known[name]
-    for problem in problems.values():
+    for problem in found.errors.values():
         _errors.print(escape(str(problem)), style="red", highlight=False, soft_wrap=True)
     hint = nearest(name, known)
     suggestion = f"; did you mean {hint!r}?" if hint else ""

@@ -95,7 +95,7 @@ class GatewayOptions:
 
 def timeout_s(text: str) -> float:
     """Returns a timeout in seconds. Raises typer.BadParameter if it is none."""
-    from tailrace.runtime.pipeline.feature_view import parse_duration
+    from tailrace.runtime.pipeline.duration import parse_duration
 
     try:
         seconds = parse_duration(text).total_seconds()

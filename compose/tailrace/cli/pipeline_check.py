@@ -86,7 +86,8 @@ def _check_pipeline(file: Path) -> CheckReport:
 
 
 def _check_views(directory: Path) -> CheckReport:
-    views, _, errors = load_views(directory)
+    found = load_views(directory)
+    views, errors = found.views, found.errors
     content = DirectoryContent(views=views)
     report = CheckReport(views=dict(_view_files(directory, content)))
     report.errors = [errors[file] for file in sorted(errors)]

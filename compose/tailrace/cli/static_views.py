@@ -43,7 +43,7 @@ def load_static_views(files: Mapping[str, Path], pipelines_dir: Path, redis_url:
     Raises:
         StaticViewFailed: if a view is unknown, or its file does not load.
     """
-    known, _, _ = load_views(features_directory(pipelines_dir))
+    known = load_views(features_directory(pipelines_dir)).views
     return asyncio.run(_load(files, known, redis_url))
 
 

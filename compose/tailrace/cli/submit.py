@@ -168,7 +168,7 @@ def print_stored(
 
 def seconds_of(text: str, option: str) -> float:
     """Returns a duration such as `10s` in seconds. Raises typer.BadParameter."""
-    from tailrace.runtime.pipeline.feature_view import parse_duration
+    from tailrace.runtime.pipeline.duration import parse_duration
 
     try:
         return parse_duration(text).total_seconds()
@@ -211,7 +211,7 @@ def _of_line(template: Submission, number: int, fields: Fields) -> Submission:
 
 def _instant(text: str) -> tuple[datetime, bool]:
     """Returns the time that is meant, and whether it was told from now on."""
-    from tailrace.runtime.pipeline.feature_view import parse_duration
+    from tailrace.runtime.pipeline.duration import parse_duration
 
     try:
         moment = datetime.fromisoformat(text)

@@ -108,6 +108,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: a receiver wants no more deliveries."""
     ERROR_REASON_TOO_MANY_SECRETS: _ErrorReason.ValueType  # 42
     """FAILED_PRECONDITION: as many secrets of the callback sign as may at once."""
+    ERROR_REASON_VIEW_NOT_FOUND: _ErrorReason.ValueType  # 43
+    """NOT_FOUND: no feature view of that name."""
+    ERROR_REASON_EVENT_TYPE_NOT_FOUND: _ErrorReason.ValueType  # 44
+    """NOT_FOUND: no event type of that name."""
+    ERROR_REASON_EVENT_LATE: _ErrorReason.ValueType  # 45
+    """OUT_OF_RANGE: an event lies further behind the newest one of its entity than its view allows."""
+    ERROR_REASON_EVENT_IN_FUTURE: _ErrorReason.ValueType  # 46
+    """OUT_OF_RANGE: an event lies further in the future than its type allows."""
+    ERROR_REASON_SCHEMA_CHANGED: _ErrorReason.ValueType  # 47
+    """FAILED_PRECONDITION: what is stored of a view was made by another definition of it."""
+    ERROR_REASON_INVALID_EVENT: _ErrorReason.ValueType  # 48
+    """INVALID_ARGUMENT: an event has no id, or a field that its type does not allow."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a request or a row failed. Sent as `google.rpc.ErrorInfo.reason` (without
@@ -200,4 +212,16 @@ ERROR_REASON_CALLBACK_GONE: ErrorReason.ValueType  # 41
 """FAILED_PRECONDITION: a receiver wants no more deliveries."""
 ERROR_REASON_TOO_MANY_SECRETS: ErrorReason.ValueType  # 42
 """FAILED_PRECONDITION: as many secrets of the callback sign as may at once."""
+ERROR_REASON_VIEW_NOT_FOUND: ErrorReason.ValueType  # 43
+"""NOT_FOUND: no feature view of that name."""
+ERROR_REASON_EVENT_TYPE_NOT_FOUND: ErrorReason.ValueType  # 44
+"""NOT_FOUND: no event type of that name."""
+ERROR_REASON_EVENT_LATE: ErrorReason.ValueType  # 45
+"""OUT_OF_RANGE: an event lies further behind the newest one of its entity than its view allows."""
+ERROR_REASON_EVENT_IN_FUTURE: ErrorReason.ValueType  # 46
+"""OUT_OF_RANGE: an event lies further in the future than its type allows."""
+ERROR_REASON_SCHEMA_CHANGED: ErrorReason.ValueType  # 47
+"""FAILED_PRECONDITION: what is stored of a view was made by another definition of it."""
+ERROR_REASON_INVALID_EVENT: ErrorReason.ValueType  # 48
+"""INVALID_ARGUMENT: an event has no id, or a field that its type does not allow."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -57,6 +57,8 @@ class ViewLookup(_message.Message):
     VIEW_FIELD_NUMBER: _builtins.int
     STATES_FIELD_NUMBER: _builtins.int
     AGE_US_FIELD_NUMBER: _builtins.int
+    PRESENCE_FIELD_NUMBER: _builtins.int
+    ELEMENT_STATES_FIELD_NUMBER: _builtins.int
     view: _builtins.str
     """Name of the view."""
     states: _builtins.bytes
@@ -65,16 +67,28 @@ class ViewLookup(_message.Message):
     """int64 little-endian per row: age of the features in microseconds, since the
     instant they were true; -1 where missing. All features of a view share it.
     """
+    presence: _builtins.bytes
+    """uint8 per feature and row, [features, rows], features as the view declares them: 1 where the
+    store has a value, 0 where a default stands in. Empty: every feature of every row has one.
+    Where keys are lists, 1 if every element of the list has one.
+    """
+    element_states: _builtins.bytes
+    """Where keys are lists: uint8 per row and element, [rows, elements]: a FeatureState, 0 for the
+    elements that a row's list does not have. `states` then holds the worst of each row, and
+    `age_us` the age of its oldest element.
+    """
     def __init__(
         self,
         *,
         view: _builtins.str = ...,
         states: _builtins.bytes = ...,
         age_us: _builtins.bytes = ...,
+        presence: _builtins.bytes = ...,
+        element_states: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_us", b"age_us", "states", b"states", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_us", b"age_us", "element_states", b"element_states", "presence", b"presence", "states", b"states", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from tailrace.features.plan import LookupPlan, LookupView
 from tailrace.features.state import FeatureState
-from tailrace.features.store import FeatureStore, ViewKeys, ViewRows
+from tailrace.features.store import FeatureStore, ViewRead, ViewRows
 from tailrace.features.view_columns import ViewColumns
 from tailrace.runtime.batch import Batch, Rows
 from tailrace.runtime.columns import Array, Block, Columns
@@ -112,9 +112,12 @@ class FeatureHandler:
             for block in batch.columns.blocks
             for place, name in enumerate(block.names)
         }
-        wanted = [ViewKeys(view.name, _keys(view, places, live, len(rows))) for view in plan.views]
+        at_us = np.full(len(rows), self._now_us(), np.int64)
+        wanted: list[ViewRead] = [
+            view.source.read(_keys(view, places, live, len(rows)), at_us) for view in plan.views
+        ]
         stored = await self._store.read(wanted)
-        return self._result(plan, rows, live, stored)
+        return self._result(plan, rows, live, stored, at_us)
 
     def _result(
         self,
@@ -122,18 +125,18 @@ class FeatureHandler:
         rows: Rows,
         live: NDArray[np.intp],
         stored: Sequence[ViewRows],
+        at_us: NDArray[np.int64],
     ) -> LookupResult:
         shape = (len(plan.views), len(rows))
         # For all views at once: with few rows, each call into numpy costs as much as its work.
         states = np.full(shape, _FRESH, np.uint8)
         as_of_us = np.zeros(shape, np.int64)
-        now_us = self._now_us()
         blocks = [columns.empty_block(len(rows)) for columns in plan.defaults]
         filled = [ViewColumns(view, plan.defaults, blocks, rows, live) for view in plan.views]
         complete = True
         for place, (columns, found) in enumerate(zip(filled, stored, strict=True)):
-            complete &= columns.fill(found, states[place], as_of_us[place])
-        age_us: NDArray[np.int64] = np.maximum(now_us - as_of_us, 0)
+            complete &= columns.fill(found, states[place], as_of_us[place], at_us)
+        age_us: NDArray[np.int64] = np.maximum(at_us - as_of_us, 0)
         for place, columns in enumerate(filled):
             columns.judge_ages(states[place], age_us[place])
         if rows.failures:

@@ -8,11 +8,10 @@ from datetime import timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from tailrace.features.codec import RowCodec
 from tailrace.features.defaults import DefaultColumns, default_columns
 from tailrace.features.entity_key import KeyEncoder
 from tailrace.features.row_counts import RowCounts
-from tailrace.features.row_schema import row_schema
+from tailrace.features.row_source import RowSource, row_source
 from tailrace.runtime.columns import DType
 from tailrace.runtime.pipeline.feature_view import FeatureView
 from tailrace.runtime.pipeline.plan import Pipeline, ViewPlan
@@ -51,7 +50,7 @@ class LookupView:
         key_columns: name and type of each key column, in the view's order.
         key_field: path of the request field or column that the first key comes from.
         encoder: writes its keys.
-        codec: reads its rows.
+        source: reads and decodes its rows.
         places: where each stored group goes, in the order of the schema.
         missing_flag: where the flag `missing` goes, if the view has one.
         stale_flag: where the flag `stale` goes, if the view has one.
@@ -65,7 +64,7 @@ class LookupView:
     key_columns: tuple[tuple[str, DType], ...]
     key_field: str
     encoder: KeyEncoder
-    codec: RowCodec
+    source: RowSource
     places: tuple[GroupPlace, ...]
     missing_flag: FlagPlace | None
     stale_flag: FlagPlace | None
@@ -95,7 +94,8 @@ def compile_lookup(pipeline: Pipeline) -> LookupPlan:
 
 def _lookup_view(plan: ViewPlan, defaults: tuple[DefaultColumns, ...]) -> LookupView:
     view = plan.view
-    schema = row_schema(view)
+    source = row_source(view)
+    schema = source.schema
     places = []
     for group in schema.groups:
         first = _place(f"{view.view}.{group.names[0]}", group.dtype, defaults)
@@ -114,7 +114,7 @@ def _lookup_view(plan: ViewPlan, defaults: tuple[DefaultColumns, ...]) -> Lookup
         key_columns=tuple((key.column, key.key.dtype) for key in plan.keys),
         key_field=f"fields.{first_key.name}" if first_key.origin == "request" else first_key.name,
         encoder=KeyEncoder([key.key for key in plan.keys]),
-        codec=RowCodec(schema),
+        source=source,
         places=tuple(places),
         missing_flag=flags.get("missing"),
         stale_flag=flags.get("stale"),

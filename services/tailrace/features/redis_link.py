@@ -101,6 +101,20 @@ class RedisLink:
         packed = pack_command(command)  # type: ignore[arg-type]  # its stub takes one only
         return await session.call(packed)
 
+    async def call_many(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
+        """Returns the replies to several commands, sent at once and in this order.
+
+        Raises:
+            RedisUnreachable: no connection, or lost before the last answer; each command may or
+                may not have been executed.
+            RedisRefused: Redis answered one of them with an error; the others were executed.
+        """
+        session = self._session
+        if session is None or session.lost:
+            session = await self._connect()
+        packed = [pack_command(tuple(command)) for command in commands]  # type: ignore[arg-type]
+        return await session.call_many(packed)
+
     def reset(self, cause: str) -> None:
         """Drops the connection; what waits for an answer fails with RedisUnreachable."""
         if self._session is not None:
@@ -175,6 +189,16 @@ class _Session(asyncio.Protocol):
         self.waiting.append(reply)
         self._transport.write(packed)
         return await reply
+
+    async def call_many(self, packed: Sequence[bytes]) -> list[Any]:
+        while not self._writable.is_set():
+            await self._writable.wait()
+        if self.lost:
+            raise RedisUnreachable(self._cause)
+        replies = [self._loop.create_future() for _ in packed]
+        self.waiting.extend(replies)
+        self._transport.write(b"".join(packed))
+        return await asyncio.gather(*replies)
 
     def lose(self, cause: str) -> None:
         if not self.lost:

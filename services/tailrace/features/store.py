@@ -1,29 +1,72 @@
 """What lookups need of the outside world: stored rows by key, of one generation per view.
 
-`RedisFeatureStore` is the store; this contract keeps Redis out of everything else.
+`RedisFeatureStore` is the store; this contract keeps Redis out of everything else. What is read
+of a view, and what the replies say, depends on how the view is kept: each kind of view has a
+`ViewRead` of its own, and the store reads those of all views in one round trip.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from tailrace.features.pointer import Pointer
+from tailrace.features.pointer import KeyNames, Pointer
+
+Argument = str | bytes | int
+Command = Sequence[Argument]
 
 
-@dataclass(frozen=True, slots=True)
-class ViewKeys:
-    """Rows to read of one view.
+class Fetch(Protocol):
+    """What one view needs of Redis in one lookup."""
 
-    Attributes:
-        view: name of the view.
-        keys: key of each row, as `KeyEncoder` writes it; None where nothing is to be read.
-            A key may occur many times.
-    """
+    @property
+    def keys(self) -> Sequence[str]:
+        """Keys to read by MGET, each once."""
+        ...
 
-    view: str
-    keys: Sequence[str | None]
+    @property
+    def commands(self) -> Sequence[Command]:
+        """Further commands, sent in the same round trip."""
+        ...
+
+    def rows(self, values: Sequence[bytes | None], replies: Sequence[Any]) -> Sequence[Any | None]:
+        """Returns what was found for each key asked for, None where there is nothing.
+
+        Args:
+            values: one per key of `keys`.
+            replies: one per command of `commands`.
+        """
+        ...
+
+
+class ViewRead(Protocol):
+    """Rows to read of one view."""
+
+    @property
+    def view(self) -> str:
+        """Name of the view."""
+        ...
+
+    @property
+    def keys(self) -> Sequence[str | None]:
+        """Key of each row, as `KeyEncoder` writes it; None where nothing is to be read.
+
+        A key may occur many times.
+        """
+        ...
+
+    @property
+    def has_pointer(self) -> bool:
+        """Whether a pointer says which generation counts; it is read with the rows."""
+        ...
+
+    def fetch(self, names: KeyNames, pointer: Pointer | None) -> Fetch:
+        """Returns what to read, given the pointer as it was last seen.
+
+        Called with a pointer if and only if `has_pointer`.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +74,20 @@ class ViewRows:
     """Rows read of one view.
 
     Attributes:
-        pointer: the generation that they are all of; None if the view was never loaded.
-        rows: the stored bytes of each key, None where there are none; as many as keys.
+        pointer: the generation that they are all of; None if the view was never loaded, or has
+            no pointer.
+        rows: what was found of each key, as the view's own kind stores it, None where there is
+            nothing; as many as keys.
     """
 
     pointer: Pointer | None
-    rows: Sequence[bytes | None]
+    rows: Sequence[Any | None]
 
 
 class FeatureStore(Protocol):
     """Reads stored rows."""
 
-    async def read(self, wanted: Sequence[ViewKeys]) -> list[ViewRows]:
+    async def read(self, wanted: Sequence[ViewRead]) -> list[ViewRows]:
         """Returns the rows of every view, in the order asked for.
 
         All rows of a view are of one generation that was wholly there: a view that is being

@@ -54,13 +54,14 @@ class ViewColumns:
         self._live = live
         self._sound = 0
 
-    def fill(self, found: ViewRows, states: _States, as_of_us: _Instants) -> bool:
+    def fill(self, found: ViewRows, states: _States, as_of_us: _Instants, at_us: _Instants) -> bool:
         """Fills the view's columns, and marks the rows that fail.
 
         Args:
             found: the stored rows, one per row of the batch.
             states: uint8 [rows], all `FRESH`; becomes MISSING where a row was not found.
             as_of_us: int64 [rows]; becomes the instant of each row that was found.
+            at_us: int64 [rows], the instants that the features are wanted for.
 
         Returns:
             Whether every row was found.
@@ -69,7 +70,7 @@ class ViewColumns:
         if pointer is None:
             self._fill_unloaded(states)
             return False
-        if pointer.schema_id != view.codec.schema.schema_id:
+        if pointer.schema_id != view.source.schema.schema_id:
             self._fill_mismatched(pointer.schema_id, states)
             return False
         stored = [data for data in found.rows if data is not None]
@@ -82,7 +83,7 @@ class ViewColumns:
             self._fill_missing(found.rows, len(stored))
             self._fill_missing_flag(states)
         if stored:
-            decoded = view.codec.decode(stored)
+            decoded = view.source.decode(stored, at_us[places])
             self._fill_values(decoded, places, numbers)
             as_of_us[places] = decoded.as_of_us
             self._sound = len(stored) - len(decoded.corrupt)
@@ -143,7 +144,7 @@ class ViewColumns:
         view.counts.nulls.inc(count)
         if not view.required.any():
             return
-        names = [name for group in view.codec.schema.groups for name in group.names]
+        names = [name for group in view.source.schema.groups for name in group.names]
         for feature, row in np.argwhere(nulls & view.required[:, np.newaxis]).tolist():
             error = NotFound(
                 f"view {view.name!r} has no value of {names[feature]!r} for this entity",
@@ -211,7 +212,7 @@ class ViewColumns:
         for row in self._live.tolist():
             error = FeaturesCorrupt(
                 f"view {view.name!r} is stored under schema {schema_id:08x}, expected "
-                f"{view.codec.schema.schema_id:08x}: load it anew",
+                f"{view.source.schema.schema_id:08x}: load it anew",
                 field=f"features.{view.name}",
             )
             self._rows.fail(row, error)

@@ -78,6 +78,12 @@ class Reason(enum.IntEnum):
     NO_QUEUE = 40
     CALLBACK_GONE = 41
     TOO_MANY_SECRETS = 42
+    VIEW_NOT_FOUND = 43
+    EVENT_TYPE_NOT_FOUND = 44
+    EVENT_LATE = 45
+    EVENT_IN_FUTURE = 46
+    SCHEMA_CHANGED = 47
+    INVALID_EVENT = 48
 
 
 class TailraceError(Exception):
@@ -149,6 +155,12 @@ class FailedPrecondition(TailraceError):
 
     code = Code.FAILED_PRECONDITION
     default_reason = Reason.FEATURES_STALE
+
+
+class SchemaChanged(FailedPrecondition):
+    """What is stored of a feature view was made by another definition of it."""
+
+    default_reason = Reason.SCHEMA_CHANGED
 
 
 class FeaturesCorrupt(TailraceError):

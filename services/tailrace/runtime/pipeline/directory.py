@@ -1,18 +1,29 @@
-"""Loads every pipeline of a directory, with the views beside it."""
+"""Loads every pipeline of a directory, with the views and the event types beside it."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
+from tailrace.runtime.pipeline.event_fit import event_problems
+from tailrace.runtime.pipeline.event_type import EventType
 from tailrace.runtime.pipeline.feature_view import FeatureView
-from tailrace.runtime.pipeline.load import Problem, SpecError, load_feature_view, load_pipeline_spec
+from tailrace.runtime.pipeline.load import (
+    Problem,
+    SpecError,
+    load_event_type,
+    load_feature_view,
+    load_pipeline_spec,
+)
 from tailrace.runtime.pipeline.plan import Pipeline, compile_pipeline
 from tailrace.runtime.pipeline.problem import refusal
 from tailrace.runtime.pipeline.spec import PipelineSpec
 
 Signature = tuple[tuple[str, int, int], ...]
+Spec = TypeVar("Spec")
 
 
 @dataclass(slots=True)
@@ -22,11 +33,13 @@ class DirectoryContent:
     Attributes:
         pipelines: the pipelines that could be loaded, by name.
         views: the views that could be loaded, by name.
+        events: the event types that could be loaded, by name.
         errors: what could not be loaded, by file.
     """
 
     pipelines: dict[str, Pipeline] = field(default_factory=dict)
     views: dict[str, FeatureView] = field(default_factory=dict)
+    events: dict[str, EventType] = field(default_factory=dict)
     errors: dict[Path, SpecError] = field(default_factory=dict)
 
 
@@ -37,9 +50,17 @@ def features_directory(pipelines: Path) -> Path:
     return named.parent / "features"
 
 
+def events_directory(features: Path) -> Path:
+    """Returns the directory of the event-type files: `events`, beside the view files' one."""
+    named = features if features.name not in ("", "..") else features.resolve()
+    return named.parent / "events"
+
+
 def directory_signature(pipelines: Path) -> Signature:
     """Returns what changes when any file of the directory changes: path, mtime (ns), size."""
-    files = [*pipelines.glob("**/*"), *features_directory(pipelines).glob("*.y*ml")]
+    features = features_directory(pipelines)
+    files = [*pipelines.glob("**/*"), *features.glob("*.y*ml")]
+    files += events_directory(features).glob("*.y*ml")
     signature = []
     for file in files:
         try:
@@ -52,37 +73,78 @@ def directory_signature(pipelines: Path) -> Signature:
     return tuple(sorted(signature))
 
 
-def load_views(
-    directory: Path,
-) -> tuple[dict[str, FeatureView], dict[str, str], dict[Path, SpecError]]:
-    """Returns the views of a directory and their digests by name, and errors by file."""
-    views: dict[str, FeatureView] = {}
-    digests: dict[str, str] = {}
-    errors: dict[Path, SpecError] = {}
-    files: dict[str, list[Path]] = {}
-    for file in _yaml_files(directory):
+@dataclass(slots=True)
+class ViewFiles:
+    """The view files of a directory, with the event types beside it.
+
+    Attributes:
+        views: the views that could be loaded, by name.
+        events: the event types that could be loaded, by name.
+        digests: what changes with a view's own file or that of its events, by view.
+        files: the file of each view, by view.
+        errors: what could not be loaded, by file.
+    """
+
+    views: dict[str, FeatureView] = field(default_factory=dict)
+    events: dict[str, EventType] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict)
+    errors: dict[Path, SpecError] = field(default_factory=dict)
+
+
+def load_views(directory: Path) -> ViewFiles:
+    """Returns the views of a directory; a broken file never hides a good one."""
+    found = ViewFiles()
+    event_files = _yaml_files(events_directory(directory))
+    events = _load_named("event", event_files, load_event_type, lambda e: e.event, found.errors)
+    found.events = {name: event for name, (event, _, _) in events.items()}
+    view_files = _yaml_files(directory)
+    views = _load_named("view", view_files, load_feature_view, lambda v: v.view, found.errors)
+    for name, (view, digest, file) in views.items():
+        problems = event_problems(view, found.events)
+        if problems:
+            found.errors[file] = SpecError(file, problems)
+            continue
+        found.views[name], found.files[name] = view, file
+        of_events = events[view.events.event][1] if view.kind == "windowed" else ""
+        found.digests[name] = digest + of_events
+    return found
+
+
+def _load_named(
+    what: str,
+    files: Iterable[Path],
+    load: Callable[[Path], tuple[Spec, str]],
+    name_of: Callable[[Spec], str],
+    errors: dict[Path, SpecError],
+) -> dict[str, tuple[Spec, str, Path]]:
+    """Returns what the files hold, with digest and file, by name; errors are told by file."""
+    loaded: dict[str, tuple[Spec, str, Path]] = {}
+    claimants: dict[str, list[Path]] = {}
+    for file in files:
         try:
-            view, digest = load_feature_view(file)
+            spec, digest = load(file)
         except Exception as error:  # see `refusal`
             errors[file] = refusal(file, error)
             continue
-        files.setdefault(view.view, []).append(file)
-        views[view.view], digests[view.view] = view, digest
-    for name in _claimed_twice("view", files, errors):
-        del views[name], digests[name]
-    return views, digests, errors
+        claimants.setdefault(name_of(spec), []).append(file)
+        loaded[name_of(spec)] = spec, digest, file
+    for name in _claimed_twice(what, claimants, errors):
+        del loaded[name]
+    return loaded
 
 
 def load_directory(pipelines: Path) -> DirectoryContent:
     """Returns all pipelines of a directory; a broken file never hides a good one."""
-    views, view_digests, errors = load_views(features_directory(pipelines))
+    found = load_views(features_directory(pipelines))
+    views, errors = found.views, found.errors
     refused_views = {file.stem for file in errors}
-    content = DirectoryContent(views=views, errors=errors)
+    content = DirectoryContent(views=views, events=found.events, errors=errors)
     files: dict[str, list[Path]] = {}
     for file in _yaml_files(pipelines):
         try:
             spec, digest = load_pipeline_spec(file)
-            used = [view_digests.get(use.view, "") for use in spec.features.views]
+            used = [found.digests.get(use.view, "") for use in spec.features.views]
             digests = [digest, *used, *_companion_digests(spec, file)]
             pipeline = compile_pipeline(spec, file, views, digests, refused_views)
         except Exception as error:  # see `refusal`

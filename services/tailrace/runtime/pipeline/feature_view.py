@@ -2,122 +2,67 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from tailrace.runtime.columns import DType
-from tailrace.runtime.pipeline.base import ColumnName, Misfit, Name, SpecModel, shown
+from tailrace.runtime.pipeline.aggregate import MAX_TILES
+from tailrace.runtime.pipeline.base import Misfit, Name, SpecModel, shown
+from tailrace.runtime.pipeline.duration import Duration, duration_text
+from tailrace.runtime.pipeline.feature import EntityKey, Feature
+from tailrace.runtime.pipeline.view_source import EventSource, ViewSource
 
-_UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+__all__ = ["EntityKey", "Feature", "FeatureView"]
 
-
-def parse_duration(value: object) -> timedelta:
-    """Returns a timedelta for text such as `250ms`, `30s`, `5m`, `24h`, `30d`.
-
-    Raises:
-        Misfit: the text is not of that form, or longer than a timedelta can be.
-    """
-    if isinstance(value, timedelta):
-        return value
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)", str(value))
-    if match is None:
-        raise Misfit(shown(value), "a duration such as 250ms, 30s, 5m, 24h or 30d")
-    try:
-        return timedelta(seconds=float(match[1]) * _UNITS_S[match[2]])
-    except OverflowError as error:
-        raise Misfit(shown(value), "a duration below a million years") from error
-
-
-Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
-
-KEY_DTYPES = {
-    "string": DType.STRING,
-    "int64": DType.INT64,
-    "bool": DType.BOOL,
-    "timestamp": DType.TIMESTAMP,
-}
-FEATURE_DTYPES = {
-    "float32": DType.FLOAT32,
-    "float64": DType.FLOAT64,
-    "int64": DType.INT64,
-    "bool": DType.BOOL,
-    "string": DType.STRING,
-}
-_ZERO: dict[str, float | int | bool | str] = {
-    "float32": 0.0, "float64": 0.0, "int64": 0, "bool": False, "string": "",
-}  # fmt: skip
-
-
-class EntityKey(SpecModel):
-    """One part of the key of an entity."""
-
-    name: ColumnName
-    type: Literal["string", "int64", "bool", "timestamp"] = "string"
-    granularity: Duration | None = None
-
-    @model_validator(mode="after")
-    def _granularity_for_timestamps(self) -> EntityKey:
-        if self.granularity is not None and self.type != "timestamp":
-            expected = "none, as only keys of type timestamp have one"
-            raise Misfit("a granularity", expected, at=".granularity")
-        if self.granularity is not None and self.granularity < timedelta(microseconds=1):
-            raise Misfit(f"{self.granularity}", "at least a microsecond", at=".granularity")
-        return self
-
-    @property
-    def dtype(self) -> DType:
-        """The type of the key's column."""
-        return KEY_DTYPES[self.type]
-
-
-class Feature(SpecModel):
-    """One feature."""
-
-    name: ColumnName
-    type: Literal["float32", "float64", "int64", "bool", "string"]
-    default: bool | int | float | str | None = None
-    description: str = ""
-    unit: str = ""
-
-    @property
-    def dtype(self) -> DType:
-        """The type of the feature's column."""
-        return FEATURE_DTYPES[self.type]
-
-    @property
-    def default_value(self) -> float | int | bool | str:
-        """What stands in for a missing value: the default, else zero or empty."""
-        return _ZERO[self.type] if self.default is None else self.default
-
-    @model_validator(mode="after")
-    def _default_fits(self) -> Feature:
-        expected: dict[str, tuple[type, ...]] = {
-            "float32": (float, int), "float64": (float, int), "int64": (int,), "bool": (bool,),
-            "string": (str,),
-        }  # fmt: skip
-        value = self.default
-        is_bool_by_mistake = isinstance(value, bool) and self.type != "bool"
-        if value is not None and (is_bool_by_mistake or not isinstance(value, expected[self.type])):
-            raise Misfit(shown(value), f"a value of type {self.type}", at=".default")
-        return self
+_NUMBERS = ("float32", "float64", "int64")
 
 
 class FeatureView(SpecModel):
-    """A named group of features of one entity."""
+    """A named group of features of one entity.
+
+    Attributes:
+        view: name of the view.
+        entity: kind of the entity.
+        keys: name the entity.
+        features: in the order in which lookups return those of one type.
+        source: where the rows come from; None for a view that files are loaded into by hand.
+        max_age: older features are stale.
+        ttl: older features are missing.
+        on_missing: what a lookup does where there is no entity: give defaults, give defaults and
+            set the column `missing`, or fail the row.
+        on_stale: the same for stale features, with the column `stale`; they are given as they
+            are, and not as defaults.
+        owner: who answers for it.
+        tags: words to find it by.
+    """
 
     view: Name
     description: str = ""
     entity: Name
     keys: list[EntityKey] = Field(min_length=1, max_length=8)
     features: list[Feature] = Field(min_length=1, max_length=1000)
+    source: ViewSource | None = None
     max_age: Duration | None = None
+    ttl: Duration | None = None
     on_missing: Literal["default", "flag", "fail"] = "default"
     on_stale: Literal["default", "flag", "fail"] = "default"
     owner: str = ""
     tags: list[str] = []
+
+    @property
+    def kind(self) -> Literal["static", "windowed", "feast"]:
+        """How the view is kept: loaded in batches, up to date from events, or by Feast."""
+        if self.source is None or self.source.type in ("file", "sql"):
+            return "static"
+        return "windowed" if self.source.type == "events" else "feast"
+
+    @property
+    def events(self) -> EventSource:
+        """The source of a windowed view."""
+        assert isinstance(self.source, EventSource), "the view is windowed"
+        return self.source
 
     @model_validator(mode="after")
     def _names_are_distinct(self) -> FeatureView:
@@ -137,6 +82,39 @@ class FeatureView(SpecModel):
             keys.add(key.name)
         return self
 
+    @model_validator(mode="after")
+    def _ages_are_in_order(self) -> FeatureView:
+        if self.ttl is not None and self.max_age is not None and self.ttl < self.max_age:
+            expected = f"at least max_age, {duration_text(self.max_age)}"
+            raise Misfit(duration_text(self.ttl), expected, at=".ttl")
+        return self
+
+    @model_validator(mode="after")
+    def _features_fit_source(self) -> FeatureView:
+        for place, feature in enumerate(self.features):
+            at = f".features[{place}]"
+            if self.kind != "windowed":
+                if feature.aggregate is not None:
+                    expected = "none: only views whose source are events have one"
+                    raise Misfit("an aggregate", expected, at=f"{at}.aggregate")
+            elif feature.aggregate is None:
+                raise Misfit("nothing", "how it is made of events", at=f"{at}.aggregate")
+            else:
+                self._check_window(feature, at)
+        if self.source is not None and self.source.type == "events":
+            self._check_names(self.source.keys, [key.name for key in self.keys], ".source.keys")
+        if self.source is not None and self.source.type == "feast":
+            names = [feature.name for feature in self.features]
+            self._check_names(self.source.features, names, ".source.features")
+            keys = [key.name for key in self.keys]
+            self._check_names(self.source.join_keys, keys, ".source.join_keys")
+        return self
+
+    def tile_of(self, feature: Feature) -> timedelta:
+        """Returns the size of the tiles of a windowed feature."""
+        assert feature.aggregate is not None, "the view is windowed"
+        return feature.aggregate.tile or self.events.tile
+
     def flag_names(self) -> list[str]:
         """Returns the names of the flag features that the policies add: missing, stale."""
         flags = []
@@ -150,3 +128,31 @@ class FeatureView(SpecModel):
         """Returns the feature columns, `<view>.<feature>`, flags last, with their types."""
         columns = [(f"{self.view}.{feature.name}", feature.dtype) for feature in self.features]
         return columns + [(f"{self.view}.{flag}", DType.BOOL) for flag in self.flag_names()]
+
+    def _check_window(self, feature: Feature, at: str) -> None:
+        aggregate = feature.aggregate
+        assert aggregate is not None, "checked"
+        allowed: tuple[str, ...] = _NUMBERS
+        if aggregate.function in ("count", "distinct"):
+            allowed = ("int64", "float32", "float64")
+        elif aggregate.function in ("mean", "stddev"):
+            allowed = ("float32", "float64")
+        elif aggregate.function in ("first", "last", "min", "max"):
+            allowed = (*_NUMBERS, "bool", "timestamp")
+        if feature.type not in allowed or feature.length is not None:
+            expected = f"one of {', '.join(allowed)} for a {aggregate.function}"
+            raise Misfit(feature.type, expected, at=f"{at}.type")
+        tile = self.tile_of(feature)
+        if isinstance(aggregate.window, timedelta) and aggregate.window % tile:
+            expected = f"a multiple of the tile, {duration_text(tile)}"
+            raise Misfit(duration_text(aggregate.window), expected, at=f"{at}.aggregate.window")
+        if aggregate.longest() / tile > MAX_TILES:
+            expected = f"at most {MAX_TILES} tiles: give the feature a larger tile of its own"
+            found = f"{aggregate.longest() // tile} tiles of {duration_text(tile)}"
+            raise Misfit(found, expected, at=f"{at}.aggregate.window")
+
+    @staticmethod
+    def _check_names(given: dict[str, str], known: list[str], at: str) -> None:
+        for name in given:
+            if name not in known:
+                raise Misfit(shown(name), f"one of: {', '.join(known)}", at=f"{at}.{name}")

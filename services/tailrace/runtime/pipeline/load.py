@@ -1,4 +1,7 @@
-"""Loads pipeline and view files; every problem is told with file, path, found and expected."""
+"""Loads pipeline, view and event-type files.
+
+Every problem is told with file, path, found and expected.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from tailrace.runtime.pipeline.base import SpecModel, shown
+from tailrace.runtime.pipeline.event_type import EventType
 from tailrace.runtime.pipeline.feature_view import FeatureView
 from tailrace.runtime.pipeline.problem import Problem, SpecError, nearest
 from tailrace.runtime.pipeline.spec import PipelineSpec
@@ -17,6 +21,7 @@ from tailrace.runtime.pipeline.yaml_file import LoadedFile, read_yaml
 __all__ = [
     "Problem",
     "SpecError",
+    "load_event_type",
     "load_feature_view",
     "load_pipeline_spec",
     "nearest",
@@ -36,6 +41,12 @@ def load_feature_view(path: Path) -> tuple[FeatureView, str]:
     """Returns the view file and its digest. Raises SpecError."""
     loaded = read_yaml(path)
     return _validate(FeatureView, loaded), loaded.digest
+
+
+def load_event_type(path: Path) -> tuple[EventType, str]:
+    """Returns the event-type file and its digest. Raises SpecError."""
+    loaded = read_yaml(path)
+    return _validate(EventType, loaded), loaded.digest
 
 
 def _validate(model: type[Spec], loaded: LoadedFile) -> Spec:

@@ -1,0 +1,59 @@
+"""Events as one windowed view sees them, and what became of each: the contract of the writer."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tailrace.features.windows.schema import WindowSchema
+
+EVENT_ID_BYTES = 16
+
+
+class Outcome(enum.IntEnum):
+    """What became of one event for one entity."""
+
+    APPLIED = 0
+    DUPLICATE = 1
+    """Its id was there already; nothing was changed."""
+    LATE = 2
+    """Further behind the newest event of its entity than the view allows; nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """One event for one entity.
+
+    Attributes:
+        key: of the entity, as `KeyEncoder` writes it.
+        event_id: `EVENT_ID_BYTES` bytes that stand for the event's id, see `event_digest`.
+        event_time_us: when it happened, microseconds since 1970.
+        values: one per input of the schema; NaN where the event has none.
+        distinct: one per distinct input: the value as bytes, None where the event has none.
+    """
+
+    key: str
+    event_id: bytes
+    event_time_us: int
+    values: Sequence[float]
+    distinct: Sequence[bytes | None] = ()
+
+
+class WindowWriter(Protocol):
+    """Writes events into windowed views."""
+
+    async def apply(self, schema: WindowSchema, updates: Sequence[Update]) -> list[Outcome]:
+        """Applies events, in order, and returns what became of each; then readers see them.
+
+        The events of one entity are applied in one step; those of different entities are each on
+        their own, and may be applied again after a failure: ids that are there are not counted
+        twice.
+
+        Raises:
+            Unavailable: the store cannot be reached or cannot serve; some may have been applied.
+            SchemaChanged: what is stored of the view was made by another definition.
+            FeaturesCorrupt: what is stored of the view or an entity cannot be read.
+        """
+        ...
