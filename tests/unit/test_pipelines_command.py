@@ -62,7 +62,8 @@ def test_sound_files_are_listed_with_their_versions(folder: Path) -> None:
 
 def test_every_problem_of_every_file_is_told(folder: Path) -> None:
     broken = break_pipeline(folder, ("modle", {}), ("version", 1))
-    view = write_yaml(folder / "features" / "place.yaml", changed(VIEWS["place"], ("on_mising", "x")))
+    misspelt = changed(VIEWS["place"], ("on_mising", "x"))
+    view = write_yaml(folder / "features" / "place.yaml", misspelt)
 
     result = run("pipelines", "check", folder)
 

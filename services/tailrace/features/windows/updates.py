@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,6 +11,23 @@ from typing import Protocol
 from tailrace.features.windows.schema import WindowSchema
 
 EVENT_ID_BYTES = 16
+_TIE_BREAK_BYTES = 6
+
+
+def event_digest(event_id: str) -> bytes:
+    """Returns what stands for an event's id in the store: its MD5 digest, `EVENT_ID_BYTES` long.
+
+    MD5, as DuckDB has it, too, and as ids are not secrets.
+    """
+    return hashlib.md5(event_id.encode(), usedforsecurity=False).digest()
+
+
+def tie_break(digest: bytes) -> int:
+    """Returns what tells apart events of one instant: the first 48 bits of the digest.
+
+    In SQL: `('0x' || left(md5(id), 12))::BIGINT`.
+    """
+    return int.from_bytes(digest[:_TIE_BREAK_BYTES], "big")
 
 
 class Outcome(enum.IntEnum):
