@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from tailrace.gateway.convoy_former import ConvoyFormer
-from tailrace.gateway.patient_writer import PatientWriter
 from tailrace.gateway.prediction_stream import PredictionStream
 from tailrace.gateway.predictor import Predictor
 from tailrace.runtime.config import GatewaySettings
 from tailrace.runtime.errors import DeadlineExceeded, LimitExceeded, Reason, Unavailable
+from tailrace.runtime.patient_writer import PatientWriter
 from tailrace.v1 import prediction_service_pb2 as messages
 from tests.support.simulated_hops import OnePipeline, SimulatedChain
 from tests.support.virtual_time import run_virtually

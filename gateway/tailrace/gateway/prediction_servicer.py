@@ -10,12 +10,12 @@ import grpc.aio
 
 from tailrace.gateway.convoy import Outcome
 from tailrace.gateway.no_submissions import NoSubmissions
-from tailrace.gateway.patient_writer import PatientWriter
 from tailrace.gateway.prediction_stream import PredictionStream
 from tailrace.gateway.predictor import Predictor
 from tailrace.runtime.config import GatewaySettings
 from tailrace.runtime.error_mapping import also_begun_by, parsed, status_of
 from tailrace.runtime.errors import LimitExceeded, TailraceError
+from tailrace.runtime.patient_writer import PatientWriter
 from tailrace.runtime.pipeline.description import describe_pipeline
 from tailrace.runtime.unary_call import DirectCall
 from tailrace.v1 import prediction_service_pb2

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from tailrace.gateway.change_tail import ChangeTails
-from tailrace.gateway.patient_writer import PatientWriter
 from tailrace.gateway.prediction_servicer import Context, PredictionServicer, trace_headers
 from tailrace.gateway.prediction_watch import PredictionWatch
 from tailrace.gateway.predictor import Predictor
@@ -15,6 +14,7 @@ from tailrace.gateway.watch_filter import WatchFilter
 from tailrace.runtime.config import GatewaySettings
 from tailrace.runtime.error_mapping import status_of
 from tailrace.runtime.errors import InvalidField, LimitExceeded, TailraceError
+from tailrace.runtime.patient_writer import PatientWriter
 from tailrace.submissions.record_message import prediction_record, timestamp
 from tailrace.submissions.records import Submitted
 from tailrace.submissions.store import SubmissionStore
