@@ -57,7 +57,9 @@ async def test_values_of_every_type_arrive_in_columns_of_their_type(make_world: 
     assert columns["thing.i64"].tolist() == [0, 2**63 - 1, -(2**63)]
     assert columns["thing.flag"].tolist() == [True, True, False]
     assert columns["thing.text"].tolist() == ["|\\", "", "ünï🙂"]
-    assert {name: columns.dtype(name) for name in columns} == dict(world.views["thing"].columns())
+    assert {name: columns.dtype(name) for name in columns} == {
+        column.name: column.dtype for column in world.pipeline.views[0].columns()
+    }
     assert found.views[0].states.tolist() == [FRESH] * 3
 
 

@@ -60,7 +60,7 @@ def feature_matrix(
     columns = ingest_columns(pipeline, fields)
     for plan in pipeline.views:
         keys = [_key(source, fields, columns) for source in plan.keys]
-        dtypes = dict(plan.view.columns())
+        dtypes = {column.name: column.dtype for column in plan.columns()}
         found = look_up(plan, keys, views[plan.view.view])
         columns.extend(column_block(name, dtypes[name], found[name]) for name in found)
     rows = Rows([""] * columns.rows, [0] * columns.rows)

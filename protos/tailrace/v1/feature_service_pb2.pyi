@@ -60,7 +60,7 @@ class ViewLookup(_message.Message):
     PRESENCE_FIELD_NUMBER: _builtins.int
     ELEMENT_STATES_FIELD_NUMBER: _builtins.int
     view: _builtins.str
-    """Name of the view."""
+    """Name of the view, as the pipeline calls it."""
     states: _builtins.bytes
     """uint8 per row: a FeatureState. 0 for rows that failed."""
     age_us: _builtins.bytes

@@ -103,19 +103,25 @@ class ColumnDescription(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     DTYPE_FIELD_NUMBER: _builtins.int
+    SHAPE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the column."""
     dtype: _tensor_pb2.DataType.ValueType
     """Type of each element."""
+    @_builtins.property
+    def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Shape of one row's value; empty for a single value. Told of feature columns only."""
+
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         dtype: _tensor_pb2.DataType.ValueType = ...,
+        shape: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dtype", b"dtype", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dtype", b"dtype", "name", b"name", "shape", b"shape"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -189,19 +195,23 @@ class ViewKeyDescription(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    ELEMENTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the key in the view."""
     source: _builtins.str
     """Where its value comes from: `request.<field>` or `ingest.<column>`."""
+    elements: _builtins.int
+    """Most elements, where the key is a list; 0 for a single value."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         source: _builtins.str = ...,
+        elements: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["elements", b"elements", "name", b"name", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -221,6 +231,10 @@ class ViewDescription(_message.Message):
     MAX_AGE_MS_FIELD_NUMBER: _builtins.int
     ON_MISSING_FIELD_NUMBER: _builtins.int
     ON_STALE_FIELD_NUMBER: _builtins.int
+    ALIAS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    INSTANT_FIELD_NUMBER: _builtins.int
+    TTL_MS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the view."""
     description: _builtins.str
@@ -233,13 +247,23 @@ class ViewDescription(_message.Message):
     """What happens where an entity has no features: default, flag or fail."""
     on_stale: _builtins.str
     """What happens where features are stale: default, flag or fail."""
+    alias: _builtins.str
+    """What its columns begin with; the name of the view, if the pipeline gives it no other."""
+    kind: _builtins.str
+    """How it is kept: static, windowed or feast."""
+    instant: _builtins.str
+    """Where the instant comes from that features are wanted for, as in
+    `ViewKeyDescription.source`; empty for the time of the lookup.
+    """
+    ttl_ms: _builtins.int
+    """Age in milliseconds above which features count as missing; 0 means never."""
     @_builtins.property
     def keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___ViewKeyDescription]:
         """Its keys, in the view's order."""
 
     @_builtins.property
     def columns(self) -> _containers.RepeatedCompositeFieldContainer[Global___ColumnDescription]:
-        """Its columns, `<view>.<feature>`."""
+        """Its columns, `<alias>.<feature>`."""
 
     def __init__(
         self,
@@ -252,10 +276,14 @@ class ViewDescription(_message.Message):
         max_age_ms: _builtins.int = ...,
         on_missing: _builtins.str = ...,
         on_stale: _builtins.str = ...,
+        alias: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        instant: _builtins.str = ...,
+        ttl_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "description", b"description", "entity", b"entity", "keys", b"keys", "max_age_ms", b"max_age_ms", "name", b"name", "on_missing", b"on_missing", "on_stale", b"on_stale"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "columns", b"columns", "description", b"description", "entity", b"entity", "instant", b"instant", "keys", b"keys", "kind", b"kind", "max_age_ms", b"max_age_ms", "name", b"name", "on_missing", b"on_missing", "on_stale", b"on_stale", "ttl_ms", b"ttl_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -107,7 +107,7 @@ def _refused_columns(pipeline: Pipeline) -> Iterator[Problem]:
         name: layout.dtype for layout in pipeline.ingest_layout for name in layout.names
     }
     for view in pipeline.views:
-        dtypes.update(view.view.columns())
+        dtypes.update((column.name, column.dtype) for column in view.columns())
     shapes = _vector_shapes(pipeline)
     for place, item in enumerate(pipeline.spec.model.inputs):
         for name in item.source_columns():
@@ -127,7 +127,7 @@ def _vector_shapes(pipeline: Pipeline) -> dict[str, tuple[int, ...]]:
     for name, field in pipeline.spec.request.fields.items():
         shapes[name] = tuple(field.shape) if field.type == "tensor" else ()
     for view in pipeline.views:
-        shapes.update({name: () for name, _ in view.view.columns()})
+        shapes.update((column.name, column.row_shape) for column in view.columns())
     for step in pipeline.spec.ingest.steps:
         if step.step == "function":
             shapes.update({output.name: tuple(output.shape) for output in step.outputs})

@@ -130,8 +130,9 @@ def _arriving_columns(pipeline: Pipeline) -> dict[str, SourceColumn]:
         for name in block.names:
             arriving[name] = SourceColumn(name, block.dtype, shape)
     for view in pipeline.views:
-        for name, dtype in view.view.columns():
-            arriving[name] = SourceColumn(name, dtype, ())
+        for column in view.columns():
+            row_shape = () if column.row_shape == (1,) else column.row_shape
+            arriving[column.name] = SourceColumn(column.name, column.dtype, row_shape)
     for output in pipeline.spec.model.outputs:
         known = all(size >= 0 for size in output.shape)
         row_shape = () if output.shape == [1] else tuple(output.shape)

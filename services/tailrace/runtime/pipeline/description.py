@@ -10,6 +10,7 @@ from tailrace.runtime.pipeline.ingest_steps import StepBase
 from tailrace.runtime.pipeline.model_section import ModelSection, WeightedVersions
 from tailrace.runtime.pipeline.plan import Pipeline, ViewPlan
 from tailrace.runtime.pipeline.request_schema import FieldBase, TensorField
+from tailrace.runtime.pipeline.view_plan import ViewColumn
 from tailrace.runtime.wire import dtype_number
 from tailrace.v1 import pipeline_pb2, tensor_pb2
 
@@ -91,6 +92,12 @@ def _columns(columns: list[tuple[str, DType]]) -> list[pipeline_pb2.ColumnDescri
     ]
 
 
+def _feature_column(column: ViewColumn) -> pipeline_pb2.ColumnDescription:
+    return pipeline_pb2.ColumnDescription(
+        name=column.name, dtype=dtype_number(column.dtype), shape=column.row_shape
+    )
+
+
 def _step(step: StepBase) -> pipeline_pb2.StepDescription:
     content = step.model_dump(mode="json", exclude=_COLUMN_PARAMETERS, exclude_none=True)
     return pipeline_pb2.StepDescription(
@@ -111,14 +118,26 @@ def _view(plan: ViewPlan) -> pipeline_pb2.ViewDescription:
         description=view.description,
         entity=view.entity,
         keys=[
-            pipeline_pb2.ViewKeyDescription(name=key.key.name, source=f"{key.origin}.{key.name}")
+            pipeline_pb2.ViewKeyDescription(
+                name=key.key.name,
+                source=f"{key.origin}.{key.name}",
+                elements=key.elements or 0,
+            )
             for key in plan.keys
         ],
-        columns=_columns(view.columns()),
-        max_age_ms=(view.max_age or timedelta()) // timedelta(milliseconds=1),
+        columns=[_feature_column(column) for column in plan.columns()],
+        max_age_ms=_milliseconds(view.max_age),
         on_missing=view.on_missing,
         on_stale=view.on_stale,
+        alias=plan.name,
+        kind=view.kind,
+        instant=f"{plan.instant.origin}.{plan.instant.name}" if plan.instant else "",
+        ttl_ms=_milliseconds(view.ttl),
     )
+
+
+def _milliseconds(duration: timedelta | None) -> int:
+    return (duration or timedelta()) // timedelta(milliseconds=1)
 
 
 def _model(model: ModelSection) -> pipeline_pb2.ModelDescription:

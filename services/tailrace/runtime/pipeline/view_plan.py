@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from tailrace.runtime.columns import DType
 from tailrace.runtime.pipeline.feature_view import EntityKey, FeatureView
 
 
@@ -16,7 +17,7 @@ class KeySource:
         key: the key, as the view declares it.
         origin: `request` for a request field, `ingest` for an ingest column.
         name: the field or column.
-        column: name of the key's column in a lookup, `<name of the view>.<key>`.
+        column: name of the key's column in a lookup, `<the plan's name>.<key>`.
         elements: most elements, where the key is a list: the column then has the shape
             [rows, elements], filled up with anything, and `<column>.length` of type int64 says how
             many count; None for a single value.
@@ -36,12 +37,29 @@ class InstantSource:
     Attributes:
         origin: `request` for a request field, `ingest` for an ingest column.
         name: the field or column, of type timestamp.
-        column: name of its column in a lookup, `<name of the view>.@at`.
+        column: name of its column in a lookup, `<the plan's name>.@at`. A null in it means the
+            time of the lookup.
     """
 
     origin: Literal["request", "ingest"]
     name: str
     column: str
+
+
+@dataclass(frozen=True, slots=True)
+class ViewColumn:
+    """One feature column of a lookup.
+
+    Attributes:
+        name: `<the plan's name>.<feature>`.
+        dtype: type of its elements.
+        row_shape: shape of one row: empty for a single value, [elements] where keys are lists,
+            followed by the length of a vector.
+    """
+
+    name: str
+    dtype: DType
+    row_shape: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +86,23 @@ class ViewPlan:
         """Fills in the name."""
         if not self.name:
             object.__setattr__(self, "name", self.view.view)
+
+    def sources(self) -> tuple[KeySource | InstantSource, ...]:
+        """Returns the sources of the keys, and of the instant if there is one."""
+        return self.keys if self.instant is None else (*self.keys, self.instant)
+
+    def columns(self) -> tuple[ViewColumn, ...]:
+        """Returns the feature columns, `<name>.<feature>`, flags last."""
+        of_list = () if self.elements is None else (self.elements,)
+        return (
+            *(
+                ViewColumn(
+                    f"{self.name}.{feature.name}", feature.dtype, of_list + feature.row_shape
+                )
+                for feature in self.view.features
+            ),
+            *(
+                ViewColumn(f"{self.name}.{flag}", DType.BOOL, of_list)
+                for flag in self.view.flag_names()
+            ),
+        )
