@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,10 +28,25 @@ TOO_LARGE = f"row larger than {MAX_ROW_BYTES} bytes"
 
 @dataclass(frozen=True, slots=True)
 class EncodedRows:
-    """Rows ready to be stored: `keys[i]` names `rows[i]`."""
+    """Rows ready to be stored: `keys[i]` names `rows[i]`.
+
+    Attributes:
+        keys: canonical texts of the entities' keys.
+        rows: as they are stored.
+        as_of_us: int64 [rows], when each was true, microseconds since 1970.
+        values: what was encoded, by feature, each with the rows first.
+        present: bool [rows] by feature, False where null; a feature left out has no nulls.
+    """
 
     keys: list[str]
     rows: list[bytes]
+    as_of_us: NDArray[np.int64]
+    values: Mapping[str, Array]
+    present: Mapping[str, NDArray[np.bool_]]
+
+
+OnRefused = Callable[[str, Sequence[int]], None]
+"""Told a reason, and the places of the rows refused for it in the batch being encoded."""
 
 
 class RowEncoder:
@@ -48,7 +63,12 @@ class RowEncoder:
     """
 
     def __init__(
-        self, view: FeatureView, schema: pa.Schema, timestamp_column: str | None, load_time_us: int
+        self,
+        view: FeatureView,
+        schema: pa.Schema,
+        timestamp_column: str | None,
+        load_time_us: int,
+        on_refused: OnRefused | None = None,
     ) -> None:
         """Checks that the file has what the view needs.
 
@@ -57,6 +77,7 @@ class RowEncoder:
             schema: columns of the file.
             timestamp_column: the column that says when each row was true, or None.
             load_time_us: stands for it where there is no such column, microseconds since 1970.
+            on_refused: told every row that is refused.
 
         Raises:
             LoadFailed: columns are missing or of a type that cannot be converted.
@@ -65,6 +86,7 @@ class RowEncoder:
         self._features = [(feature.name, feature.dtype) for feature in view.features]
         self._timestamp_column = timestamp_column
         self._load_time_us = load_time_us
+        self._on_refused = on_refused
         needed = dict(self._keys + self._features)
         if timestamp_column is not None:
             needed[timestamp_column] = DType.TIMESTAMP
@@ -100,7 +122,12 @@ class RowEncoder:
         present = {
             name: ~column.nulls[rows] for name, column in features.items() if column.nulls.any()
         }
-        return self._small_enough(keys, self._codec.encode(values, present, as_of_us[rows]))
+        encoded = self._codec.encode(values, present, as_of_us[rows])
+        left = self._small_enough(keys, encoded, rows)
+        if len(left) < len(rows):
+            values = {name: column[left] for name, column in values.items()}
+            present = {name: mask[left] for name, mask in present.items()}
+        return EncodedRows(keys, encoded, as_of_us[rows][left], values, present)
 
     def _good_column(
         self,
@@ -119,32 +146,45 @@ class RowEncoder:
         return column
 
     def _refuse(self, reason: str, rows: NDArray[np.bool_], good: NDArray[np.bool_]) -> None:
-        count = int((rows & good).sum())
-        if count:
-            self.bad_rows[reason] += count
+        refused = np.flatnonzero(rows & good)
+        if len(refused):
+            self._count(reason, refused.tolist())
             good &= ~rows
+
+    def _count(self, reason: str, places: Sequence[int]) -> None:
+        self.bad_rows[reason] += len(places)
+        if self._on_refused is not None:
+            self._on_refused(reason, places)
 
     def _newest(
         self, rows: NDArray[np.intp], keys: Sequence[str], as_of_us: Array
     ) -> tuple[NDArray[np.intp], list[str]]:
         seen = self._as_of_by_key
         kept: dict[str, int] = {}
+        duplicates: list[int] = []
         for row, key, as_of in zip(rows.tolist(), keys, as_of_us[rows].tolist(), strict=True):
             before = seen.get(key)
             if before is not None:
-                self.bad_rows[DUPLICATE_KEY] += 1
+                duplicates.append(row)
                 if as_of <= before:
                     continue
             seen[key] = as_of
             kept[key] = row
+        if duplicates:
+            self._count(DUPLICATE_KEY, duplicates)
         return np.array(list(kept.values()), np.intp), list(kept)
 
-    def _small_enough(self, keys: list[str], rows: list[bytes]) -> EncodedRows:
-        too_large = [place for place, row in enumerate(rows) if len(row) > MAX_ROW_BYTES]
+    def _small_enough(
+        self, keys: list[str], encoded: list[bytes], rows: NDArray[np.intp]
+    ) -> NDArray[np.intp]:
+        """Takes rows that are too large out of `keys` and `encoded`; returns the places left."""
+        if max(map(len, encoded), default=0) <= MAX_ROW_BYTES:
+            return np.arange(len(encoded))
+        too_large = [place for place, row in enumerate(encoded) if len(row) > MAX_ROW_BYTES]
+        self._count(TOO_LARGE, rows[too_large].tolist())
         for place in reversed(too_large):
-            self.bad_rows[TOO_LARGE] += 1
-            del self._as_of_by_key[keys[place]], keys[place], rows[place]
-        return EncodedRows(keys, rows)
+            del self._as_of_by_key[keys[place]], keys[place], encoded[place]
+        return np.delete(np.arange(len(rows)), too_large)
 
 
 def _check_columns(view: str, needed: dict[str, DType], schema: Any) -> None:
