@@ -19,7 +19,7 @@ MOST_NANOS = 2**31 - 1
 
 def _keys_by_time() -> LookupKeys:
     key: Any = SimpleNamespace(dtype=DType.TIMESTAMP)
-    view = SimpleNamespace(keys=(KeySource(key, "request", "at", "view.at"),))
+    view = SimpleNamespace(keys=(KeySource(key, "request", "at", "view.at"),), instant=None)
     request = SimpleNamespace(fields={"at": SimpleNamespace()})
     pipeline: Any = SimpleNamespace(views=[view], spec=SimpleNamespace(request=request))
     return LookupKeys(pipeline)

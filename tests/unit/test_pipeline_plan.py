@@ -360,7 +360,7 @@ def test_unknown_name_is_one_problem_with_the_nearest_name(
             {"view": "driver", "keys": {"driver": "request.driver"}},
             "features.views[1].view",
             "'driver' again",
-            "each view once",
+            "each name once; `as` gives another one",
         ),
         (
             "model.inputs.0.columns.0",

@@ -85,7 +85,10 @@ def _add_views(tree: Tree, description: pipeline_pb2.PipelineDescription) -> Non
     branch = tree.add(f"[bold]features[/] [dim]{when}; {failing}[/]")
     for view in description.views:
         keys = ", ".join(f"{key.name} = {key.source}" for key in view.keys)
-        child = branch.add(_titled(view.name, f"by {keys}", view.description))
+        name = view.alias or view.name
+        of_view = "" if name == view.name else f"the view {view.name} "
+        at = f" at {view.instant}" if view.instant else ""
+        child = branch.add(_titled(name, f"{of_view}by {keys}{at}", view.description))
         child.add(escape(_some([f"{c.name} {_dtype(c.dtype)}" for c in view.columns])))
         age = (
             f", older than {view.max_age_ms / 1000:g} s: {view.on_stale}" if view.max_age_ms else ""

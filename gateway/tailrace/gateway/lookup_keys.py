@@ -1,11 +1,11 @@
-"""Entity keys for the features hop, taken straight from requests or from ingest's columns."""
+"""Keys and instants for the features hop, taken straight from requests or from ingest's columns."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -14,8 +14,11 @@ from tailrace.runtime.columns import Block, Columns, DType, column_block
 from tailrace.runtime.hop_answer import PassedBlock
 from tailrace.runtime.pipeline.plan import KeySource, Pipeline
 from tailrace.runtime.pipeline.request_schema import RequestField
+from tailrace.runtime.pipeline.view_plan import InstantSource
 from tailrace.runtime.wire import dtype_number, pack_ragged
 from tailrace.v1 import tensor_pb2
+
+Source: TypeAlias = KeySource | InstantSource
 
 _KIND = {
     DType.STRING: "string_value",
@@ -29,7 +32,7 @@ _EMPTY: dict[DType, Any] = {
 
 
 class LookupKeys:
-    """Makes the key columns of a pipeline's lookups, `<view>.<key>`.
+    """Makes the columns that a pipeline's lookups begin with: `<name>.<key>`, `<name>.@at`.
 
     A field that is missing takes the request schema's default. One of the wrong type is null
     here; ingest tells the caller.
@@ -44,17 +47,16 @@ class LookupKeys:
         """
         self._make = _request_message if as_messages else _request_block
         schema = pipeline.spec.request.fields
-        self._from_requests: dict[DType, list[KeySource]] = {}
-        self._from_columns: list[KeySource] = []
+        self._from_requests: dict[DType, list[Source]] = {}
+        self._from_columns: list[tuple[DType, Source]] = []
         # By request field: its kind and its default. Several keys may come from one field.
         self._fields: dict[str, tuple[str, Any]] = {}
-        for plan in pipeline.views:
-            for key in plan.keys:
-                if key.origin == "request":
-                    self._from_requests.setdefault(key.key.dtype, []).append(key)
-                    self._fields[key.name] = _KIND[key.key.dtype], _default(schema[key.name])
-                else:
-                    self._from_columns.append(key)
+        for dtype, source in _sources(pipeline):
+            if source.origin == "request":
+                self._from_requests.setdefault(dtype, []).append(source)
+                self._fields[source.name] = _KIND[dtype], _default(schema[source.name])
+            else:
+                self._from_columns.append((dtype, source))
 
     def blocks(self, rows: Sequence[ConvoyRow], ingested: Columns | None) -> Sequence[PassedBlock]:
         """Returns the key columns of some rows.
@@ -69,20 +71,25 @@ class LookupKeys:
             for name, (kind, default) in self._fields.items()
         }
         blocks: list[PassedBlock] = [
-            self._make(dtype, keys, values, len(rows))
-            for dtype, keys in self._from_requests.items()
+            self._make(dtype, sources, values, len(rows))
+            for dtype, sources in self._from_requests.items()
         ]
         if ingested is not None:
             blocks += [
                 column_block(
-                    key.column,
-                    key.key.dtype,
-                    ingested[key.name],
-                    ingested.validity(key.name),
+                    source.column, dtype, ingested[source.name], ingested.validity(source.name)
                 )
-                for key in self._from_columns
+                for dtype, source in self._from_columns
             ]
         return blocks
+
+
+def _sources(pipeline: Pipeline) -> Iterator[tuple[DType, Source]]:
+    for plan in pipeline.views:
+        for key in plan.keys:
+            yield key.key.dtype, key
+        if plan.instant is not None:
+            yield DType.TIMESTAMP, plan.instant
 
 
 def _default(field: RequestField) -> object:
@@ -93,28 +100,28 @@ def _default(field: RequestField) -> object:
 
 
 def _request_block(
-    dtype: DType, keys: list[KeySource], values_by_field: Mapping[str, list[Any]], rows: int
+    dtype: DType, sources: list[Source], values_by_field: Mapping[str, list[Any]], rows: int
 ) -> Block:
-    shape = len(keys), rows
-    values = [value for key in keys for value in values_by_field[key.name]]
+    shape = len(sources), rows
+    values = [value for source in sources for value in values_by_field[source.name]]
     validity = None
     if None in values:
         validity = np.array([value is not None for value in values]).reshape(shape)
         values = [_EMPTY[dtype] if value is None else value for value in values]
-    names = tuple([key.column for key in keys])
+    names = tuple([source.column for source in sources])
     return Block(names, dtype, np.array(values, dtype.numpy).reshape(shape), validity)
 
 
 def _request_message(
-    dtype: DType, keys: list[KeySource], values_by_field: Mapping[str, list[Any]], rows: int
+    dtype: DType, sources: list[Source], values_by_field: Mapping[str, list[Any]], rows: int
 ) -> tensor_pb2.ColumnBlock:
     # Straight to bytes: with one pass per key and row, arrays in between cost more than they help.
-    values = [value for key in keys for value in values_by_field[key.name]]
+    values = [value for source in sources for value in values_by_field[source.name]]
     validity = b""
     if None in values:
         validity = bytes(value is not None for value in values)
         values = [_EMPTY[dtype] if value is None else value for value in values]
-    tensor = tensor_pb2.Tensor(dtype=dtype_number(dtype), shape=(len(keys), rows))
+    tensor = tensor_pb2.Tensor(dtype=dtype_number(dtype), shape=(len(sources), rows))
     if dtype is DType.STRING:
         pack_ragged(tensor, values)
     elif dtype is DType.BOOL:
@@ -122,7 +129,7 @@ def _request_message(
     else:
         tensor.data = struct.pack(f"<{len(values)}q", *values)
     return tensor_pb2.ColumnBlock(
-        names=[key.column for key in keys], values=tensor, validity=validity
+        names=[source.column for source in sources], values=tensor, validity=validity
     )
 
 

@@ -113,7 +113,7 @@ def _quality_reasons(
     for degradation in convoy.degradations:
         for row in degradation.rows:
             add(row, degradation.quality, degradation.detail)
-    policies = {plan.view.view: plan.view for plan in convoy.pipeline.views}
+    policies = {plan.name: plan.view for plan in convoy.pipeline.views}
     for lookup in convoy.views:
         if lookup.states.count(_FRESH) == len(lookup.states):
             continue

@@ -54,7 +54,7 @@ class Pipeline:
         file: where it was read from.
         views: the views it reads, in order.
         ingest_layout: the columns that ingest hands on, grouped into blocks.
-        features_beside_ingest: whether all keys come straight from the request.
+        features_beside_ingest: whether all keys and instants come straight from the request.
         carried_columns: ingest and feature columns that postprocess reads.
         outputs: the fields of the prediction, in order.
     """
@@ -109,7 +109,7 @@ def compile_pipeline(
         views=view_plans,
         ingest_layout=_ingest_layout(spec, ingest_columns, view_plans, carried),
         features_beside_ingest=all(
-            key.origin == "request" for plan in view_plans for key in plan.keys
+            source.origin == "request" for plan in view_plans for source in plan.sources()
         ),
         carried_columns=carried,
         outputs=_output_fields(spec, {**ingest_columns, **feature_columns}),
@@ -156,7 +156,9 @@ def _ingest_layout(
     # A column that only one model input reads leaves ingest in that input's own type and order,
     # so that the inference hop copies a whole block at once.
     kept_as_is = {name for name in carried if name in ingest_columns}
-    kept_as_is |= {key.name for plan in views for key in plan.keys if key.origin == "ingest"}
+    kept_as_is |= {
+        source.name for plan in views for source in plan.sources() if source.origin == "ingest"
+    }
     readers: dict[str, set[DType]] = {}
     for model_input in spec.model.inputs:
         for name in model_input.source_columns():

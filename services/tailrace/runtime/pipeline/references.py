@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Literal
+from collections.abc import Collection, Mapping, Sequence
 
 from tailrace.runtime.columns import DType
-from tailrace.runtime.pipeline.feature_view import EntityKey, FeatureView
+from tailrace.runtime.pipeline.feature_view import FeatureView
 from tailrace.runtime.pipeline.ingest_steps import StepBase
 from tailrace.runtime.pipeline.problem import Problem, nearest
-from tailrace.runtime.pipeline.spec import PipelineSpec, ViewUse
-from tailrace.runtime.pipeline.view_plan import KeySource, ViewPlan
+from tailrace.runtime.pipeline.spec import PipelineSpec
+from tailrace.runtime.pipeline.view_plan import ViewPlan
+from tailrace.runtime.pipeline.view_uses import Origin, ViewUses
 
 Types = Mapping[str, DType]
 
@@ -34,14 +34,15 @@ class References:
         """
         self.problems: list[Problem] = []
         self._spec = spec
-        self._views = views
-        self._refused_views = refused_views
         self._absent_views: set[str] = set()
         self._request = {name: field.column_dtype for name, field in spec.request.fields.items()}
         self._ingest = self._run_steps("ingest", spec.ingest.steps, self._request)
-        self._plans = tuple(self._plan_views())
+        columns: dict[Origin, Types] = {"request": self._request, "ingest": self._ingest}
+        uses = ViewUses(spec, views, refused_views, columns)
+        self.problems += uses.problems
+        self._absent_views, self._plans = uses.absent, uses.plans
         self._features = {
-            name: dtype for plan in self._plans for name, dtype in plan.view.columns()
+            column.name: column.dtype for plan in self._plans for column in plan.columns()
         }
         self._refuse_clashes()
 
@@ -116,70 +117,6 @@ class References:
             return  # A consequence of a problem that is told already.
         found = f"the unknown column {name!r}"
         self.problems.append(Problem(path, found, expected, nearest(name, known)))
-
-    def _plan_views(self) -> Iterator[ViewPlan]:
-        seen: set[str] = set()
-        for place, use in enumerate(self._spec.features.views):
-            path = f"features.views[{place}]"
-            if use.view in seen:
-                self.problems.append(
-                    Problem(f"{path}.view", f"{use.view!r} again", "each view once")
-                )
-                continue
-            seen.add(use.view)
-            view = self._views.get(use.view)
-            if view is None:
-                problem = self._unknown_view(f"{path}.view", use.view)
-                self.problems.append(problem)
-                self._absent_views |= {use.view, problem.suggestion}
-            else:
-                yield ViewPlan(view, tuple(self._key_sources(f"{path}.keys", use, view)))
-
-    def _unknown_view(self, path: str, name: str) -> Problem:
-        if name in self._refused_views:
-            return Problem(path, f"the view {name!r}, whose own file is refused", "a sound view")
-        known = ", ".join(sorted(self._views)) or "none could be loaded"
-        return Problem(
-            path, f"the unknown view {name!r}", f"one of: {known}", nearest(name, self._views)
-        )
-
-    def _key_sources(self, path: str, use: ViewUse, view: FeatureView) -> Iterator[KeySource]:
-        names = [key.name for key in view.keys]
-        missing = [name for name in names if name not in use.keys]
-        for name in use.keys:
-            if name in names:
-                continue
-            suggestion = nearest(name, missing) or nearest(name, names)
-            found, expected = f"the unknown key {name!r}", f"one of: {', '.join(names)}"
-            self.problems.append(Problem(f"{path}.{name}", found, expected, suggestion))
-            # A misspelt key is one problem, not an unknown key and a missing one.
-            missing = [other for other in missing if other != suggestion]
-        for key in view.keys:
-            if key.name in missing:
-                expected = f"the key {key.name!r} of view {view.view!r}"
-                self.problems.append(Problem(path, "nothing", expected))
-            elif key.name in use.keys:
-                yield from self._key_source(f"{path}.{key.name}", use.keys[key.name], view, key)
-
-    def _key_source(
-        self, path: str, source: str, view: FeatureView, key: EntityKey
-    ) -> Iterator[KeySource]:
-        origin: Literal["request", "ingest"] = (
-            "request" if source.startswith("request.") else "ingest"
-        )
-        name = source.partition(".")[2]
-        columns = self._request if origin == "request" else self._ingest
-        if name not in columns:
-            slip = nearest(name, columns)
-            expected = "a request field" if origin == "request" else "an ingest column"
-            self.problems.append(
-                Problem(path, repr(source), expected, f"{origin}.{slip}" if slip else "")
-            )
-        elif columns[name] is not key.dtype:
-            found = f"{source!r} of type {columns[name].value}"
-            self.problems.append(Problem(path, found, f"type {key.type}, as in view {view.view!r}"))
-        else:
-            yield KeySource(key, origin, name, f"{view.view}.{key.name}")
 
     def _refuse_clashes(self) -> None:
         # The columns of ingest and of the views meet before the model.

@@ -29,27 +29,51 @@ KEY_ORIGINS = ("request", "ingest")
 class ViewUse(SpecModel):
     """One feature view that the pipeline reads.
 
-    `keys` says where each key of the view comes from: `request.<field>` or `ingest.<column>`.
+    Attributes:
+        view: the view's own name.
+        alias: what its columns begin with, `as` in the file: a view may be read more than once,
+            as one of airports for a flight's origin and for its destination.
+        keys: where each key of the view comes from: `request.<field>` or `ingest.<column>`.
+        at: where the instant comes from that the features are wanted for, in the same form; None
+            for the time of the lookup.
     """
 
     view: Name
+    alias: Name | None = Field(default=None, alias="as")
     keys: dict[ColumnName, str]
+    at: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What the view's columns begin with."""
+        return self.alias or self.view
 
     @field_validator("keys")
     @classmethod
     def _have_sources(cls, value: dict[str, str]) -> dict[str, str]:
         for key, source in value.items():
-            origin, _, name = source.partition(".")
-            if origin not in KEY_ORIGINS or not name:
-                suggestion = f"{nearest(origin, KEY_ORIGINS)}.{name or '<name>'}"
-                expected = "request.<field> or ingest.<column>"
-                raise Misfit(
-                    shown(source),
-                    expected,
-                    at=f".{key}",
-                    suggestion="" if suggestion.startswith(".") else suggestion,
-                )
+            _check_source(source, f".{key}")
         return value
+
+    @field_validator("at")
+    @classmethod
+    def _has_source(cls, value: str | None) -> str | None:
+        if value is not None:
+            _check_source(value, "")
+        return value
+
+
+def _check_source(source: str, at: str) -> None:
+    origin, _, name = source.partition(".")
+    if origin in KEY_ORIGINS and name:
+        return
+    suggestion = f"{nearest(origin, KEY_ORIGINS)}.{name or '<name>'}"
+    raise Misfit(
+        shown(source),
+        "request.<field> or ingest.<column>",
+        at=at,
+        suggestion="" if suggestion.startswith(".") else suggestion,
+    )
 
 
 class FeaturesSection(SpecModel):

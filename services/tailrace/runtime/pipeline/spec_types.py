@@ -46,8 +46,12 @@ def _inside(member: Any, part: object) -> Iterator[Any]:
     elif get_origin(member) is dict:
         yield from _members(arguments[1])
     elif isinstance(member, type) and issubclass(member, BaseModel):
-        if part in member.model_fields:
-            yield from _members(member.model_fields[str(part)].annotation)
+        info = next(
+            (info for name, info in member.model_fields.items() if part == (info.alias or name)),
+            None,
+        )
+        if info is not None:
+            yield from _members(info.annotation)
         elif member.__name__ == part:
             yield member
 

@@ -248,7 +248,8 @@ def _names_at(model: type[BaseModel], location: Sequence[Any]) -> Iterator[str]:
     for part in location:
         members = with_tag(members, part) or inside(members, part)
     for member in members:
-        yield from getattr(member, "model_fields", ())
+        for name, info in getattr(member, "model_fields", {}).items():
+            yield info.alias or name
 
 
 def _kind(members: Sequence[Any]) -> str:
