@@ -13,14 +13,18 @@ the numbers of features of each type.
                               significant) of byte i // 8 is 1; the bits left over are 0
     16 + V       8 * nF64     float64 features
     ...          8 * nI64     int64 features
+    ...          8 * nTime    timestamp features: microseconds since 1970-01-01T00:00:00Z
     ...          4 * nF32     float32 features
+    ...          4 * nCat     category features, int32: the place of the value among `values`
     ...          1 * nBool    bool features: 0 or 1
+    ...          per vector   its elements, as many as its length says, of its type as above
     ...          4 * nString  uint32: where each string ends in the heap; it starts where the
                               one before it ends
     ...          the rest     heap: the strings in UTF-8, exactly as long as the last end says
 
 Features are numbered, and stored within their type, in the order of the schema: by type as
-above, then as the view declares them. A feature without a value is stored as zero or empty.
+above, vectors by type and then by length, then as the view declares them. A feature without a
+value is stored as zeros or empty. NaN and infinities are values.
 """
 
 from __future__ import annotations
@@ -46,15 +50,19 @@ class DecodedRows:
 
     Attributes:
         as_of_us: int64 [rows], microseconds since 1970.
-        values: one array per group of the schema, shape [features of the group, rows].
+        values: one array per group of the schema, shape [features of the group, rows], and
+            [features of the group, rows, length] for vectors.
         validity: bool [features, rows], in storage order; None if every value is present.
         corrupt: what is wrong with each row that cannot be read, by row.
+        absent: bool [rows], True where something is stored but nothing of it counts, which is as
+            if there were no such entity; None if there is no such row.
     """
 
     as_of_us: NDArray[np.int64]
     values: tuple[Array, ...]
     validity: NDArray[np.bool_] | None
     corrupt: dict[int, str]
+    absent: NDArray[np.bool_] | None = None
 
 
 class RowCodec:
@@ -69,8 +77,12 @@ class RowCodec:
             ("as_of", "<i8"),
             ("validity", "u1", (self._bitmap_bytes,)),
         ]
-        for group in schema.groups:
-            fields.append((group.dtype.value, _stored_type(group.dtype), (len(group.names),)))
+        self._fields: list[tuple[str, FeatureGroup, Array | None]] = []
+        for place, group in enumerate(schema.groups):
+            shape = (len(group.names), *group.row_shape)
+            fields.append((f"group{place}", _stored_type(group.dtype), shape))
+            codes = np.array(group.codes, np.uint32) if group.codes else None
+            self._fields.append((f"group{place}", group, codes))
         self._record = np.dtype(fields)
         self.fixed_bytes = self._record.itemsize
         self._has_strings = schema.groups[-1].dtype is DType.STRING
@@ -89,7 +101,8 @@ class RowCodec:
         """Returns one stored row per row of the columns.
 
         Args:
-            columns: by feature name, each of shape [rows] and of the feature's type.
+            columns: by feature name, each of shape [rows], or [rows, length] for a vector, and
+                of the feature's type.
             validity: bool [rows] by feature name, False where null; a name left out has no
                 nulls.
             as_of_us: int64 [rows], microseconds since 1970.
@@ -100,16 +113,15 @@ class RowCodec:
         table["as_of"] = as_of_us
         valid = np.ones((rows, self.schema.features), np.bool_)
         heaps: list[bytes] = []
-        for group in self.schema.groups:
+        for field, group, _ in self._fields:
             for place, name in enumerate(group.names):
                 mask = validity.get(name)
                 if mask is not None:
                     valid[:, group.start + place] = mask
                 if group.dtype is not DType.STRING:
-                    stored = columns[name] if mask is None else np.where(mask, columns[name], 0)
-                    table[group.dtype.value][:, place] = stored
+                    table[field][:, place] = _zero_nulls(columns[name], mask)
             if group.dtype is DType.STRING:
-                heaps = self._encode_strings(table, group, columns, validity)
+                heaps = self._encode_strings(table[field], group, columns, validity)
         table["validity"] = np.packbits(valid, axis=1, bitorder="little")
         data, size = table.tobytes(), self.fixed_bytes
         fixed = [data[start : start + size] for start in range(0, len(data), size)]
@@ -148,8 +160,8 @@ class RowCodec:
         if table["head"].tobytes() != self._head * len(rows):
             return None
         values: list[Array] = []
-        for group in self.schema.groups:
-            stored = table[group.dtype.value]
+        for field, group, codes in self._fields:
+            stored = table[field]
             if group.dtype is DType.BOOL:
                 if stored.tobytes().translate(None, b"\0\1"):
                     return None
@@ -159,7 +171,9 @@ class RowCodec:
                 if strings is None:
                     return None
                 stored = strings
-            values.append(stored.T)
+            elif codes is not None and (stored.view(np.uint32) >= codes).any():
+                return None
+            values.append(stored.T if group.length is None else stored.swapaxes(0, 1))
         bitmap = table["validity"]
         validity = None
         if bitmap.tobytes() != self._all_valid * len(rows):
@@ -182,18 +196,18 @@ class RowCodec:
             at_least = "at least " if self._has_strings else ""
             return f"{len(row)} bytes, expected {at_least}{self.fixed_bytes}"
         if self._decode_sound([row], {}) is None:
-            return "its reserved bytes, booleans or strings contradict the format"
+            return "its reserved bytes, booleans, categories or strings contradict the format"
         return ""
 
     def _encode_strings(
         self,
-        table: Array,
+        table_ends: Array,
         group: FeatureGroup,
         columns: Mapping[str, Array],
         validity: Mapping[str, NDArray[np.bool_]],
     ) -> list[bytes]:
         encoded: list[list[bytes]] = []
-        ends = np.zeros(len(table), np.uint32)
+        ends = np.zeros(len(table_ends), np.uint32)
         for place, name in enumerate(group.names):
             texts: list[str] = columns[name].tolist()
             mask = validity.get(name)
@@ -201,7 +215,7 @@ class RowCodec:
                 texts = [text if kept else "" for text, kept in zip(texts, mask, strict=True)]
             encoded.append([text.encode() for text in texts])
             ends = ends + np.array([len(text) for text in encoded[-1]], np.uint32)
-            table[DType.STRING.value][:, place] = ends
+            table_ends[:, place] = ends
         return [b"".join(texts) for texts in zip(*encoded, strict=True)]
 
     def _decode_strings(self, rows: Sequence[bytes], ends: Array) -> Array | None:
@@ -226,3 +240,9 @@ def _stored_type(dtype: DType) -> str:
     if dtype is DType.STRING:
         return "<u4"
     return "u1" if dtype is DType.BOOL else dtype.numpy.str
+
+
+def _zero_nulls(column: Array, mask: NDArray[np.bool_] | None) -> Array:
+    if mask is None:
+        return column
+    return np.where(mask if column.ndim == 1 else mask[:, np.newaxis], column, 0)

@@ -9,7 +9,8 @@ from tailrace.runtime import telemetry_names as names
 _ROWS = Counter(
     names.FEATURE_ROWS_TOTAL,
     "Rows looked up in a view, by what was found: fresh, stale, missing (no such entity, or a "
-    "null key), not_loaded (the view was never loaded), corrupt.",
+    "null key), expired (older than the view's ttl), not_loaded (the view was never loaded), "
+    "corrupt. Elements of lists of keys count one by one.",
     ["view", "state"],
 )
 _NULLS = Counter(
@@ -27,6 +28,7 @@ class RowCounts:
         self.fresh = _ROWS.labels(view, "fresh")
         self.stale = _ROWS.labels(view, "stale")
         self.missing = _ROWS.labels(view, "missing")
+        self.expired = _ROWS.labels(view, "expired")
         self.not_loaded = _ROWS.labels(view, "not_loaded")
         self.corrupt = _ROWS.labels(view, "corrupt")
         self.nulls = _NULLS.labels(view)

@@ -32,9 +32,13 @@ class FeatureServicer(feature_service_pb2_grpc.FeatureServiceServicer):
         found = outcome.result
         outcome.write(response.batch, response.timing, found.columns if found else None)
         for view in found.views if found else ():
-            response.views.add(
+            message = response.views.add(
                 view=view.view, states=view.states.tobytes(), age_us=view.age_us.tobytes()
             )
+            if view.presence is not None:
+                message.presence = view.presence.tobytes()
+            if view.element_states is not None:
+                message.element_states = view.element_states.tobytes()
         return response
 
     async def answer(self, batch: Batch, _: RowFields, context: CallContext) -> HopAnswer:

@@ -1,20 +1,23 @@
-"""Puts the stored rows of one view into the columns of a lookup, under the view's policies."""
+"""Puts the stored rows of one view into the columns of a lookup, under the view's policies.
+
+Where keys are lists, each element is an entity of its own here: place `row * elements + element`
+of the columns, taken as [names, rows x elements].
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tailrace.features.asked_keys import AskedKeys
 from tailrace.features.codec import DecodedRows
-from tailrace.features.defaults import DefaultColumns
-from tailrace.features.plan import LookupView
+from tailrace.features.plan import FlagPlace, GroupPlace, LookupView
+from tailrace.features.row_errors import RowErrors
 from tailrace.features.state import FeatureState
 from tailrace.features.store import ViewRows
-from tailrace.runtime.batch import Rows
-from tailrace.runtime.columns import Block
-from tailrace.runtime.errors import FailedPrecondition, FeaturesCorrupt, NotFound, Reason
+from tailrace.runtime.columns import Array
 
 _States = NDArray[np.uint8]
 _Ages = NDArray[np.int64]
@@ -31,113 +34,181 @@ class ViewColumns:
     """The columns of one view, as they are being filled."""
 
     def __init__(
-        self,
-        view: LookupView,
-        defaults: Sequence[DefaultColumns],
-        blocks: Sequence[Block],
-        rows: Rows,
-        live: NDArray[np.intp],
+        self, view: LookupView, columns: Sequence[Array], asked: AskedKeys, errors: RowErrors
     ) -> None:
         """Keeps the parts.
 
         Args:
             view: the view.
-            defaults: what stands in for missing features, one element per block.
-            blocks: the columns to fill, [names, rows], of all views; bools are False.
-            rows: gets the failures.
-            live: the rows that had not failed when the lookup began.
+            columns: the columns to fill, [names, rows, ...], of all views, one element per
+                `DefaultColumns`; bools are False.
+            asked: the keys that were asked for.
+            errors: takes the failures.
         """
         self._view = view
-        self._defaults = defaults
-        self._blocks = blocks
-        self._rows = rows
-        self._live = live
+        self._columns = columns
+        self._asked = asked
+        self._errors = errors
         self._sound = 0
+        self._complete = False
+        self._places: slice | list[int] = slice(None)
+        self._present: NDArray[np.bool_] | None = None
+        self._found = 0
 
-    def fill(self, found: ViewRows, states: _States, as_of_us: _Instants, at_us: _Instants) -> bool:
+    def fill(
+        self,
+        found: ViewRows,
+        has_pointer: bool,
+        states: _States,
+        as_of_us: _Instants,
+        at_us: _Instants,
+    ) -> bool:
         """Fills the view's columns, and marks the rows that fail.
 
         Args:
-            found: the stored rows, one per row of the batch.
-            states: uint8 [rows], all `FRESH`; becomes MISSING where a row was not found.
-            as_of_us: int64 [rows]; becomes the instant of each row that was found.
-            at_us: int64 [rows], the instants that the features are wanted for.
+            found: what is stored, one per key.
+            has_pointer: whether the view has a pointer, once it is loaded.
+            states: uint8 [keys], all `FRESH`; becomes MISSING where there is nothing.
+            as_of_us: int64 [keys]; becomes the instant of what was found.
+            at_us: int64 [keys], the instants that the features are wanted for.
 
         Returns:
-            Whether every row was found.
+            Whether every key was found, and counts.
         """
         view, pointer = self._view, found.pointer
         if pointer is None:
-            self._fill_unloaded(states)
-            return False
-        if pointer.schema_id != view.source.schema.schema_id:
+            if has_pointer:
+                self._fill_unloaded(states)
+                return False
+        elif pointer.schema_id != view.source.schema.schema_id:
             self._fill_mismatched(pointer.schema_id, states)
             return False
-        stored = [data for data in found.rows if data is not None]
-        everywhere = len(stored) == len(found.rows)
-        places: slice | list[int] = slice(None)
-        numbers: Sequence[int] = range(len(stored))
-        if not everywhere:
-            numbers = places = [row for row, data in enumerate(found.rows) if data is not None]
-            states[[row for row, data in enumerate(found.rows) if data is None]] = _MISSING
-            self._fill_missing(found.rows, len(stored))
-            self._fill_missing_flag(states)
+        rows = found.rows
+        stored = [data for data in rows if data is not None]
+        numbers: Sequence[int] = range(len(rows))
+        self._complete = len(stored) == len(rows)
+        if not self._complete:
+            numbers = self._places = [row for row, data in enumerate(rows) if data is not None]
+            absent = [row for row, data in enumerate(rows) if data is None]
+            states[absent] = _MISSING
+            self._fill_defaults()
+            view.counts.missing.inc(len(self._asked.live) - len(stored))
+            self._fail_missing(absent, self._errors.missing)
+        self._found = len(stored)
         if stored:
+            places = self._places
             decoded = view.source.decode(stored, at_us[places])
-            self._fill_values(decoded, places, numbers)
-            as_of_us[places] = decoded.as_of_us
             self._sound = len(stored) - len(decoded.corrupt)
+            gone = self._gone(decoded, at_us[places])
+            self._fill_values(decoded, numbers, gone)
+            as_of_us[places] = decoded.as_of_us
+            if gone is not None:
+                self._take_out(decoded, gone, numbers, states)
             if decoded.corrupt:
-                self._fail_corrupt(decoded, numbers)
+                view.counts.corrupt.inc(len(decoded.corrupt))
+                for row, problem in decoded.corrupt.items():
+                    self._errors.corrupt(numbers[row], problem)
                 states[[numbers[row] for row in decoded.corrupt]] = _FAILED
-        return everywhere
+        if not self._complete and view.missing_flag is not None:
+            self._set_flag(view.missing_flag, states == _MISSING)
+        return self._complete
 
     def judge_ages(self, states: _States, age_us: _Ages) -> None:
         """Tells the stale rows from the fresh ones; call after `fill`.
 
         Args:
-            states: uint8 [rows]; FRESH becomes STALE where the view says so.
-            age_us: int64 [rows], microseconds.
+            states: uint8 [keys]; FRESH becomes STALE where the view says so.
+            age_us: int64 [keys], microseconds.
         """
         view = self._view
-        stale_rows: list[int] = []
+        stale: list[int] = []
         if view.max_age_us is not None:
             too_old = (states == _FRESH) & (age_us > view.max_age_us)
-            stale_rows = np.flatnonzero(too_old).tolist()
-        if stale_rows:
-            states[stale_rows] = _STALE
-            view.counts.stale.inc(len(stale_rows))
+            stale = np.flatnonzero(too_old).tolist()
+        if stale:
+            states[stale] = _STALE
+            view.counts.stale.inc(len(stale))
             if view.view.on_stale == "fail":
-                for row in stale_rows:
-                    self._rows.fail(row, self._stale(int(age_us[row])))
-        fresh = self._sound - len(stale_rows)
+                for place in stale:
+                    self._errors.stale(place, int(age_us[place]))
+            if view.stale_flag is not None:
+                self._set_flag(view.stale_flag, states == _STALE)
+        fresh = self._sound - len(stale)
         if fresh:
             view.counts.fresh.inc(fresh)
-        if stale_rows and view.stale_flag is not None:
-            flag = view.stale_flag
-            self._blocks[flag.block].values[flag.column] = states == _STALE
+
+    def presence(self) -> NDArray[np.bool_] | None:
+        """Returns where the store has a value: bool [features, keys], features as declared.
+
+        None if it has all of them.
+        """
+        if self._complete and self._present is None:
+            return None
+        view = self._view
+        presence = np.zeros((len(view.declared), len(self._asked.keys)), np.bool_)
+        if self._found:
+            presence[:, self._places] = True if self._present is None else self._present
+        return presence[view.declared]
+
+    def _gone(self, decoded: DecodedRows, at_us: _Instants) -> list[int] | None:
+        """Returns which of the decoded rows do not count, by their place; None for none."""
+        view, absent = self._view, decoded.absent
+        if view.ttl_us is not None:
+            expired = at_us - decoded.as_of_us > view.ttl_us
+            absent = expired if absent is None else absent | expired
+        if absent is None or not absent.any():
+            return None
+        gone: list[int] = np.flatnonzero(absent).tolist()
+        return [place for place in gone if place not in decoded.corrupt] or None
+
+    def _take_out(
+        self, decoded: DecodedRows, gone: list[int], numbers: Sequence[int], states: _States
+    ) -> None:
+        """Makes rows that were found but do not count as missing as those that were not."""
+        self._complete = False
+        self._sound -= len(gone)
+        places = [numbers[place] for place in gone]
+        states[places] = _MISSING
+        for place in self._view.places:
+            self._target(place)[:, places] = place.defaults
+        absent = decoded.absent
+        empty = [] if absent is None else [numbers[place] for place in gone if absent[place]]
+        expired = [place for place in places if place not in empty]
+        self._view.counts.missing.inc(len(empty))
+        self._view.counts.expired.inc(len(expired))
+        self._fail_missing(empty, self._errors.missing)
+        self._fail_missing(expired, self._errors.expired)
 
     def _fill_values(
-        self, decoded: DecodedRows, places: slice | list[int], numbers: Sequence[int]
+        self, decoded: DecodedRows, numbers: Sequence[int], gone: Sequence[int] | None
     ) -> None:
-        nulls = None if decoded.validity is None else ~decoded.validity
+        validity = decoded.validity
         for place, values in zip(self._view.places, decoded.values, strict=True):
-            target = self._blocks[place.block].values[place.columns]
-            if nulls is not None:
-                group_nulls = nulls[place.features]
-                if group_nulls.any():
-                    defaults = self._defaults[place.block].values[place.columns]
-                    values = np.where(group_nulls, defaults, values)
-            target[:, places] = values
-        if nulls is not None:
-            self._judge_nulls(nulls, decoded.corrupt, numbers)
+            if validity is not None:
+                present = validity[place.features]
+                if not present.all():
+                    if place.length is not None:
+                        present = present[:, :, np.newaxis]
+                    values = np.where(present, values, place.defaults)
+            self._target(place)[:, self._places] = values
+        if validity is None and gone is None:
+            return
+        if validity is None:
+            self._present = np.ones((len(self._view.declared), len(numbers)), np.bool_)
+        else:
+            self._present = validity
+            self._judge_nulls(validity, [*decoded.corrupt, *(gone or ())], numbers)
+        if gone is not None:
+            self._present = self._present.copy()
+            self._present[:, gone] = False
 
     def _judge_nulls(
-        self, nulls: NDArray[np.bool_], corrupt: dict[int, str], numbers: Sequence[int]
+        self, validity: NDArray[np.bool_], left_out: list[int], numbers: Sequence[int]
     ) -> None:
         view = self._view
+        nulls = ~validity
         # A corrupt row decodes as nulls throughout, and fails for a better reason.
-        nulls[:, list(corrupt)] = False
+        nulls[:, left_out] = False
         count = int(nulls.sum())
         if not count:
             return
@@ -146,83 +217,44 @@ class ViewColumns:
             return
         names = [name for group in view.source.schema.groups for name in group.names]
         for feature, row in np.argwhere(nulls & view.required[:, np.newaxis]).tolist():
-            error = NotFound(
-                f"view {view.name!r} has no value of {names[feature]!r} for this entity",
-                field=f"{view.name}.{names[feature]}",
-                reason=Reason.ENTITY_NOT_FOUND,
-            )
-            self._rows.fail(numbers[row], error)
+            self._errors.null(numbers[row], names[feature])
 
-    def _fill_missing(self, stored: Sequence[bytes | None], found: int) -> None:
-        view = self._view
-        self._fill_defaults()
-        view.counts.missing.inc(len(self._live) - found)
-        if view.view.on_missing != "fail":
-            return
-        for row in self._live.tolist():
-            if stored[row] is None:
-                error = NotFound(
-                    f"view {view.name!r} has no entity of this key",
-                    field=view.key_field,
-                    reason=Reason.ENTITY_NOT_FOUND,
-                )
-                self._rows.fail(row, error)
-
-    def _fail_corrupt(self, decoded: DecodedRows, numbers: Sequence[int]) -> None:
-        self._view.counts.corrupt.inc(len(decoded.corrupt))
-        for row, problem in decoded.corrupt.items():
-            self._rows.fail(
-                numbers[row],
-                FeaturesCorrupt(
-                    f"a stored row of view {self._view.name!r} cannot be read: {problem}",
-                    field=f"features.{self._view.name}",
-                ),
-            )
-
-    def _stale(self, age_us: int) -> FailedPrecondition:
-        view = self._view
-        return FailedPrecondition(
-            f"the features of view {view.name!r} are {age_us / 1e6:.3f} s old, older than "
-            f"{(view.max_age_us or 0) / 1e6:g} s",
-            field=f"features.{view.name}",
-            reason=Reason.FEATURES_STALE,
-        )
+    def _fail_missing(self, places: list[int], fail: Callable[[int], None]) -> None:
+        """Fails what is missing of what was asked for, where the view says so."""
+        if places and self._view.view.on_missing == "fail":
+            for place in np.intersect1d(places, self._asked.live).tolist():
+                fail(place)
 
     def _fill_unloaded(self, states: _States) -> None:
-        view = self._view
+        view, live = self._view, self._asked.live
         self._fill_defaults()
         states.fill(_MISSING)
-        self._fill_missing_flag(states)
-        view.counts.not_loaded.inc(len(self._live))
-        if view.view.on_missing != "fail":
-            return
-        for row in self._live.tolist():
-            error = FailedPrecondition(
-                f"view {view.name!r} has not been loaded",
-                field=f"features.{view.name}",
-                reason=Reason.VIEW_NOT_LOADED,
-            )
-            self._rows.fail(row, error)
+        if view.missing_flag is not None:
+            self._set_flag(view.missing_flag, states == _MISSING)
+        view.counts.not_loaded.inc(len(live))
+        if view.view.on_missing == "fail":
+            for place in live.tolist():
+                self._errors.not_loaded(place)
 
     def _fill_mismatched(self, schema_id: int, states: _States) -> None:
-        view = self._view
         states.fill(_FAILED)
         self._fill_defaults()
-        view.counts.corrupt.inc(len(self._live))
-        for row in self._live.tolist():
-            error = FeaturesCorrupt(
-                f"view {view.name!r} is stored under schema {schema_id:08x}, expected "
-                f"{view.source.schema.schema_id:08x}: load it anew",
-                field=f"features.{view.name}",
-            )
-            self._rows.fail(row, error)
+        self._view.counts.corrupt.inc(len(self._asked.live))
+        for place in self._asked.live.tolist():
+            self._errors.mismatched(place, schema_id)
 
     def _fill_defaults(self) -> None:
         for place in self._view.places:
-            defaults = self._defaults[place.block].values[place.columns]
-            self._blocks[place.block].values[place.columns] = defaults
+            self._target(place)[:] = place.defaults
 
-    def _fill_missing_flag(self, states: _States) -> None:
-        flag = self._view.missing_flag
-        if flag is not None:
-            self._blocks[flag.block].values[flag.column] = states == _MISSING
+    def _set_flag(self, flag: FlagPlace, values: NDArray[np.bool_]) -> None:
+        column = self._columns[flag.block][flag.column]
+        column[:] = values.reshape(column.shape)
+
+    def _target(self, place: GroupPlace) -> Array:
+        """Returns the columns of a group, [names, keys], or [names, keys, length] for vectors."""
+        columns = self._columns[place.block][place.columns]
+        if self._view.elements is None:
+            return columns
+        vector = () if place.length is None else (place.length,)
+        return columns.reshape(len(columns), -1, *vector)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -38,6 +40,12 @@ _EXPECTED: dict[str, tuple[type, ...]] = {
     "float32": (float, int), "float64": (float, int), "int64": (int,), "bool": (bool,),
     "string": (str,), "timestamp": (datetime,), "category": (str,),
 }  # fmt: skip
+_MAX_FLOAT32 = (2 - 2**-23) * 2.0**127
+_RANGES: dict[str, tuple[float, float]] = {
+    "int64": (-(2**63), 2**63 - 1),
+    "float32": (-_MAX_FLOAT32, _MAX_FLOAT32),
+    "float64": (-sys.float_info.max, sys.float_info.max),
+}
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
@@ -72,7 +80,7 @@ class Feature(SpecModel):
             value in `values`.
         length: elements of a vector, which is looked up with the shape [rows, length]; None for
             a single value.
-        values: what a category may be; the places of its values must never change.
+        values: what a category may be. Rows stored before it was changed are not read.
         default: what stands in for a missing value; each element of a vector.
         description: what it means.
         unit: of its values.
@@ -136,6 +144,10 @@ class Feature(SpecModel):
             raise Misfit(shown(value), expected, at=".default")
         if self.type == "category" and self.values and value not in self.values:
             raise Misfit(shown(value), "one of its values", at=".default")
+        least, most = _RANGES.get(self.type, (None, None))
+        is_infinite = isinstance(value, float) and not math.isfinite(value)
+        if least is not None and not is_infinite and not least <= value <= most:
+            raise Misfit(shown(value), f"a value that {self.type} can hold", at=".default")
         return self
 
     @model_validator(mode="after")

@@ -7,7 +7,6 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from tailrace.runtime.columns import DType
 from tailrace.runtime.pipeline.aggregate import MAX_TILES
 from tailrace.runtime.pipeline.base import Misfit, Name, SpecModel, shown
 from tailrace.runtime.pipeline.duration import Duration, duration_text
@@ -15,6 +14,9 @@ from tailrace.runtime.pipeline.feature import EntityKey, Feature
 from tailrace.runtime.pipeline.view_source import EventSource, ViewSource
 
 __all__ = ["EntityKey", "Feature", "FeatureView"]
+
+MAX_VECTOR_BYTES = 512 * 1024
+"""Most bytes of the vectors of one row."""
 
 _NUMBERS = ("float32", "float64", "int64")
 
@@ -83,6 +85,14 @@ class FeatureView(SpecModel):
         return self
 
     @model_validator(mode="after")
+    def _rows_are_small(self) -> FeatureView:
+        size = sum((each.length or 0) * each.dtype.numpy.itemsize for each in self.features)
+        if size > MAX_VECTOR_BYTES:
+            expected = f"at most {MAX_VECTOR_BYTES} bytes a row"
+            raise Misfit(f"vectors of {size} bytes together", expected, at=".features")
+        return self
+
+    @model_validator(mode="after")
     def _ages_are_in_order(self) -> FeatureView:
         if self.ttl is not None and self.max_age is not None and self.ttl < self.max_age:
             expected = f"at least max_age, {duration_text(self.max_age)}"
@@ -123,11 +133,6 @@ class FeatureView(SpecModel):
         if self.on_stale == "flag":
             flags.append("stale")
         return flags
-
-    def columns(self) -> list[tuple[str, DType]]:
-        """Returns the feature columns, `<view>.<feature>`, flags last, with their types."""
-        columns = [(f"{self.view}.{feature.name}", feature.dtype) for feature in self.features]
-        return columns + [(f"{self.view}.{flag}", DType.BOOL) for flag in self.flag_names()]
 
     def _check_window(self, feature: Feature, at: str) -> None:
         aggregate = feature.aggregate
