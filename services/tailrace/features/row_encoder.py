@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from tailrace.features.codec import MAX_ROW_BYTES, RowCodec
 from tailrace.features.entity_key import KeyEncoder
+from tailrace.features.feature_column import can_hold, described, feature_column
 from tailrace.features.load_errors import LoadFailed
 from tailrace.features.row_schema import row_schema
 from tailrace.features.typed_column import TypedColumn, can_convert, typed_column
@@ -83,15 +85,15 @@ class RowEncoder:
             LoadFailed: columns are missing or of a type that cannot be converted.
         """
         self._keys = [(key.name, key.dtype) for key in view.keys]
-        self._features = [(feature.name, feature.dtype) for feature in view.features]
+        self._features = view.features
         self._timestamp_column = timestamp_column
         self._load_time_us = load_time_us
         self._on_refused = on_refused
-        needed = dict(self._keys + self._features)
-        if timestamp_column is not None:
-            needed[timestamp_column] = DType.TIMESTAMP
-        _check_columns(view.view, needed, schema)
-        self.columns = list(needed)
+        instants = [] if timestamp_column is None else [(timestamp_column, DType.TIMESTAMP)]
+        single = self._keys + instants
+        _check_columns(view, dict(single), schema)
+        names = [name for name, _ in single] + [feature.name for feature in view.features]
+        self.columns = list(dict.fromkeys(names))
         self.bad_rows: Counter[str] = Counter()
         self._encoder = KeyEncoder(view.keys)
         self._codec = RowCodec(row_schema(view))
@@ -106,14 +108,17 @@ class RowEncoder:
         """Returns the rows of a batch that are good."""
         good = np.ones(batch.num_rows, np.bool_)
         key_columns = [
-            self._good_column(batch, name, dtype, good, NULL_KEY) for name, dtype in self._keys
+            self._good(name, typed_column(batch.column(name), dtype), good, NULL_KEY)
+            for name, dtype in self._keys
         ]
         as_of_us = np.full(batch.num_rows, self._load_time_us, np.int64)
         if self._timestamp_column is not None:
             name = self._timestamp_column
-            as_of_us = self._good_column(batch, name, DType.TIMESTAMP, good, NULL_TIMESTAMP).values
+            instants = typed_column(batch.column(name), DType.TIMESTAMP)
+            as_of_us = self._good(name, instants, good, NULL_TIMESTAMP).values
         features = {
-            name: self._good_column(batch, name, dtype, good) for name, dtype in self._features
+            each.name: self._good(each.name, feature_column(batch.column(each.name), each), good)
+            for each in self._features
         }
         rows = np.flatnonzero(good)
         keys = self._encoder.encode([column.values[rows] for column in key_columns])
@@ -129,16 +134,10 @@ class RowEncoder:
             present = {name: mask[left] for name, mask in present.items()}
         return EncodedRows(keys, encoded, as_of_us[rows][left], values, present)
 
-    def _good_column(
-        self,
-        batch: pa.RecordBatch,
-        name: str,
-        dtype: DType,
-        good: NDArray[np.bool_],
-        null_reason: str = "",
+    def _good(
+        self, name: str, column: TypedColumn, good: NDArray[np.bool_], null_reason: str = ""
     ) -> TypedColumn:
         """Returns a column, and takes its bad rows out of `good`; each counts once."""
-        column = typed_column(batch.column(name), dtype)
         for reason, rows in column.bad.items():
             self._refuse(f"{name}: {reason}", rows, good)
         if null_reason:
@@ -187,9 +186,15 @@ class RowEncoder:
         return np.delete(np.arange(len(rows)), too_large)
 
 
-def _check_columns(view: str, needed: dict[str, DType], schema: Any) -> None:
+def _check_columns(view: FeatureView, single: Mapping[str, DType], schema: Any) -> None:
+    needed = [
+        (name, dtype.value, partial(can_convert, dtype=dtype)) for name, dtype in single.items()
+    ]
+    needed += [
+        (each.name, described(each), partial(can_hold, feature=each)) for each in view.features
+    ]
     problems = []
-    for name, dtype in needed.items():
+    for name, expected, can_be in needed:
         place = schema.get_field_index(name)
         if schema.names.count(name) > 1:
             problems.append(f"column {name!r} is there more than once")
@@ -197,9 +202,9 @@ def _check_columns(view: str, needed: dict[str, DType], schema: Any) -> None:
             hint = nearest(name, schema.names)
             suggestion = f"; did you mean its column {hint!r}?" if hint else ""
             problems.append(f"no column {name!r}{suggestion}")
-        elif not can_convert(schema.field(place).type, dtype):
+        elif not can_be(schema.field(place).type):
             found = schema.field(place).type
-            problems.append(f"column {name!r} is of type {found}, expected {dtype.value}")
+            problems.append(f"column {name!r} is of type {found}, expected {expected}")
     if problems:
-        listed = "\n".join(f"  {problem}" for problem in problems)
-        raise LoadFailed(f"the file does not fit view {view!r}:\n{listed}")
+        listed = "\n".join(f"  {problem}" for problem in dict.fromkeys(problems))
+        raise LoadFailed(f"the file does not fit view {view.view!r}:\n{listed}")

@@ -42,7 +42,8 @@ class TypedColumn:
     """One column of one batch of a file.
 
     Attributes:
-        values: numpy [rows] of the declared type; zero or empty where null or bad.
+        values: numpy [rows] of the declared type, [rows, length] for vectors; zero or empty where
+            null or bad.
         nulls: bool [rows].
         bad: bool [rows] by reason; a row is bad for one reason at most, and then not null.
     """
@@ -80,10 +81,10 @@ def typed_column(array: Any, dtype: DType) -> TypedColumn:
     """
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
-    nulls = _mask(pc.is_null(array))
+    nulls = true_mask(pc.is_null(array))
     bad: dict[str, Mask] = {}
     if pa.types.is_binary(array.type):
-        array, failed = _cast(array, pa.string())
+        array, failed = cast_where_possible(array, pa.string())
         _add(bad, WRONG_TYPE, failed)
     is_text = pa.types.is_string(array.type) or pa.types.is_large_string(array.type)
     converted, failed = _convert(array, dtype, is_text)
@@ -107,13 +108,13 @@ def _convert(array: Any, dtype: DType, is_text: bool) -> tuple[Any, Mask]:
         return _text_to_instants(array)
     if dtype is DType.TIMESTAMP and pa.types.is_timestamp(source):
         # What is finer than a microsecond is cut off.
-        return _cast(array, target, safe=source.unit != "ns")
+        return cast_where_possible(array, target, safe=source.unit != "ns")
     if pa.types.is_floating(target) and not is_text:
-        return _cast(array, target, safe=False)
-    return _cast(array, target)
+        return cast_where_possible(array, target, safe=False)
+    return cast_where_possible(array, target)
 
 
-def _cast(array: Any, target: pa.DataType, *, safe: bool = True) -> tuple[Any, Mask]:
+def cast_where_possible(array: Any, target: pa.DataType, *, safe: bool = True) -> tuple[Any, Mask]:
     """Returns the array as another type, null where that fails, and where it fails.
 
     Arrow says that a value cannot be converted, but not which: halving finds it.
@@ -124,18 +125,18 @@ def _cast(array: Any, target: pa.DataType, *, safe: bool = True) -> tuple[Any, M
         if len(array) == 1:
             return pa.array([None], target), np.ones(1, np.bool_)
     half = len(array) // 2
-    first, first_failed = _cast(array[:half], target, safe=safe)
-    second, second_failed = _cast(array[half:], target, safe=safe)
+    first, first_failed = cast_where_possible(array[:half], target, safe=safe)
+    second, second_failed = cast_where_possible(array[half:], target, safe=safe)
     return pa.concat_arrays([first, second]), np.concatenate([first_failed, second_failed])
 
 
 def _text_to_instants(array: Any) -> tuple[Any, Mask]:
     # Arrow reads text with a zone and text without one as two types.
     target = _ARROW[DType.TIMESTAMP]
-    zoned, failed = _cast(array, target)
+    zoned, failed = cast_where_possible(array, target)
     if not failed.any():
         return zoned, failed
-    local, failed_too = _cast(array, pa.timestamp("us"))
+    local, failed_too = cast_where_possible(array, pa.timestamp("us"))
     both = pc.if_else(pa.array(failed), pc.cast(local, target), zoned)
     return both, failed & failed_too
 
@@ -147,7 +148,7 @@ def _narrow(values: Array, dtype: DType, text: Any) -> tuple[Array, Mask]:
     infinite = np.isinf(narrowed)
     if text is None or not infinite.any():
         return narrowed, infinite & np.isfinite(values)
-    said_so = _mask(pc.match_substring_regex(text, "(?i)inf"))
+    said_so = true_mask(pc.match_substring_regex(text, "(?i)inf"))
     return narrowed, infinite & ~said_so
 
 
@@ -157,16 +158,16 @@ def _looks_like_number(array: Any, dtype: DType) -> Mask:
     if types.is_string(array.type) or types.is_large_string(array.type):
         if dtype is not DType.INT64:
             return np.zeros(len(array), np.bool_)
-        return _mask(pc.match_substring_regex(array, r"^-?\d+$"))
+        return true_mask(pc.match_substring_regex(array, r"^-?\d+$"))
     if types.is_floating(array.type) or types.is_decimal(array.type):
-        return _mask(pc.equal(pc.floor(array), array))
+        return true_mask(pc.equal(pc.floor(array), array))
     return np.ones(len(array), np.bool_)
 
 
 def _not_zero_or_one(array: Any) -> Mask:
     if not pa.types.is_integer(array.type):
         return np.zeros(len(array), np.bool_)
-    return _mask(pc.invert(pc.is_in(array, pa.array([0, 1], array.type)))) & ~_mask(
+    return true_mask(pc.invert(pc.is_in(array, pa.array([0, 1], array.type)))) & ~true_mask(
         pc.is_null(array)
     )
 
@@ -180,8 +181,8 @@ def _to_numpy(array: Any, dtype: DType) -> Array:
     if dtype is DType.TIMESTAMP:
         array = pc.cast(array, pa.int64())
     if dtype is DType.BOOL:
-        return _mask(array)
-    return np.from_dlpack(pc.fill_null(array, _FALSE.cast(array.type)))
+        return true_mask(array)
+    return filled(array)
 
 
 def _add(bad: dict[str, Mask], reason: str, rows: Mask) -> None:
@@ -189,7 +190,13 @@ def _add(bad: dict[str, Mask], reason: str, rows: Mask) -> None:
         bad[reason] = bad[reason] | rows if reason in bad else rows
 
 
-def _mask(array: Any) -> Mask:
+def filled(array: Any) -> Array:
+    """Returns an Arrow array of numbers with zero in place of null."""
+    values: Array = np.from_dlpack(pc.fill_null(array, _FALSE.cast(array.type)))
+    return values
+
+
+def true_mask(array: Any) -> Mask:
     """Returns an Arrow array of booleans with false in place of null."""
     mask: Mask = np.from_dlpack(pc.cast(pc.fill_null(array, _FALSE), pa.uint8())) != 0
     return mask

@@ -144,9 +144,7 @@ class Feature(SpecModel):
             raise Misfit(shown(value), expected, at=".default")
         if self.type == "category" and self.values and value not in self.values:
             raise Misfit(shown(value), "one of its values", at=".default")
-        least, most = _RANGES.get(self.type, (None, None))
-        is_infinite = isinstance(value, float) and not math.isfinite(value)
-        if least is not None and not is_infinite and not least <= value <= most:
+        if not _is_in_range(self.type, value):
             raise Misfit(shown(value), f"a value that {self.type} can hold", at=".default")
         return self
 
@@ -160,3 +158,10 @@ class Feature(SpecModel):
         if self.length is not None and self.type not in ("float32", "float64", "int64", "bool"):
             raise Misfit(f"a vector of type {self.type}", "a vector of numbers", at=".length")
         return self
+
+
+def _is_in_range(type_name: str, value: Any) -> bool:
+    if type_name not in _RANGES or (isinstance(value, float) and not math.isfinite(value)):
+        return True
+    least, most = _RANGES[type_name]
+    return bool(least <= value <= most)
