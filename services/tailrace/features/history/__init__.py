@@ -1,0 +1,1 @@
+"""The offline engine: what views would have answered at given instants, from files, by DuckDB."""
