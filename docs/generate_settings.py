@@ -20,6 +20,7 @@ MODELS = (
     ("Gateway", config.GatewaySettings),
     ("Ingest", config.IngestSettings),
     ("Features", config.FeaturesSettings),
+    ("Events", config.EventsSettings),
     ("Inference", config.InferenceSettings),
     ("Postprocess", config.PostprocessSettings),
     ("Dispatcher, beside those of the gateway", config.DispatcherSettings),

@@ -1,5 +1,6 @@
 """Fixtures that every test may use: real servers, started when first asked for."""
 
+from tests.support.event_world import start_events
 from tests.support.feature_world import make_world
 from tests.support.flights_fixtures import prepared_flights
 from tests.support.mesh_fixtures import mesh, predictions, start_mesh, start_module_mesh
@@ -32,6 +33,7 @@ __all__ = [
     "redis_server",
     "shared_queue_cluster",
     "shared_queue_redis",
+    "start_events",
     "start_mesh",
     "start_module_mesh",
     "start_queue_redis",

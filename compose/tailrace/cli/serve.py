@@ -13,6 +13,7 @@ from tailrace.runtime.config import (
     HOP_SETTINGS,
     CourierSettings,
     DispatcherSettings,
+    EventsSettings,
     GatewaySettings,
     ServerSettings,
     SettingsError,
@@ -26,7 +27,10 @@ SERVICES: dict[str, type[ServerSettings]] = {
     "gateway": GatewaySettings,
     "dispatcher": DispatcherSettings,
     "courier": CourierSettings,
+    "events": EventsSettings,
 }
+# Where a service's `app` is, if not in the package of its name.
+_PACKAGES = {"events": "features.events"}
 
 
 def serve(service: str, **overrides: object) -> int:
@@ -70,7 +74,7 @@ def _run_service(service: str, settings: ServerSettings) -> None:
     from tailrace.runtime import event_loop
 
     run: Callable[[Any], Coroutine[Any, Any, None]] = importlib.import_module(
-        f"tailrace.{service}.app"
+        f"tailrace.{_PACKAGES.get(service, service)}.app"
     ).run
     os.nice(settings.niceness)
     event_loop.run(run(settings))

@@ -17,6 +17,8 @@ Who cannot wait submits: `submit` returns once the request is durable, `get_subm
 `watch_submissions` tell its result, `callbacks` says where to push it, and
 `tailrace.client.receiver` receives what is pushed.
 
+`EventClient` and `AsyncEventClient` send events to an event service, for windowed features.
+
 For many rows, `predict_batch` is one call for all of them, and `predict_stream` takes any
 iterable, no faster than its results are consumed.
 
@@ -29,6 +31,7 @@ from __future__ import annotations
 
 from tailrace.client.async_callback_admin import AsyncCallbackAdmin
 from tailrace.client.async_client import AsyncClient
+from tailrace.client.async_event_client import AsyncEventClient
 from tailrace.client.async_watch import AsyncSubmissionWatch
 from tailrace.client.callback import (
     Callback,
@@ -52,6 +55,7 @@ from tailrace.client.errors import (
     ServerFault,
     Unavailable,
 )
+from tailrace.client.event import Event, EventProblem, EventReport
 from tailrace.client.ledger import Ledger, LedgerEntry
 from tailrace.client.pipelines import PipelineSummary
 from tailrace.client.prediction import Prediction, Quality, QualityReason
@@ -68,6 +72,7 @@ from tailrace.client.submission import (
     SubmittedPrediction,
 )
 from tailrace.client.sync_client import Client
+from tailrace.client.sync_event_client import EventClient
 from tailrace.client.sync_watch import SubmissionWatch
 from tailrace.client.tensor import Tensor
 from tailrace.client.transport import Tls
@@ -78,6 +83,7 @@ __all__ = [
     "AlreadyExists",
     "AsyncCallbackAdmin",
     "AsyncClient",
+    "AsyncEventClient",
     "AsyncSubmissionWatch",
     "Callback",
     "CallbackAdmin",
@@ -90,6 +96,10 @@ __all__ = [
     "DeliveryAttempt",
     "DeliveryHistory",
     "DeliveryState",
+    "Event",
+    "EventClient",
+    "EventProblem",
+    "EventReport",
     "FailedPrecondition",
     "Fields",
     "InlineCallback",

@@ -16,10 +16,12 @@ from tailrace.client.errors import error_of_call
 from tailrace.client.request import DEFAULT_TIMEOUT_S, checked_timeout, default_timeout
 from tailrace.client.transport import DEFAULT_MAX_MESSAGE_BYTES, Tls, Transport
 from tailrace.v1.callback_service_pb2_grpc import CallbackServiceStub
+from tailrace.v1.event_service_pb2_grpc import EventServiceStub
 from tailrace.v1.prediction_service_pb2_grpc import PredictionServiceStub
 
 if TYPE_CHECKING:
     from tailrace.v1.callback_service_pb2_grpc import CallbackServiceAsyncStub
+    from tailrace.v1.event_service_pb2_grpc import EventServiceAsyncStub
     from tailrace.v1.prediction_service_pb2_grpc import PredictionServiceAsyncStub
 
 Response = TypeVar("Response")
@@ -28,6 +30,7 @@ Response = TypeVar("Response")
 class _Stubs(NamedTuple):
     predictions: PredictionServiceAsyncStub
     callbacks: CallbackServiceAsyncStub
+    events: EventServiceAsyncStub
 
 
 class AsyncConnection:
@@ -89,13 +92,20 @@ class AsyncConnection:
     def _callback_stub(self) -> CallbackServiceAsyncStub:
         return self._next().callbacks
 
+    def _event_stub(self) -> EventServiceAsyncStub:
+        return self._next().events
+
     def _next(self) -> _Stubs:
         if self._closed:
             raise RuntimeError("this client is closed")
         if not self._stubs:
             self._channels = [self._open() for _ in range(self._transport.connections)]
             self._stubs = [
-                _Stubs(PredictionServiceStub(channel), CallbackServiceStub(channel))
+                _Stubs(
+                    PredictionServiceStub(channel),
+                    CallbackServiceStub(channel),
+                    EventServiceStub(channel),
+                )
                 for channel in self._channels
             ]
         self._calls += 1

@@ -14,6 +14,7 @@ from tailrace.client.errors import error_of_call
 from tailrace.client.request import DEFAULT_TIMEOUT_S, checked_timeout, default_timeout
 from tailrace.client.transport import DEFAULT_MAX_MESSAGE_BYTES, Tls, Transport
 from tailrace.v1.callback_service_pb2_grpc import CallbackServiceStub
+from tailrace.v1.event_service_pb2_grpc import EventServiceStub
 from tailrace.v1.prediction_service_pb2_grpc import PredictionServiceStub
 
 Response = TypeVar("Response")
@@ -22,6 +23,7 @@ Response = TypeVar("Response")
 class _Stubs(NamedTuple):
     predictions: PredictionServiceStub
     callbacks: CallbackServiceStub
+    events: EventServiceStub
 
 
 class SyncConnection:
@@ -85,6 +87,9 @@ class SyncConnection:
     def _callback_stub(self) -> CallbackServiceStub:
         return self._next().callbacks
 
+    def _event_stub(self) -> EventServiceStub:
+        return self._next().events
+
     def _next(self) -> _Stubs:
         with self._lock:
             if self._closed:
@@ -92,7 +97,11 @@ class SyncConnection:
             if not self._stubs:
                 self._channels = [self._open() for _ in range(self._transport.connections)]
                 self._stubs = [
-                    _Stubs(PredictionServiceStub(channel), CallbackServiceStub(channel))
+                    _Stubs(
+                        PredictionServiceStub(channel),
+                        CallbackServiceStub(channel),
+                        EventServiceStub(channel),
+                    )
                     for channel in self._channels
                 ]
             return self._stubs[next(self._calls) % len(self._stubs)]

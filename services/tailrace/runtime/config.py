@@ -128,17 +128,45 @@ class IngestSettings(ServerSettings):
     """Batches of at least this many rows times columns are worked on off the event loop."""
 
 
-class FeaturesSettings(ServerSettings):
-    """The feature service."""
+class FeatureStoreSettings(ServerSettings):
+    """What every process that holds features has."""
 
     feature_redis_url: str = "redis://127.0.0.1:6379/0"
     """Redis that holds the features: redis://, rediss:// or unix:// ."""
-    feature_redis_connections: int = Field(default=1, ge=1)
-    """Connections to keep to Redis."""
     feature_key_prefix: str = Field(default="tailrace", pattern=r"^[A-Za-z0-9_\-.]{1,64}$")
     """Prefix of every key in the feature Redis."""
+
+
+class FeaturesSettings(FeatureStoreSettings):
+    """The feature service."""
+
+    feature_redis_connections: int = Field(default=1, ge=1)
+    """Connections to keep to Redis."""
     max_keys_per_lookup: int = Field(default=32_768, ge=1)
     """Most keys of one lookup: rows times views."""
+
+
+class EventsSettings(FeatureStoreSettings):
+    """The event service: keeps windowed views up to date."""
+
+    events_durability: Literal["always", "everysec", "none"] = "everysec"
+    """What the feature Redis must do (`appendfsync`) with events before they are acknowledged."""
+    events_max_unanswered: int = Field(default=16, ge=1)
+    """Most batches of one stream in progress; no more are read before some are answered."""
+    events_group_max: int = Field(default=1024, ge=1)
+    """About how many events are sent to the feature Redis at once, for one view."""
+    events_apply_timeout_ms: int = Field(default=5_000, ge=1)
+    """How long the feature Redis may take for them, in milliseconds; then it counts as down."""
+    events_idle_timeout_ms: int = Field(default=300_000, ge=1)
+    """How long a stream may be silent, or its caller not read, in milliseconds."""
+    events_partitions: int = Field(default=0, ge=0, le=256)
+    """Number of Redis streams that events are read from, too; 0 reads none."""
+    events_read_count: int = Field(default=512, ge=1, le=4096)
+    """Most entries read at once from one of these streams."""
+    events_lease_ms: int = Field(default=5_000, ge=100)
+    """How long a process that is not heard of keeps its share of these streams, in milliseconds."""
+    events_dead_max: int = Field(default=100_000, ge=1)
+    """Most entries kept of those that could not be taken in from these streams, about."""
 
 
 class InferenceSettings(ServerSettings):
