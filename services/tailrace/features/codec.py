@@ -44,7 +44,7 @@ HEADER_BYTES = 16
 MAX_ROW_BYTES = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class DecodedRows:
     """Rows as columns. Corrupt rows hold nulls.
 

@@ -43,7 +43,7 @@ def list_outcome(
         states[no_list] = _MISSING
         if presence is not None:
             presence[:, no_list] = False
-        view.counts.missing.inc(len(no_list))
+        view.counts.missing += len(no_list)
         if view.view.on_missing == "fail":
             errors = RowErrors(view, rows)
             for row in no_list:

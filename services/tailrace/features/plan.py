@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tailrace.features.defaults import DefaultColumns, default_columns
 from tailrace.features.entity_key import KeyEncoder
-from tailrace.features.row_counts import RowCounts
+from tailrace.features.row_counts import RowCounts, row_counts
 from tailrace.features.row_schema import FeatureGroup
 from tailrace.features.row_source import RowSource, row_source
 from tailrace.runtime.columns import Array, DType
@@ -165,7 +165,7 @@ def _lookup_view(plan: ViewPlan, offset: int, defaults: tuple[DefaultColumns, ..
         ttl_us=None if view.ttl is None else view.ttl // _US,
         required=np.array(required),
         declared=np.array([stored_names.index(name) for name in declared], np.intp),
-        counts=RowCounts(view.view),
+        counts=row_counts(view.view),
     )
 
 

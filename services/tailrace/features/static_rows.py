@@ -34,7 +34,7 @@ class StaticRows:
         return self._codec.decode(rows)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class StaticRead:
     """Rows to read of a static view. See `ViewRead`."""
 

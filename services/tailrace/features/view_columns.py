@@ -17,6 +17,7 @@ from tailrace.features.plan import FlagPlace, GroupPlace, LookupView
 from tailrace.features.row_errors import RowErrors
 from tailrace.features.state import FeatureState
 from tailrace.features.store import ViewRows
+from tailrace.runtime.batch import Rows
 from tailrace.runtime.columns import Array
 
 _States = NDArray[np.uint8]
@@ -33,8 +34,13 @@ _MISSING = int(FeatureState.MISSING)
 class ViewColumns:
     """The columns of one view, as they are being filled."""
 
+    __slots__ = (
+        "_asked", "_columns", "_complete", "_found", "_places", "_present", "_rows", "_sound",
+        "_view",
+    )  # fmt: skip
+
     def __init__(
-        self, view: LookupView, columns: Sequence[Array], asked: AskedKeys, errors: RowErrors
+        self, view: LookupView, columns: Sequence[Array], asked: AskedKeys, rows: Rows
     ) -> None:
         """Keeps the parts.
 
@@ -43,17 +49,16 @@ class ViewColumns:
             columns: the columns to fill, [names, rows, ...], of all views, one element per
                 `DefaultColumns`; bools are False.
             asked: the keys that were asked for.
-            errors: takes the failures.
+            rows: gets the failures.
         """
         self._view = view
         self._columns = columns
         self._asked = asked
-        self._errors = errors
-        self._sound = 0
+        self._rows = rows
+        self._sound = self._found = 0
         self._complete = False
         self._places: slice | list[int] = slice(None)
         self._present: NDArray[np.bool_] | None = None
-        self._found = 0
 
     def fill(
         self,
@@ -92,8 +97,8 @@ class ViewColumns:
             absent = [row for row, data in enumerate(rows) if data is None]
             states[absent] = _MISSING
             self._fill_defaults()
-            view.counts.missing.inc(len(self._asked.live) - len(stored))
-            self._fail_missing(absent, self._errors.missing)
+            view.counts.missing += len(self._asked.live) - len(stored)
+            self._fail_missing(absent, self._errors().missing)
         self._found = len(stored)
         if stored:
             places = self._places
@@ -105,9 +110,9 @@ class ViewColumns:
             if gone is not None:
                 self._take_out(decoded, gone, numbers, states)
             if decoded.corrupt:
-                view.counts.corrupt.inc(len(decoded.corrupt))
+                view.counts.corrupt += len(decoded.corrupt)
                 for row, problem in decoded.corrupt.items():
-                    self._errors.corrupt(numbers[row], problem)
+                    self._errors().corrupt(numbers[row], problem)
                 states[[numbers[row] for row in decoded.corrupt]] = _FAILED
         if not self._complete and view.missing_flag is not None:
             self._set_flag(view.missing_flag, states == _MISSING)
@@ -127,15 +132,15 @@ class ViewColumns:
             stale = np.flatnonzero(too_old).tolist()
         if stale:
             states[stale] = _STALE
-            view.counts.stale.inc(len(stale))
+            view.counts.stale += len(stale)
             if view.view.on_stale == "fail":
                 for place in stale:
-                    self._errors.stale(place, int(age_us[place]))
+                    self._errors().stale(place, int(age_us[place]))
             if view.stale_flag is not None:
                 self._set_flag(view.stale_flag, states == _STALE)
         fresh = self._sound - len(stale)
         if fresh:
-            view.counts.fresh.inc(fresh)
+            view.counts.fresh += fresh
 
     def presence(self) -> NDArray[np.bool_] | None:
         """Returns where the store has a value: bool [features, keys], features as declared.
@@ -174,23 +179,26 @@ class ViewColumns:
         absent = decoded.absent
         empty = [] if absent is None else [numbers[place] for place in gone if absent[place]]
         expired = [place for place in places if place not in empty]
-        self._view.counts.missing.inc(len(empty))
-        self._view.counts.expired.inc(len(expired))
-        self._fail_missing(empty, self._errors.missing)
-        self._fail_missing(expired, self._errors.expired)
+        self._view.counts.missing += len(empty)
+        self._view.counts.expired += len(expired)
+        self._fail_missing(empty, self._errors().missing)
+        self._fail_missing(expired, self._errors().expired)
 
     def _fill_values(
         self, decoded: DecodedRows, numbers: Sequence[int], gone: Sequence[int] | None
     ) -> None:
-        validity = decoded.validity
-        for place, values in zip(self._view.places, decoded.values, strict=True):
+        validity, view, columns = decoded.validity, self._view, self._columns
+        for place, values in zip(view.places, decoded.values, strict=True):
             if validity is not None:
                 present = validity[place.features]
                 if not present.all():
                     if place.length is not None:
                         present = present[:, :, np.newaxis]
                     values = np.where(present, values, place.defaults)
-            self._target(place)[:, self._places] = values
+            if view.elements is None:
+                columns[place.block][place.columns][:, self._places] = values
+            else:
+                self._target(place)[:, self._places] = values
         if validity is None and gone is None:
             return
         if validity is None:
@@ -212,12 +220,12 @@ class ViewColumns:
         count = int(nulls.sum())
         if not count:
             return
-        view.counts.nulls.inc(count)
+        view.counts.nulls += count
         if not view.required.any():
             return
         names = [name for group in view.source.schema.groups for name in group.names]
         for feature, row in np.argwhere(nulls & view.required[:, np.newaxis]).tolist():
-            self._errors.null(numbers[row], names[feature])
+            self._errors().null(numbers[row], names[feature])
 
     def _fail_missing(self, places: list[int], fail: Callable[[int], None]) -> None:
         """Fails what is missing of what was asked for, where the view says so."""
@@ -231,17 +239,20 @@ class ViewColumns:
         states.fill(_MISSING)
         if view.missing_flag is not None:
             self._set_flag(view.missing_flag, states == _MISSING)
-        view.counts.not_loaded.inc(len(live))
+        view.counts.not_loaded += len(live)
         if view.view.on_missing == "fail":
             for place in live.tolist():
-                self._errors.not_loaded(place)
+                self._errors().not_loaded(place)
 
     def _fill_mismatched(self, schema_id: int, states: _States) -> None:
         states.fill(_FAILED)
         self._fill_defaults()
-        self._view.counts.corrupt.inc(len(self._asked.live))
+        self._view.counts.corrupt += len(self._asked.live)
         for place in self._asked.live.tolist():
-            self._errors.mismatched(place, schema_id)
+            self._errors().mismatched(place, schema_id)
+
+    def _errors(self) -> RowErrors:
+        return RowErrors(self._view, self._rows)
 
     def _fill_defaults(self) -> None:
         for place in self._view.places:

@@ -13,7 +13,7 @@ from tailrace.features.state import FeatureState
 _FAILED = int(FeatureState.UNSPECIFIED)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class ViewOutcome:
     """What was found of one view.
 
