@@ -121,6 +121,35 @@ def accepted_events(
     )
 
 
+def newest_events(
+    engine: Engine, accepted: Accepted, entity: NDArray[np.int64], at_us: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Returns when the newest event of each entity happened that is known at an instant.
+
+    Args:
+        engine: holds the events.
+        accepted: the events.
+        entity: int64 [instants], number of the entity.
+        at_us: int64 [instants], microseconds since 1970.
+
+    Returns:
+        int64 [instants], microseconds since 1970; 0 where none is known.
+    """
+    asked = {"instant": np.arange(len(entity)), "entity": entity, "at_us": at_us}
+    with engine.view_of(pa.table({name: pa.array(each) for name, each in asked.items()})) as name:
+        found = engine.table(
+            f"""
+            SELECT coalesce(newest, 0) AS newest FROM {name} AS asked ASOF LEFT JOIN (
+                SELECT entity, known_at, max(event_time) OVER (PARTITION BY entity ORDER BY known_at
+                    RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS newest
+                FROM {accepted.table}
+            ) AS known ON asked.entity = known.entity AND asked.at_us >= known.known_at
+            ORDER BY instant
+            """
+        )
+    return found["newest"].to_numpy()
+
+
 def _judge_torn(engine: Engine, judged: str, lateness_us: int) -> None:
     """Judges anew the entities that have an id at several times."""
     rows = engine.table(

@@ -22,6 +22,12 @@ ARROW_TYPES: dict[DType, pa.DataType] = {
     DType.STRING: pa.string(),
     DType.TIMESTAMP: pa.timestamp("us", "UTC"),
 }
+# 2^63 itself is beyond; the float64 before it is this.
+_GREATEST = {
+    DType.FLOAT32: float(np.finfo(np.float32).max),
+    DType.INT64: 9_223_372_036_854_774_784.0,
+    DType.TIMESTAMP: 9_223_372_036_854_774_784.0,
+}
 # Of nothing, these have the value 0.
 _ZERO_OF_NOTHING = ("count", "sum", "distinct")
 
@@ -30,7 +36,7 @@ def windowed_column(feature: Feature, place: int, values: WindowValues) -> Colum
     """Returns a windowed feature's column; its default stands in where there is no value.
 
     Whole numbers and instants are rounded to the nearest, and booleans are whether the value is
-    not 0.
+    not 0. What is beyond the type, as a sum that is infinite, is no value.
 
     Args:
         feature: the feature.
@@ -43,13 +49,11 @@ def windowed_column(feature: Feature, place: int, values: WindowValues) -> Colum
     if feature.aggregate.function in _ZERO_OF_NOTHING:
         present = values.events > 0
     dtype = feature.dtype
-    if dtype is DType.BOOL:
-        typed = found != 0
-    elif dtype in (DType.INT64, DType.TIMESTAMP):
-        typed = np.rint(found).astype(np.int64)
-    else:
-        with np.errstate(over="ignore"):
-            typed = found.astype(dtype.numpy)
+    present = present & (np.abs(found) <= _GREATEST.get(dtype, np.inf)) & np.isfinite(found)
+    found = np.where(present, found, 0.0)
+    if dtype in (DType.INT64, DType.TIMESTAMP):
+        found = np.rint(found)
+    typed = found != 0 if dtype is DType.BOOL else found.astype(dtype.numpy)
     filled = np.where(present, typed, np.array(feature.default_value, typed.dtype))
     column: Column = pa.array(filled)
     return column.cast(ARROW_TYPES[dtype])

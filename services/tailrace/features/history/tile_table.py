@@ -28,7 +28,7 @@ _STATISTICS = {
     "first": "arg_min({value}, place) {over}",
     "last": "arg_max({value}, place) {over}",
 }
-_OF_ALL = {"events": "count(*) {over}", "newest": "max(event_time) {over}"}
+_OF_ALL = {"events": "count(*) {over}"}
 _FRAME = "PARTITION BY tile ORDER BY known_at RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
 
 NEEDS = {
@@ -51,10 +51,9 @@ class TileTable:
     Attributes:
         tile_us: their size, microseconds.
         tiles: table of the columns tile, complete_at (when its last event became known), events,
-            newest (time of its newest event), and `<statistic>_<input>`: what it came to in the
-            end.
-        versions: table of the columns tile, known_at, events, newest, `<statistic>_<input>`: what
-            it came to once the events until then were known.
+            and `<statistic>_<input>`: what it came to in the end.
+        versions: table of the columns tile, known_at, events, `<statistic>_<input>`: what it came
+            to once the events until then were known.
         kinds: for each text input, a table of the columns tile, kind (a number), known_at (when
             it was first seen).
         statistics: names of the columns `<statistic>_<input>`.

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tailrace.features.history.accepted import accepted_events
+from tailrace.features.history.accepted import accepted_events, newest_events
 from tailrace.features.history.engine import Engine, EngineOptions, open_engine
 from tailrace.features.history.errors import HistoryFailed
 from tailrace.features.history.event_table import EventTable, event_table
@@ -213,9 +213,12 @@ def _windowed(
         wanted.at_us,
         lambda done, total: on_progress(each.prefix, done, total),
     )
-    engine.drop(accepted.entities, accepted.table)
-    age_us = np.maximum(wanted.at_us - values.newest_us, 0)
     missing = values.events == 0
+    age_us = np.zeros(len(missing), np.int64)
+    if view.ttl is not None or view.max_age is not None:
+        newest_us = newest_events(engine, accepted, entity, wanted.at_us)
+        age_us = np.maximum(wanted.at_us - newest_us, 0)
+    engine.drop(accepted.entities, accepted.table)
     if view.ttl is not None:
         missing |= age_us > view.ttl // _US
         values = replace(

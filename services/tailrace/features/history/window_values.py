@@ -34,13 +34,11 @@ class WindowValues:
         values: float64 [features, instants]; of no meaning where there is none.
         present: bool [features, instants]: whether there is a value.
         events: int64 [instants], how many events are known in any window of the view.
-        newest_us: int64 [instants], when the newest of these happened; 0 where there is none.
     """
 
     values: NDArray[np.float64]
     present: NDArray[np.bool_]
     events: Integers
-    newest_us: Integers
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,6 @@ def window_values(
     found = WindowValues(
         np.zeros(shape),
         np.zeros(shape, np.bool_),
-        np.zeros(len(at_us), np.int64),
         np.zeros(len(at_us), np.int64),
     )
     sizes = sorted({view.tile_of(feature) for feature in view.features})
@@ -192,7 +189,7 @@ def _fill(
 
 def _parts_sql(tiles: TileTable, wanted: str, lows: str) -> str:
     """Returns the query of each instant's tiles, as far as they were known at it."""
-    kept = ", ".join(["events", "newest", *tiles.statistics])
+    kept = ", ".join(["events", *tiles.statistics])
     return f"""
         WITH hit AS (SELECT * FROM {wanted} JOIN {tiles.tiles} USING (tile))
         SELECT instant, tile{lows}, {kept} FROM hit WHERE complete_at <= at_us
@@ -205,7 +202,7 @@ def _parts_sql(tiles: TileTable, wanted: str, lows: str) -> str:
 
 
 def _summary(parts: str, members: Sequence[_Member]) -> str:
-    columns = ["instant", "sum(events) AS events", "max(newest) AS newest"]
+    columns = ["instant", "sum(events) AS events"]
     for member in members:
         sql = _summary_sql(member)
         if sql is not None:
@@ -289,7 +286,3 @@ def _take(table: pa.Table, members: Sequence[_Member], found: WindowValues) -> N
         # Tile sizes of one view may see different stretches of time.
         events = table["events"].cast(pa.int64()).to_numpy()
         found.events[rows] = np.maximum(found.events[rows], events)
-        newest = table["newest"].to_numpy()
-        found.newest_us[rows] = np.where(
-            found.newest_us[rows] == 0, newest, np.maximum(found.newest_us[rows], newest)
-        )
