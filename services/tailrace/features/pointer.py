@@ -22,7 +22,11 @@ class Pointer:
         rows: number of rows.
         loaded_at_us: when they went live, microseconds since 1970.
         source: name of the file they were loaded from.
-        digest: changes with the file and with how it was read.
+        digest: changes with the source and with how it was read.
+        watermark_us: the latest timestamp of the rows, microseconds since 1970: an incremental
+            load takes what is not older. None if the rows have no timestamps of their own.
+        timestamp_column: the column that the timestamps came from, or None.
+        increments: how many incremental loads have changed this generation.
     """
 
     generation: int
@@ -31,6 +35,9 @@ class Pointer:
     loaded_at_us: int
     source: str
     digest: str
+    watermark_us: int | None = None
+    timestamp_column: str | None = None
+    increments: int = 0
 
     def to_json(self) -> bytes:
         """Returns the pointer as it is stored."""
@@ -41,6 +48,8 @@ class Pointer:
         """Returns the stored pointer. Raises FeaturesCorrupt."""
         try:
             content = json.loads(data)
+            watermark_us = content.get("watermark_us")
+            timestamp_column = content.get("timestamp_column")
             return cls(
                 generation=int(content["generation"]),
                 schema_id=int(content["schema_id"]),
@@ -48,8 +57,11 @@ class Pointer:
                 loaded_at_us=int(content["loaded_at_us"]),
                 source=str(content["source"]),
                 digest=str(content["digest"]),
+                watermark_us=None if watermark_us is None else int(watermark_us),
+                timestamp_column=None if timestamp_column is None else str(timestamp_column),
+                increments=int(content.get("increments", 0)),
             )
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise FeaturesCorrupt(
                 f"what is stored about view {view!r} cannot be read: {type(error).__name__}",
                 field=f"features.{view}",
@@ -81,6 +93,18 @@ class KeyNames:
         """Returns the key that holds the generation of an unfinished load."""
         return f"{self.prefix}:fv:{{{view}}}:loading"
 
+    def progress(self, view: str) -> str:
+        """Returns the key that holds how far an unfinished load has come."""
+        return f"{self.prefix}:fv:{{{view}}}:progress"
+
+    def added(self, view: str) -> str:
+        """Returns the key that counts the rows added in place and not yet told by the pointer."""
+        return f"{self.prefix}:fv:{{{view}}}:added"
+
+    def statistics(self, view: str) -> str:
+        """Returns the key of what is known about the values of the rows."""
+        return f"{self.prefix}:fv:{{{view}}}:statistics"
+
     def rows(self, view: str) -> str:
         """Returns what the keys of all rows begin with, whatever their generation."""
         return f"{self.prefix}:fv:{view}:"
@@ -88,3 +112,14 @@ class KeyNames:
     def generation(self, view: str, generation: int) -> str:
         """Returns what the keys of the rows of one generation begin with."""
         return f"{self.prefix}:fv:{view}:{generation}:"
+
+    def windows(self, view: str, generation: int) -> str:
+        """Returns what all keys of a windowed view's generation begin with.
+
+        The key of an entity follows, and `}`: what is kept of one entity shares a hash tag.
+        """
+        return f"{self.prefix}:fw:{{{view}:{generation}:"
+
+    def all_windows(self, view: str) -> str:
+        """Returns what all keys of a windowed view begin with, whatever their generation."""
+        return f"{self.prefix}:fw:{{{view}:"

@@ -81,6 +81,12 @@ class RedisLink:
         self._connecting = asyncio.Lock()
         self._attempts = 0
         self._last_cause = ""
+        self._connections_made = 0
+
+    @property
+    def connections_made(self) -> int:
+        """Number of connections that were made so far; another one may be another server."""
+        return self._connections_made
 
     @property
     def waiting(self) -> int:
@@ -115,6 +121,21 @@ class RedisLink:
         packed = [pack_command(tuple(command)) for command in commands]  # type: ignore[arg-type]
         return await session.call_many(packed)
 
+    async def call_each(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
+        """Returns what became of each of several commands, sent at once and in this order.
+
+        That is its reply, or the RedisRefused that Redis answered with.
+
+        Raises:
+            RedisUnreachable: no connection, or lost before the last answer; each command may or
+                may not have been executed.
+        """
+        session = self._session
+        if session is None or session.lost:
+            session = await self._connect()
+        packed = [pack_command(tuple(command)) for command in commands]  # type: ignore[arg-type]
+        return await session.call_each(packed)
+
     def reset(self, cause: str) -> None:
         """Drops the connection; what waits for an answer fails with RedisUnreachable."""
         if self._session is not None:
@@ -148,6 +169,7 @@ class RedisLink:
                 await connection.disconnect(nowait=True)
                 raise
             self._session = _Session(connection)
+            self._connections_made += 1
             return self._session
 
     def _new_connection(self) -> AbstractConnection:
@@ -199,6 +221,31 @@ class _Session(asyncio.Protocol):
         self.waiting.extend(replies)
         self._transport.write(b"".join(packed))
         return await asyncio.gather(*replies)
+
+    async def call_each(self, packed: Sequence[bytes]) -> list[Any]:
+        while not self._writable.is_set():
+            await self._writable.wait()
+        if self.lost:
+            raise RedisUnreachable(self._cause)
+        replies = [self._loop.create_future() for _ in packed]
+        self.waiting.extend(replies)
+        self._transport.write(b"".join(packed))
+        try:
+            # Answers come in order, so that one future is enough to wait for.
+            await asyncio.wait(replies[-1:])
+        except asyncio.CancelledError:
+            for reply in replies:
+                reply.cancel()
+            raise
+        found: list[Any] = []
+        for reply in replies:
+            error = reply.exception()
+            if isinstance(error, RedisUnreachable):
+                for other in replies:
+                    other.exception()
+                raise error
+            found.append(reply.result() if error is None else error)
+        return found
 
     def lose(self, cause: str) -> None:
         if not self.lost:

@@ -12,6 +12,7 @@ from tailrace.features.codec import DecodedRows
 from tailrace.features.row_schema import RowSchema
 from tailrace.features.static_rows import StaticRows
 from tailrace.features.store import ViewRead
+from tailrace.features.windows.window_rows import WindowRows
 from tailrace.runtime.pipeline.feature_view import FeatureView
 
 
@@ -45,4 +46,6 @@ class RowSource(Protocol):
 
 def row_source(view: FeatureView) -> RowSource:
     """Returns how a view is read."""
+    if view.kind == "windowed":
+        return WindowRows(view)
     return StaticRows(view)

@@ -81,12 +81,14 @@ class Level:
             read: the longest window, the allowed lateness and the bounded future.
         statistics: what each tile keeps, as pairs of an input's number and a statistic, sorted.
         distinct: numbers of the distinct inputs that each tile keeps.
+        window_tiles: tiles of the longest window.
     """
 
     tile_us: int
     retained_tiles: int
     statistics: tuple[tuple[int, Statistic], ...]
     distinct: tuple[int, ...]
+    window_tiles: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,7 @@ def _level(tile: timedelta, features: list[WindowFeature], slack: timedelta) -> 
         retained_tiles=-(-(longest + slack) // tile) + 2,
         statistics=tuple(sorted(statistics, key=lambda pair: (pair[0], pair[1].value))),
         distinct=tuple(sorted(distinct)),
+        window_tiles=-(-longest // tile) + 1,
     )
 
 
