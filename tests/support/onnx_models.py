@@ -21,6 +21,19 @@ def write_sum_model(
     _write(repository, name, version, [multiply], [matrix], width=len(weights))
 
 
+def write_ranking_model(
+    repository: Path, name: str, items: int, weights: Sequence[float], version: int = 1
+) -> None:
+    """Writes a model of lists: float32[rows, items, columns] to weighted sums [rows, items, 1]."""
+    matrix = numpy_helper.from_array(np.array(weights, np.float32).reshape(-1, 1), "weights")
+    multiply = helper.make_node("MatMul", ["features", "weights"], ["score"])
+    shape: list[str | int] = ["rows", items, len(weights)]
+    features = helper.make_tensor_value_info("features", TensorProto.FLOAT, shape)
+    score = helper.make_tensor_value_info("score", TensorProto.FLOAT, ["rows", items, 1])
+    graph = helper.make_graph([multiply], name, [features], [score], [matrix])
+    _save(repository, name, version, graph)
+
+
 def write_heavy_model(repository: Path, name: str, size: int = 1500, layers: int = 12) -> None:
     """Writes a model that takes long over every row: a chain of large matrix products."""
     spread = numpy_helper.from_array(np.full((4, size), 1e-3, np.float32), "spread")

@@ -17,7 +17,7 @@ TEMPLATE = RequestTemplate(
     pipeline="echo", pipeline_version="", priority=Priority.NORMAL, tenant="", timeout_s=0.5
 )
 GOOD: Fields = {"grid": Tensor.of([1], "int8")}
-UNSENDABLE: Fields = {"list": [1]}  # type: ignore[dict-item]
+UNSENDABLE: Fields = {"list": [0.5]}  # type: ignore[dict-item]
 
 
 def new_book(rows_per_message: int, max_unanswered: int, ordered: bool) -> StreamBook:

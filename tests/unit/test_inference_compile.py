@@ -70,12 +70,6 @@ def test_a_name_that_occurs_twice_is_refused(tmp_path: Path) -> None:
     )
 
 
-def test_a_tensor_among_stacked_columns_is_refused(tmp_path: Path) -> None:
-    words = refusal(tmp_path, {"inputs": [model_input(columns=["image"])]}, image=TENSOR)
-    assert "'image', which holds tensors of shape [2, 3]" in words
-    assert "name it in `column`" in words
-
-
 def test_a_column_that_two_inputs_read_must_fit_both(tmp_path: Path) -> None:
     inputs = [
         {"name": "features", "dtype": "float32", "columns": ["x0"]},

@@ -36,6 +36,8 @@ def pipeline_tree(description: pipeline_pb2.PipelineDescription) -> Tree:
     prediction = tree.add("[bold]prediction[/]")
     for output in description.outputs:
         kind = " ".join(part for part in (_dtype(output.dtype), output.unit) if part)
+        if output.length_of:
+            kind += f", one for each of {output.length_of}"
         prediction.add(_titled(output.name, kind, output.description))
     return tree
 
@@ -49,6 +51,8 @@ def _field(field: pipeline_pb2.RequestField) -> str:
     parts = [field.type]
     if field.type == "tensor":
         parts = [f"tensor of {_dtype(field.dtype)} {list(field.shape)}"]
+    if field.max_items:
+        parts = [f"list of at most {field.max_items} {field.type}"]
     if field.unit:
         parts.append(field.unit)
     if field.required:
@@ -84,7 +88,7 @@ def _add_views(tree: Tree, description: pipeline_pb2.PipelineDescription) -> Non
     failing = f"if the hop fails: {description.features_on_failure}"
     branch = tree.add(f"[bold]features[/] [dim]{when}; {failing}[/]")
     for view in description.views:
-        keys = ", ".join(f"{key.name} = {key.source}" for key in view.keys)
+        keys = ", ".join(_key(key) for key in view.keys)
         name = view.alias or view.name
         of_view = "" if name == view.name else f"the view {view.name} "
         at = f" at {view.instant}" if view.instant else ""
@@ -94,6 +98,11 @@ def _add_views(tree: Tree, description: pipeline_pb2.PipelineDescription) -> Non
             f", older than {view.max_age_ms / 1000:g} s: {view.on_stale}" if view.max_age_ms else ""
         )
         child.add(f"[dim]missing: {view.on_missing}{age}[/]")
+
+
+def _key(key: pipeline_pb2.ViewKeyDescription) -> str:
+    source = f"each of {key.source}" if key.elements else key.source
+    return f"{key.name} = {source}"
 
 
 def _add_model(tree: Tree, model: pipeline_pb2.ModelDescription) -> None:

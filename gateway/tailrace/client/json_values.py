@@ -119,6 +119,8 @@ def _from_json(value: Any, field: RequestField | None, name: str) -> InputValue:
     if value is None:
         return None
     parse = _PARSERS.get(field.type, _natural) if field is not None else _natural
+    if field is not None and field.max_items:
+        return _list_from_json(value, field, parse)
     try:
         return parse(value, field)
     except ValueError as error:
@@ -127,6 +129,27 @@ def _from_json(value: Any, field: RequestField | None, name: str) -> InputValue:
             reason="INVALID_FIELD",
             field=f"fields.{name}",
         ) from error
+
+
+def _list_from_json(
+    value: Any, field: RequestField, parse: Callable[[Any, RequestField | None], InputValue]
+) -> InputValue:
+    # How many there are is the server's to judge.
+    path = f"fields.{field.name}"
+    if not isinstance(value, list):
+        found = f"found {_shown(value)}, expected a list of {field.type}"
+        raise InvalidRequest(found, reason="INVALID_FIELD", field=path)
+    items = []
+    for place, item in enumerate(value):
+        try:
+            items.append(parse(item, field))
+        except ValueError as error:
+            found = f"found {_shown(item)}, expected {error}"
+            raise InvalidRequest(found, reason="INVALID_FIELD", field=f"{path}[{place}]") from error
+    try:
+        return Tensor.of(items, field.type)
+    except ValueError as error:
+        raise InvalidRequest(str(error), reason="INVALID_FIELD", field=path) from error
 
 
 def _natural(value: Any, field: RequestField | None) -> InputValue:

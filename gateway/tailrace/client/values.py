@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeAlias
 
@@ -33,8 +33,8 @@ class Array(Protocol):
         """The elements in row-major order."""
 
 
-InputValue: TypeAlias = PythonValue | Array
-"""What a field of a request may be: a Python value, a numpy array or a numpy scalar."""
+InputValue: TypeAlias = PythonValue | Array | Sequence[str] | Sequence[int]
+"""What a field of a request may be: a Python value, a list, a numpy array or a numpy scalar."""
 
 Fields: TypeAlias = Mapping[str, InputValue]
 """A request, by field name."""
@@ -45,7 +45,7 @@ def to_value(value: InputValue, field: str) -> Value:
 
     Args:
         value: text, an integer of 64 bits, a float, a boolean, a datetime with an offset,
-            bytes, a `Tensor`, a numpy array or scalar, or None.
+            bytes, a list of texts or one of integers, a `Tensor`, a numpy array or scalar, or None.
         field: name of the field, for the error.
 
     Raises:
@@ -127,6 +127,20 @@ def _write_tensor(target: Value, value: Tensor) -> None:
     target.tensor_value.CopyFrom(value.to_message())
 
 
+def _write_list(target: Value, value: Sequence[Any]) -> None:
+    if value and all(isinstance(item, str) for item in value):
+        dtype = "string"
+    elif all(isinstance(item, int) and not isinstance(item, bool) for item in value):
+        # An empty list, too: the server takes it for one of anything.
+        dtype = "int64"
+    else:
+        raise ValueError(_what_it_is(value))
+    try:
+        _write_tensor(target, Tensor.of(value, dtype))
+    except UnicodeError as error:
+        raise ValueError("text that is not valid Unicode: it holds half a character") from error
+
+
 def _write_null(target: Value, value: None) -> None:
     """Leaves the message empty, which is what null is."""
 
@@ -139,6 +153,8 @@ _WRITERS: dict[type, Callable[[Value, Any], None]] = {
     bytes: _write_bytes,
     datetime: _write_instant,
     Tensor: _write_tensor,
+    list: _write_list,
+    tuple: _write_list,
     type(None): _write_null,
 }
 
@@ -166,7 +182,10 @@ def _write_subclass(target: Value, value: Any) -> None:
 
 def _what_it_is(value: object) -> str:
     if isinstance(value, (list, tuple)):
-        return "a list; say what it holds: Tensor.of([...], 'float32')"
+        return (
+            "a list that is neither of texts nor of integers; say what it holds: "
+            "Tensor.of([...], 'float32')"
+        )
     kind = type(value)
     return (
         f"a value of type {kind.__module__}.{kind.__qualname__}; possible are str, int, float, "

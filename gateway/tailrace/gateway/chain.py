@@ -56,9 +56,7 @@ class Chain:
         self._budgets = HopBudgets(pipeline.spec.budgets)
         self._features_here = ports.features.placement == ledger_pb2.PLACEMENT_LOCAL
         self._keys = LookupKeys(pipeline, as_messages=not self._features_here)
-        self._model_columns = frozenset(
-            name for item in pipeline.spec.model.inputs for name in item.source_columns()
-        )
+        self._model_columns = pipeline.model_columns()
 
     async def run(self, convoy: Convoy) -> None:
         """Fills the convoy with predictions and errors. Every row ends with one or the other."""

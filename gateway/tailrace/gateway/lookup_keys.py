@@ -10,12 +10,13 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tailrace.gateway.convoy import ConvoyRow
+from tailrace.gateway.list_keys import ListKey, list_blocks
 from tailrace.runtime.columns import Block, Columns, DType, column_block
 from tailrace.runtime.hop_answer import PassedBlock
 from tailrace.runtime.pipeline.plan import KeySource, Pipeline
 from tailrace.runtime.pipeline.request_schema import RequestField
 from tailrace.runtime.pipeline.view_plan import InstantSource
-from tailrace.runtime.wire import dtype_number, pack_ragged
+from tailrace.runtime.wire import block_to_proto, dtype_number, pack_ragged
 from tailrace.v1 import tensor_pb2
 
 Source: TypeAlias = KeySource | InstantSource
@@ -35,7 +36,7 @@ class LookupKeys:
     """Makes the columns that a pipeline's lookups begin with: `<name>.<key>`, `<name>.@at`.
 
     A field that is missing takes the request schema's default. One of the wrong type is null
-    here; ingest tells the caller.
+    here; ingest tells the caller. A list is empty where it is missing or not as it should be.
     """
 
     def __init__(self, pipeline: Pipeline, *, as_messages: bool = True) -> None:
@@ -45,14 +46,18 @@ class LookupKeys:
             pipeline: whose keys.
             as_messages: whether blocks are made as messages, for a hop elsewhere.
         """
+        self._as_messages = as_messages
         self._make = _request_message if as_messages else _request_block
         schema = pipeline.spec.request.fields
         self._from_requests: dict[DType, list[Source]] = {}
         self._from_columns: list[tuple[DType, Source]] = []
         # By request field: its kind and its default. Several keys may come from one field.
         self._fields: dict[str, tuple[str, Any]] = {}
+        self._lists: list[ListKey] = []
         for dtype, source in _sources(pipeline):
-            if source.origin == "request":
+            if isinstance(source, KeySource) and source.elements is not None:
+                self._lists.append(ListKey(dtype, source, source.elements))
+            elif source.origin == "request":
                 self._from_requests.setdefault(dtype, []).append(source)
                 self._fields[source.name] = _KIND[dtype], _default(schema[source.name])
             else:
@@ -81,6 +86,9 @@ class LookupKeys:
                 )
                 for dtype, source in self._from_columns
             ]
+        if self._lists:
+            made = list_blocks(self._lists, fields, ingested)
+            blocks += [block_to_proto(block) for block in made] if self._as_messages else made
         return blocks
 
 

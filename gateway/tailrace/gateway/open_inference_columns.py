@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,8 @@ class OipTensor:
     Attributes:
         name: of the field.
         dtype: type of the field.
-        row_shape: shape of one row; empty for scalars.
+        row_shape: shape of one row; empty for scalars. -1 is the number of a list's items, which
+            is one for all rows of a request.
     """
 
     name: str
@@ -75,10 +76,12 @@ def tensor_metadata(pipeline: Pipeline) -> tuple[list[OipTensor], list[OipTensor
     inputs = []
     for name, field in pipeline.spec.request.fields.items():
         shape = tuple(field.shape) if isinstance(field, TensorField) else ()
+        shape = shape if field.list_items is None else (-1,)
         inputs.append(OipTensor(name, field.column_dtype, shape))
-    outputs = [
-        OipTensor(output.name, output.dtype, output.row_shape) for output in pipeline.outputs
-    ]
+    outputs = []
+    for output in pipeline.outputs:
+        shape = output.row_shape if output.length_of is None else (-1, *output.row_shape[1:])
+        outputs.append(OipTensor(output.name, output.dtype, shape))
     return inputs, outputs
 
 
@@ -114,7 +117,8 @@ def requests_from_inputs(
             raise InvalidField(f"unknown input{suffix}", field=path)
         if given.name in columns:
             raise InvalidField("given twice", field=path)
-        given_rows = _check_input(given, tensor, path)
+        given_rows, row_shape = _check_input(given, tensor, path)
+        tensor = replace(tensor, row_shape=row_shape)
         if rows is None:
             rows = given_rows
         if given_rows != rows:
@@ -153,14 +157,28 @@ def outcomes_to_outputs(
         if name not in known:
             raise InvalidField("unknown output", field=f"outputs.{name[:64]}")
         tensor = known[name]
-        values = _without_nulls([response.prediction[name] for response in responses], tensor)
+        values = [response.prediction[name] for response in responses]
+        tensor = replace(tensor, row_shape=_shape_of(tensor, values))
+        values = _without_nulls(values, tensor)
         answer.outputs.add(
             name=name, datatype=tensor.datatype, shape=[len(values), *tensor.row_shape]
         )
         answer.raw_output_contents.append(_to_raw(values, tensor))
 
 
-def _check_input(given: Any, tensor: OipTensor, path: str) -> int:
+def _shape_of(tensor: OipTensor, values: Sequence[tensor_pb2.Value]) -> tuple[int, ...]:
+    """Returns the shape of one row of an output, lists as long as they are.
+
+    Lists of one request are equally long: so are the inputs that say how long.
+    """
+    if -1 not in tensor.row_shape:
+        return tensor.row_shape
+    shapes = {tuple(value.tensor_value.shape) for value in values if value.WhichOneof("kind")}
+    return shapes.pop() if shapes else (0, *tensor.row_shape[1:])
+
+
+def _check_input(given: Any, tensor: OipTensor, path: str) -> tuple[int, tuple[int, ...]]:
+    """Returns the number of rows of an input, and the shape of one."""
     shape = tuple(given.shape)
     if given.datatype != tensor.datatype:
         raise InvalidTensor(
@@ -177,18 +195,26 @@ def _check_input(given: Any, tensor: OipTensor, path: str) -> int:
     if math.prod(shape) > 2**31 - 1:
         raise InvalidTensor(f"shape {list(shape)} is too large", field=f"{path}.shape")
     # Clients of Triton often send scalars as [rows, 1].
-    row_shape = shape[1:]
-    if not shape or row_shape not in (tensor.row_shape, (*tensor.row_shape, 1)):
-        raise InvalidTensor(
-            f"shape {list(shape)}, expected {['rows', *tensor.row_shape]}", field=f"{path}.shape"
+    is_list = tensor.row_shape == (-1,)
+    row_shape = tensor.row_shape if not is_list else shape[1:2]
+    if (
+        not shape
+        or len(row_shape) != len(tensor.row_shape)
+        or shape[1:]
+        not in (
+            row_shape,
+            (*row_shape, 1),
         )
-    return int(shape[0])
+    ):
+        expected = ["rows", *("items" if size == -1 else size for size in tensor.row_shape)]
+        raise InvalidTensor(f"shape {list(shape)}, expected {expected}", field=f"{path}.shape")
+    return int(shape[0]), tuple(row_shape)
 
 
 def _from_raw(data: bytes, tensor: OipTensor, rows: int, path: str) -> list[tensor_pb2.Value]:
     if tensor.dtype.is_ragged:
-        pieces = list(_split_bytes(data, rows, path))
-        return [_bytes_value(piece, tensor.dtype, path) for piece in pieces]
+        pieces = list(_split_bytes(data, rows * math.prod(tensor.row_shape), path))
+        return _bytes_values(pieces, tensor, rows, path)
     numpy_type = tensor.dtype.numpy
     expected = rows * math.prod(tensor.row_shape) * numpy_type.itemsize
     if len(data) != expected:
@@ -212,7 +238,7 @@ def _from_contents(
             f"{len(values)} elements in {field}, expected {expected}", field=f"{path}.contents"
         )
     if tensor.dtype.is_ragged:
-        return [_bytes_value(piece, tensor.dtype, path) for piece in values]
+        return _bytes_values(values, tensor, rows, path)
     try:
         array = np.array(values, dtype=tensor.dtype.numpy)
     except OverflowError as error:
@@ -222,11 +248,11 @@ def _from_contents(
     return _numeric_values(array.reshape(rows, *tensor.row_shape), tensor)
 
 
-def _split_bytes(data: bytes, rows: int, path: str) -> Iterator[bytes]:
+def _split_bytes(data: bytes, count: int, path: str) -> Iterator[bytes]:
     # Each element: its length as uint32, little-endian, then its bytes.
     where = f"{path}.raw_input_contents"
     place = 0
-    for _ in range(rows):
+    for _ in range(count):
         if place + 4 > len(data):
             raise InvalidTensor("raw bytes end before the last element", field=where)
         (size,) = struct.unpack_from("<I", data, place)
@@ -237,6 +263,17 @@ def _split_bytes(data: bytes, rows: int, path: str) -> Iterator[bytes]:
         place += size
     if place != len(data):
         raise InvalidTensor(f"{len(data) - place} raw bytes too many", field=where)
+
+
+def _bytes_values(
+    pieces: Sequence[bytes], tensor: OipTensor, rows: int, path: str
+) -> list[tensor_pb2.Value]:
+    """Returns the value of each row: one piece, or, of lists, as many as a row has."""
+    if not tensor.row_shape:
+        return [_bytes_value(piece, tensor.dtype, path) for piece in pieces]
+    texts = [_bytes_value(piece, tensor.dtype, path).string_value for piece in pieces]
+    array = np.array(texts, object).reshape(rows, *tensor.row_shape)
+    return [tensor_pb2.Value(tensor_value=array_to_tensor(row, tensor.dtype)) for row in array]
 
 
 def _bytes_value(piece: bytes, dtype: DType, path: str) -> tensor_pb2.Value:

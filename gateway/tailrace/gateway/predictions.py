@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from tailrace.gateway.convoy import Convoy, Outcome
-from tailrace.runtime.columns import Array, Block, DType
+from tailrace.gateway.list_keys import Fields, list_length
+from tailrace.runtime.columns import Array, DType
 from tailrace.runtime.errors import Internal
 from tailrace.runtime.wire import array_to_tensor, to_block
 from tailrace.v1 import (
@@ -121,19 +122,38 @@ def _quality_reasons(
         for state, policy, word, quality in _VIEW_DEGRADATIONS:
             if getattr(policies[lookup.view], policy) != "default":
                 continue
+            if lookup.element_states:
+                for place, detail in _lists_in_state(lookup.element_states, len(states), state):
+                    add(convoy.view_rows[place], quality, f"{lookup.view}: {detail} {word}")
+                continue
             for place in np.flatnonzero(states == state).tolist():
                 add(convoy.view_rows[place], quality, f"{lookup.view}: {word}")
     return reasons
 
 
+def _lists_in_state(element_states: bytes, rows: int, state: int) -> Iterator[tuple[int, str]]:
+    """Yields the rows of which any element is in this state, and how many of how many are."""
+    states = np.frombuffer(element_states, np.uint8).reshape(rows, -1)
+    found, present = (states == state).sum(axis=1), (states != 0).sum(axis=1)
+    for place in np.flatnonzero(found).tolist():
+        yield place, f"{found[place]} of {present[place]}"
+
+
 def _add_predictions(convoy: Convoy, responses: dict[int, Response]) -> None:
     rows = convoy.prediction_rows
+    lists = {
+        output.name: output.length_of
+        for output in convoy.pipeline.outputs
+        if output.length_of is not None
+    }
     for place, message in enumerate(convoy.prediction_blocks):
         block = to_block(message, len(rows), f"prediction[{place}]")
         for name_place, name in enumerate(block.names):
-            set_field = _setter(block, name_place)
             column = block.values[name_place]
+            set_field = _setter(block.dtype, is_tensor=column.ndim > 1 or name in lists)
             values: Any = column if column.ndim > 1 else column.tolist()
+            if name in lists:
+                values = _cut(column, [convoy.rows[row].fields for row in rows], lists[name])
             for row, value in zip(rows, values, strict=True):
                 response = responses.get(row)
                 if response is not None:
@@ -145,16 +165,27 @@ def _add_predictions(convoy: Convoy, responses: dict[int, Response]) -> None:
                         response.prediction[name].Clear()
 
 
-def _setter(block: Block, place: int) -> Callable[[tensor_pb2.Value, Any], None]:
+def _cut(column: Array, requests: Sequence[Fields], list_name: str) -> list[Array]:
+    """Returns for each row as many elements as a list of its request has."""
+    if column.ndim == 1:
+        column = column[:, np.newaxis]
+    elif column.shape[2:] == (1,):
+        column = column[:, :, 0]
+    return [
+        values[: list_length(fields, list_name)]
+        for values, fields in zip(column, requests, strict=True)
+    ]
+
+
+def _setter(dtype: DType, *, is_tensor: bool) -> Callable[[tensor_pb2.Value, Any], None]:
     """Returns what puts one element of a column into a message."""
-    if block.values[place].ndim > 1:
-        dtype = block.dtype
+    if is_tensor:
         return lambda value, element: value.tensor_value.CopyFrom(array_to_tensor(element, dtype))
-    if block.dtype is DType.UINT64:
+    if dtype is DType.UINT64:
         return _set_uint64
-    if block.dtype.is_floating:
+    if dtype.is_floating:
         return _set_double
-    return _SETTERS.get(block.dtype, _set_int64)
+    return _SETTERS.get(dtype, _set_int64)
 
 
 def _set_string(value: tensor_pb2.Value, element: str) -> None:

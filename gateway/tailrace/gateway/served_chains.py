@@ -20,8 +20,9 @@ from tailrace.gateway.local_hop import LocalHop
 from tailrace.gateway.local_hops import build_local_hops
 from tailrace.gateway.remote_hop import RemoteHop
 from tailrace.runtime.channel import service_channel
-from tailrace.runtime.config import GatewaySettings
+from tailrace.runtime.config import FeaturesSettings, GatewaySettings
 from tailrace.runtime.deadline import NS_PER_MS
+from tailrace.runtime.pipeline.column_kind import Kinds, request_kinds
 from tailrace.runtime.pipeline.plan import Pipeline
 from tailrace.runtime.pipeline.registry import PipelineRegistry
 from tailrace.runtime.placement import HOPS, parse_placement
@@ -36,6 +37,8 @@ from tailrace.v1 import (
 
 # Requests are copied into the message for ingest, whose tensors may then take as much again.
 CONVOY_BYTES_SHARE = 4
+# What the features hop looks up at once unless it is told otherwise: a convoy with more would fail.
+MAX_KEYS: int = FeaturesSettings.model_fields["max_keys_per_lookup"].default
 
 TakeTiming = Callable[[batch_pb2.HopTiming], None]
 
@@ -113,14 +116,15 @@ class ServedChains:
 def convoy_bounds(pipeline: Pipeline, settings: GatewaySettings) -> ConvoyBounds:
     """Returns what the convoys of a pipeline stay within."""
     max_rows = min(settings.convoy_max_rows, settings.max_batch_rows)
-    # Rows without their tensors are small on arrival; ingest makes them as large as declared.
-    row_bytes = sum(
-        math.prod(field.shape) * field.column_dtype.numpy.itemsize
-        for field in pipeline.spec.request.fields.values()
-        if field.type == "tensor"
-    )
+    # Rows without their tensors are small on arrival; ingest makes them as large as declared, and
+    # for every element of a list come its features.
+    read = {name: pipeline.columns[name] for name in pipeline.model_columns()}
+    row_bytes = max(_row_bytes(request_kinds(pipeline.spec.request)), _row_bytes(read))
     if row_bytes:
         max_rows = max(1, min(max_rows, settings.max_message_bytes // row_bytes))
+    row_keys = sum(plan.elements or 1 for plan in pipeline.views)
+    if row_keys:
+        max_rows = max(1, min(max_rows, MAX_KEYS // row_keys))
     target_ms = pipeline.spec.deadline.default_ms * settings.convoy_target_share
     return ConvoyBounds(
         max_rows=max_rows,
@@ -131,6 +135,15 @@ def convoy_bounds(pipeline: Pipeline, settings: GatewaySettings) -> ConvoyBounds
         max_bytes=settings.max_message_bytes // CONVOY_BYTES_SHARE,
         # Hops that are all in this process take turns anyway.
         first_in_flight=2 if "remote" in parse_placement(settings.placement).values() else 1,
+    )
+
+
+def _row_bytes(columns: Kinds) -> int:
+    """Returns the bytes of the tensors and lists of one row."""
+    return sum(
+        math.prod(kind.row_shape) * kind.dtype.numpy.itemsize
+        for kind in columns.values()
+        if kind.row_shape
     )
 
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from tailrace.v1 import tensor_pb2 as tailrace_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1atailrace/v1/pipeline.proto\x12\x0btailrace.v1\x1a\x18tailrace/v1/tensor.proto\"\xc9\x02\n\x0cRequestField\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x10\n\x08required\x18\x03 \x01(\x08\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x0c\n\x04unit\x18\x05 \x01(\t\x12)\n\rdefault_value\x18\x06 \x01(\x0b\x32\x12.tailrace.v1.Value\x12*\n\x0e\x61llowed_values\x18\x07 \x03(\x0b\x32\x12.tailrace.v1.Value\x12#\n\x07minimum\x18\x08 \x01(\x0b\x32\x12.tailrace.v1.Value\x12#\n\x07maximum\x18\t \x01(\x0b\x32\x12.tailrace.v1.Value\x12\x12\n\nmax_length\x18\n \x01(\r\x12$\n\x05\x64type\x18\x0b \x01(\x0e\x32\x15.tailrace.v1.DataType\x12\r\n\x05shape\x18\x0c \x03(\x03\"V\n\x11\x43olumnDescription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12$\n\x05\x64type\x18\x02 \x01(\x0e\x32\x15.tailrace.v1.DataType\x12\r\n\x05shape\x18\x03 \x03(\x03\"\xd5\x01\n\x0fStepDescription\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0e\n\x06inputs\x18\x02 \x03(\t\x12/\n\x07outputs\x18\x03 \x03(\x0b\x32\x1e.tailrace.v1.ColumnDescription\x12@\n\nparameters\x18\x04 \x03(\x0b\x32,.tailrace.v1.StepDescription.ParametersEntry\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"D\n\x12ViewKeyDescription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x10\n\x08\x65lements\x18\x03 \x01(\r\"\x9c\x02\n\x0fViewDescription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0e\n\x06\x65ntity\x18\x03 \x01(\t\x12-\n\x04keys\x18\x04 \x03(\x0b\x32\x1f.tailrace.v1.ViewKeyDescription\x12/\n\x07\x63olumns\x18\x05 \x03(\x0b\x32\x1e.tailrace.v1.ColumnDescription\x12\x12\n\nmax_age_ms\x18\x06 \x01(\x03\x12\x12\n\non_missing\x18\x07 \x01(\t\x12\x10\n\x08on_stale\x18\x08 \x01(\t\x12\r\n\x05\x61lias\x18\t \x01(\t\x12\x0c\n\x04kind\x18\n \x01(\t\x12\x0f\n\x07instant\x18\x0b \x01(\t\x12\x0e\n\x06ttl_ms\x18\x0c \x01(\x03\"l\n\x16ModelTensorDescription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12$\n\x05\x64type\x18\x02 \x01(\x0e\x32\x15.tailrace.v1.DataType\x12\x0f\n\x07\x63olumns\x18\x03 \x03(\t\x12\r\n\x05shape\x18\x04 \x03(\x03\"\x9c\x01\n\x10ModelDescription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x33\n\x06inputs\x18\x03 \x03(\x0b\x32#.tailrace.v1.ModelTensorDescription\x12\x34\n\x07outputs\x18\x04 \x03(\x0b\x32#.tailrace.v1.ModelTensorDescription\"j\n\x11OutputDescription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12$\n\x05\x64type\x18\x04 \x01(\x0e\x32\x15.tailrace.v1.DataType\"\xfb\x03\n\x13PipelineDescription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\r\n\x05owner\x18\x04 \x01(\t\x12\x31\n\x0erequest_fields\x18\x05 \x03(\x0b\x32\x19.tailrace.v1.RequestField\x12\x32\n\x0cingest_steps\x18\x06 \x03(\x0b\x32\x1c.tailrace.v1.StepDescription\x12+\n\x05views\x18\x07 \x03(\x0b\x32\x1c.tailrace.v1.ViewDescription\x12\x1b\n\x13\x66\x65\x61tures_on_failure\x18\x08 \x01(\t\x12\x1e\n\x16\x66\x65\x61tures_beside_ingest\x18\t \x01(\x08\x12,\n\x05model\x18\n \x01(\x0b\x32\x1d.tailrace.v1.ModelDescription\x12\x37\n\x11postprocess_steps\x18\x0b \x03(\x0b\x32\x1c.tailrace.v1.StepDescription\x12/\n\x07outputs\x18\x0c \x03(\x0b\x32\x1e.tailrace.v1.OutputDescription\x12\x1b\n\x13\x64\x65\x66\x61ult_deadline_ms\x18\r \x01(\x01\x12\x1b\n\x13maximum_deadline_ms\x18\x0e \x01(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1atailrace/v1/pipeline.proto\x12\x0btailrace.v1\x1a\x18tailrace/v1/tensor.proto\"\xdc\x02\n\x0cRequestField\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x10\n\x08required\x18\x03 \x01(\x08\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x0c\n\x04unit\x18\x05 \x01(\t\x12)\n\rdefault_value\x18\x06 \x01(\x0b\x32\x12.tailrace.v1.Value\x12*\n\x0e\x61llowed_values\x18\x07 \x03(\x0b\x32\x12.tailrace.v1.Value\x12#\n\x07minimum\x18\x08 \x01(\x0b\x32\x12.tailrace.v1.Value\x12#\n\x07maximum\x18\t \x01(\x0b\x32\x12.tailrace.v1.Value\x12\x12\n\nmax_length\x18\n \x01(\r\x12$\n\x05\x64type\x18\x0b \x01(\x0e\x32\x15.tailrace.v1.DataType\x12\r\n\x05shape\x18\x0c \x03(\x03\x12\x11\n\tmax_items\x18\r \x01(\r\"V\n\x11\x43olumnDescription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12$\n\x05\x64type\x18\x02 \x01(\x0e\x32\x15.tailrace.v1.DataType\x12\r\n\x05shape\x18\x03 \x03(\x03\"\xd5\x01\n\x0fStepDescription\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0e\n\x06inputs\x18\x02 \x03(\t\x12/\n\x07outputs\x18\x03 \x03(\x0b\x32\x1e.tailrace.v1.ColumnDescription\x12@\n\nparameters\x18\x04 \x03(\x0b\x32,.tailrace.v1.StepDescription.ParametersEntry\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"D\n\x12ViewKeyDescription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x10\n\x08\x65lements\x18\x03 \x01(\r\"\x9c\x02\n\x0fViewDescription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0e\n\x06\x65ntity\x18\x03 \x01(\t\x12-\n\x04keys\x18\x04 \x03(\x0b\x32\x1f.tailrace.v1.ViewKeyDescription\x12/\n\x07\x63olumns\x18\x05 \x03(\x0b\x32\x1e.tailrace.v1.ColumnDescription\x12\x12\n\nmax_age_ms\x18\x06 \x01(\x03\x12\x12\n\non_missing\x18\x07 \x01(\t\x12\x10\n\x08on_stale\x18\x08 \x01(\t\x12\r\n\x05\x61lias\x18\t \x01(\t\x12\x0c\n\x04kind\x18\n \x01(\t\x12\x0f\n\x07instant\x18\x0b \x01(\t\x12\x0e\n\x06ttl_ms\x18\x0c \x01(\x03\"l\n\x16ModelTensorDescription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12$\n\x05\x64type\x18\x02 \x01(\x0e\x32\x15.tailrace.v1.DataType\x12\x0f\n\x07\x63olumns\x18\x03 \x03(\t\x12\r\n\x05shape\x18\x04 \x03(\x03\"\x9c\x01\n\x10ModelDescription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x33\n\x06inputs\x18\x03 \x03(\x0b\x32#.tailrace.v1.ModelTensorDescription\x12\x34\n\x07outputs\x18\x04 \x03(\x0b\x32#.tailrace.v1.ModelTensorDescription\"}\n\x11OutputDescription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12$\n\x05\x64type\x18\x04 \x01(\x0e\x32\x15.tailrace.v1.DataType\x12\x11\n\tlength_of\x18\x05 \x01(\t\"\xfb\x03\n\x13PipelineDescription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\r\n\x05owner\x18\x04 \x01(\t\x12\x31\n\x0erequest_fields\x18\x05 \x03(\x0b\x32\x19.tailrace.v1.RequestField\x12\x32\n\x0cingest_steps\x18\x06 \x03(\x0b\x32\x1c.tailrace.v1.StepDescription\x12+\n\x05views\x18\x07 \x03(\x0b\x32\x1c.tailrace.v1.ViewDescription\x12\x1b\n\x13\x66\x65\x61tures_on_failure\x18\x08 \x01(\t\x12\x1e\n\x16\x66\x65\x61tures_beside_ingest\x18\t \x01(\x08\x12,\n\x05model\x18\n \x01(\x0b\x32\x1d.tailrace.v1.ModelDescription\x12\x37\n\x11postprocess_steps\x18\x0b \x03(\x0b\x32\x1c.tailrace.v1.StepDescription\x12/\n\x07outputs\x18\x0c \x03(\x0b\x32\x1e.tailrace.v1.OutputDescription\x12\x1b\n\x13\x64\x65\x66\x61ult_deadline_ms\x18\r \x01(\x01\x12\x1b\n\x13maximum_deadline_ms\x18\x0e \x01(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,23 +35,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STEPDESCRIPTION_PARAMETERSENTRY']._loaded_options = None
   _globals['_STEPDESCRIPTION_PARAMETERSENTRY']._serialized_options = b'8\001'
   _globals['_REQUESTFIELD']._serialized_start=70
-  _globals['_REQUESTFIELD']._serialized_end=399
-  _globals['_COLUMNDESCRIPTION']._serialized_start=401
-  _globals['_COLUMNDESCRIPTION']._serialized_end=487
-  _globals['_STEPDESCRIPTION']._serialized_start=490
-  _globals['_STEPDESCRIPTION']._serialized_end=703
-  _globals['_STEPDESCRIPTION_PARAMETERSENTRY']._serialized_start=654
-  _globals['_STEPDESCRIPTION_PARAMETERSENTRY']._serialized_end=703
-  _globals['_VIEWKEYDESCRIPTION']._serialized_start=705
-  _globals['_VIEWKEYDESCRIPTION']._serialized_end=773
-  _globals['_VIEWDESCRIPTION']._serialized_start=776
-  _globals['_VIEWDESCRIPTION']._serialized_end=1060
-  _globals['_MODELTENSORDESCRIPTION']._serialized_start=1062
-  _globals['_MODELTENSORDESCRIPTION']._serialized_end=1170
-  _globals['_MODELDESCRIPTION']._serialized_start=1173
-  _globals['_MODELDESCRIPTION']._serialized_end=1329
-  _globals['_OUTPUTDESCRIPTION']._serialized_start=1331
-  _globals['_OUTPUTDESCRIPTION']._serialized_end=1437
-  _globals['_PIPELINEDESCRIPTION']._serialized_start=1440
-  _globals['_PIPELINEDESCRIPTION']._serialized_end=1947
+  _globals['_REQUESTFIELD']._serialized_end=418
+  _globals['_COLUMNDESCRIPTION']._serialized_start=420
+  _globals['_COLUMNDESCRIPTION']._serialized_end=506
+  _globals['_STEPDESCRIPTION']._serialized_start=509
+  _globals['_STEPDESCRIPTION']._serialized_end=722
+  _globals['_STEPDESCRIPTION_PARAMETERSENTRY']._serialized_start=673
+  _globals['_STEPDESCRIPTION_PARAMETERSENTRY']._serialized_end=722
+  _globals['_VIEWKEYDESCRIPTION']._serialized_start=724
+  _globals['_VIEWKEYDESCRIPTION']._serialized_end=792
+  _globals['_VIEWDESCRIPTION']._serialized_start=795
+  _globals['_VIEWDESCRIPTION']._serialized_end=1079
+  _globals['_MODELTENSORDESCRIPTION']._serialized_start=1081
+  _globals['_MODELTENSORDESCRIPTION']._serialized_end=1189
+  _globals['_MODELDESCRIPTION']._serialized_start=1192
+  _globals['_MODELDESCRIPTION']._serialized_end=1348
+  _globals['_OUTPUTDESCRIPTION']._serialized_start=1350
+  _globals['_OUTPUTDESCRIPTION']._serialized_end=1475
+  _globals['_PIPELINEDESCRIPTION']._serialized_start=1478
+  _globals['_PIPELINEDESCRIPTION']._serialized_end=1985
 # @@protoc_insertion_point(module_scope)

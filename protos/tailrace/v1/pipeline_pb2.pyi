@@ -37,6 +37,7 @@ class RequestField(_message.Message):
     MAX_LENGTH_FIELD_NUMBER: _builtins.int
     DTYPE_FIELD_NUMBER: _builtins.int
     SHAPE_FIELD_NUMBER: _builtins.int
+    MAX_ITEMS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the field."""
     type: _builtins.str
@@ -51,6 +52,10 @@ class RequestField(_message.Message):
     """Longest value allowed: characters of a string, bytes of bytes; 0 for other types."""
     dtype: _tensor_pb2.DataType.ValueType
     """Element type, of a tensor field only."""
+    max_items: _builtins.int
+    """Most items, where the field holds a list; 0 for a single value. Bounds and allowed values
+    are those of each item.
+    """
     @_builtins.property
     def default_value(self) -> _tensor_pb2.Value:
         """What stands in for an absent or null field; unset if nothing does."""
@@ -86,10 +91,11 @@ class RequestField(_message.Message):
         max_length: _builtins.int = ...,
         dtype: _tensor_pb2.DataType.ValueType = ...,
         shape: _abc.Iterable[_builtins.int] | None = ...,
+        max_items: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["default_value", b"default_value", "maximum", b"maximum", "minimum", b"minimum"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_values", b"allowed_values", "default_value", b"default_value", "description", b"description", "dtype", b"dtype", "max_length", b"max_length", "maximum", b"maximum", "minimum", b"minimum", "name", b"name", "required", b"required", "shape", b"shape", "type", b"type", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_values", b"allowed_values", "default_value", b"default_value", "description", b"description", "dtype", b"dtype", "max_items", b"max_items", "max_length", b"max_length", "maximum", b"maximum", "minimum", b"minimum", "name", b"name", "required", b"required", "shape", b"shape", "type", b"type", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -375,6 +381,7 @@ class OutputDescription(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     UNIT_FIELD_NUMBER: _builtins.int
     DTYPE_FIELD_NUMBER: _builtins.int
+    LENGTH_OF_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the field."""
     description: _builtins.str
@@ -383,6 +390,8 @@ class OutputDescription(_message.Message):
     """Unit of the value; may be empty."""
     dtype: _tensor_pb2.DataType.ValueType
     """Type of each element."""
+    length_of: _builtins.str
+    """The request field, a list, that has as many items as this field; empty for other fields."""
     def __init__(
         self,
         *,
@@ -390,10 +399,11 @@ class OutputDescription(_message.Message):
         description: _builtins.str = ...,
         unit: _builtins.str = ...,
         dtype: _tensor_pb2.DataType.ValueType = ...,
+        length_of: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "dtype", b"dtype", "name", b"name", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "dtype", b"dtype", "length_of", b"length_of", "name", b"name", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

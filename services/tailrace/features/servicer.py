@@ -49,5 +49,12 @@ class FeatureServicer(feature_service_pb2_grpc.FeatureServiceServicer):
         found = outcome.result
         answer = outcome.answer(found.columns if found else None)
         if found:
-            answer.views = [FoundStates(view.view, view.states.tobytes()) for view in found.views]
+            answer.views = [
+                FoundStates(
+                    view.view,
+                    view.states.tobytes(),
+                    b"" if view.element_states is None else view.element_states.tobytes(),
+                )
+                for view in found.views
+            ]
         return answer

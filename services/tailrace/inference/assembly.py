@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tailrace.inference.input_maker import BadCells, InputMaker, column_maker, stack_maker
+from tailrace.inference.list_maker import list_lengths, list_maker
 from tailrace.runtime.batch import Rows
 from tailrace.runtime.columns import Array, Block, Columns
 from tailrace.runtime.errors import InvalidField
+from tailrace.runtime.pipeline.column_kind import Kinds
 from tailrace.runtime.pipeline.model_section import ModelInput
 
 MAX_LAYOUTS = 64
@@ -43,9 +45,15 @@ class InputAssembler:
     Where each column lies is worked out once per layout of the incoming blocks and kept.
     """
 
-    def __init__(self, inputs: Sequence[ModelInput]) -> None:
-        """Keeps the inputs, as the pipeline file declares them."""
+    def __init__(self, inputs: Sequence[ModelInput], columns: Kinds | None = None) -> None:
+        """Keeps the inputs, as the pipeline file declares them.
+
+        Args:
+            inputs: of the model.
+            columns: what the pipeline file says of the columns; None where none is a list.
+        """
         self._inputs = tuple(inputs)
+        self._columns = columns or {}
         self._makers: dict[Layout, list[InputMaker]] = {}
 
     def assemble(self, columns: Columns, live: NDArray[np.intp], rows: Rows) -> Assembled:
@@ -80,14 +88,17 @@ class InputAssembler:
         layout = tuple([(block.names, block.dtype, block.values.shape[2:]) for block in blocks])
         makers = self._makers.get(layout)
         if makers is None:
-            makers = [
-                stack_maker(item, blocks) if item.column is None else column_maker(item, blocks)
-                for item in self._inputs
-            ]
+            makers = [self._maker(item, blocks) for item in self._inputs]
             if len(self._makers) >= MAX_LAYOUTS:
                 self._makers.clear()
             self._makers[layout] = makers
         return makers
+
+    def _maker(self, item: ModelInput, blocks: Sequence[Block]) -> InputMaker:
+        lengths = list_lengths(item, self._columns)
+        if lengths:
+            return list_maker(item, lengths, blocks)
+        return stack_maker(item, blocks) if item.column is None else column_maker(item, blocks)
 
 
 def _fail_rows(
@@ -97,7 +108,7 @@ def _fail_rows(
     for place in np.flatnonzero(cells.any(axis=1)).tolist():
         column = int(cells[place].argmax())
         name = maker.columns[column]
-        cell = tensor[place] if maker.is_single else tensor[place, column]
+        cell = tensor[place] if maker.is_single else tensor[place, ..., column]
         rows.fail(
             int(live[place]),
             InvalidField(

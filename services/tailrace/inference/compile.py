@@ -12,6 +12,7 @@ from tailrace.inference.output_checks import OutputCheck
 from tailrace.inference.versions import choose_versions
 from tailrace.runtime.columns import DType
 from tailrace.runtime.errors import FailedPrecondition, Reason
+from tailrace.runtime.pipeline.column_kind import Kinds
 from tailrace.runtime.pipeline.load import Problem, SpecError
 from tailrace.runtime.pipeline.model_section import ModelInput
 from tailrace.runtime.pipeline.plan import Pipeline
@@ -38,12 +39,12 @@ class InferencePlan:
         self.pipeline = pipeline.name
         self.model = model
         self.choice = choose_versions(section)
-        self.assembler = InputAssembler(section.inputs)
+        self.assembler = InputAssembler(section.inputs, pipeline.columns)
         self.outputs = tuple(section.outputs)
         self.output_names = tuple(output.name for output in section.outputs)
         self.output_checks = tuple(OutputCheck(output) for output in section.outputs)
         self._expected_inputs = [
-            ExpectedTensor(item.name, item.dtype, _row_shape(item, pipeline))
+            ExpectedTensor(item.name, item.dtype, _row_shape(item, pipeline.columns))
             for item in section.inputs
         ]
         self._expected_outputs = [
@@ -108,7 +109,6 @@ def _refused_columns(pipeline: Pipeline) -> Iterator[Problem]:
     }
     for view in pipeline.views:
         dtypes.update((column.name, column.dtype) for column in view.columns())
-    shapes = _vector_shapes(pipeline)
     for place, item in enumerate(pipeline.spec.model.inputs):
         for name in item.source_columns():
             dtype = dtypes.get(name)
@@ -116,34 +116,12 @@ def _refused_columns(pipeline: Pipeline) -> Iterator[Problem]:
             if dtype is not None and conversion(dtype, item.dtype) is Conversion.REFUSED:
                 expected = f"a column that can be {item.dtype.value}; add a cast step"
                 yield Problem(path, f"{name!r} of type {dtype.value}", expected)
-            if item.columns is not None and shapes.get(name):
-                found = f"{name!r}, which holds tensors of shape {list(shapes[name])}"
-                yield Problem(path, found, "columns of single values; name it in `column`")
 
 
-def _vector_shapes(pipeline: Pipeline) -> dict[str, tuple[int, ...]]:
-    """Returns the row shapes of columns whose shape the pipeline file states."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for name, field in pipeline.spec.request.fields.items():
-        shapes[name] = tuple(field.shape) if field.type == "tensor" else ()
-    for view in pipeline.views:
-        shapes.update((column.name, column.row_shape) for column in view.columns())
-    for step in pipeline.spec.ingest.steps:
-        if step.step == "function":
-            shapes.update({output.name: tuple(output.shape) for output in step.outputs})
-            continue
-        # Whatever else a step makes has the shape of what it reads, if that is known.
-        read = {shapes.get(name) for name in step.input_columns()}
-        for name, _ in step.output_columns():
-            shape = next(iter(read)) if len(read) == 1 else None
-            if shape is None:
-                shapes.pop(name, None)
-            else:
-                shapes[name] = shape
-    return shapes
-
-
-def _row_shape(item: ModelInput, pipeline: Pipeline) -> tuple[int, ...] | None:
-    if item.columns is not None:
-        return (len(item.columns),)
-    return _vector_shapes(pipeline).get(str(item.column))
+def _row_shape(item: ModelInput, columns: Kinds) -> tuple[int, ...] | None:
+    """Returns the shape of one row of an input; None if only the data says."""
+    if item.columns is None:
+        return columns[str(item.column)].row_shape
+    elements = [columns[name].elements for name in item.columns]
+    of_list = next((count for count in elements if count is not None), None)
+    return (len(item.columns),) if of_list is None else (of_list, len(item.columns))

@@ -35,16 +35,19 @@ class InputMaker(Protocol):
     ) -> tuple[Array, BadCells | None]:
         """Returns the tensor, [rows, ...], and its bad cells, [rows, columns], None if none are.
 
+        Of lists, a cell is the whole list: it is bad if any of its elements is.
+
         Args:
             blocks: of the batch, in the layout that the maker was made for.
             rows: the rows to take; None for all.
         """
 
 
-class _Checks:
+class InputChecks:
     """What the input declares of its values."""
 
     def __init__(self, item: ModelInput) -> None:
+        """Keeps what is checked."""
         self.name = item.name
         self.columns = tuple(item.source_columns())
         self.is_single = item.column is not None
@@ -53,7 +56,7 @@ class _Checks:
         self._is_floating = item.dtype.is_floating
         self._allow_nan = item.allow_nan and item.dtype.is_floating
 
-    def _not_allowed(self, tensor: Array) -> BadCells | None:
+    def not_allowed(self, tensor: Array) -> BadCells | None:
         """Returns where the tensor holds an infinity, or a NaN that is not allowed."""
         if not self._is_floating:
             return None
@@ -63,10 +66,13 @@ class _Checks:
         finite: BadCells = np.isfinite(tensor)
         return None if finite.all() else ~finite
 
-    def _without_nulls(
-        self, tensor: Array, nulls: BadCells | None
-    ) -> tuple[Array, BadCells | None]:
-        """Returns the tensor with its nulls as NaN, if that is allowed, else with them as bad."""
+    def without_nulls(self, tensor: Array, nulls: BadCells | None) -> tuple[Array, BadCells | None]:
+        """Returns the tensor with its nulls as NaN, if that is allowed, else with them as bad.
+
+        Args:
+            tensor: the values.
+            nulls: where they are null, of the tensor's shape; None if none is.
+        """
         if nulls is None or not nulls.any():
             return tensor, None
         if not self._allow_nan:
@@ -74,7 +80,7 @@ class _Checks:
         return np.where(nulls, self._numpy.type(np.nan), tensor), None
 
 
-class _StackMaker(_Checks):
+class _StackMaker(InputChecks):
     """Columns side by side: [rows, columns]."""
 
     def __init__(self, item: ModelInput, plan: StackPlan) -> None:
@@ -86,13 +92,13 @@ class _StackMaker(_Checks):
     ) -> tuple[Array, BadCells | None]:
         plan = self._plan
         tensor = plan.stack(blocks, rows, self._numpy)
-        tensor, bad = self._without_nulls(tensor, plan.nulls(blocks, rows))
+        tensor, bad = self.without_nulls(tensor, plan.nulls(blocks, rows))
         if plan.ranged:
-            bad = _either(bad, plan.out_of_range(blocks, rows, self._dtype))
-        return tensor, _either(bad, self._not_allowed(tensor))
+            bad = either(bad, plan.out_of_range(blocks, rows, self._dtype))
+        return tensor, either(bad, self.not_allowed(tensor))
 
 
-class _ColumnMaker(_Checks):
+class _ColumnMaker(InputChecks):
     """One column as it is: [rows, ...]."""
 
     def __init__(self, item: ModelInput, block: int, place: int, kind: Conversion) -> None:
@@ -114,11 +120,11 @@ class _ColumnMaker(_Checks):
             tensor = np.ascontiguousarray(values, dtype=self._numpy)
         if nulls is not None:
             nulls = nulls.reshape(nulls.shape + (1,) * (tensor.ndim - 1))
-        tensor, bad = self._without_nulls(tensor, nulls)
+        tensor, bad = self.without_nulls(tensor, nulls)
         if self._ranged:
             bounds = np.iinfo(self._numpy)
-            bad = _either(bad, (values < bounds.min) | (values > bounds.max))
-        bad = _either(bad, self._not_allowed(tensor))
+            bad = either(bad, (values < bounds.min) | (values > bounds.max))
+        bad = either(bad, self.not_allowed(tensor))
         return tensor, None if bad is None else bad.reshape(len(bad), -1).any(axis=1, keepdims=True)
 
 
@@ -136,7 +142,8 @@ def column_maker(item: ModelInput, blocks: Sequence[Block]) -> InputMaker:
     raise InvalidBatch(f"the column {item.column!r} is missing", field="batch.blocks")
 
 
-def _either(first: BadCells | None, second: BadCells | None) -> BadCells | None:
+def either(first: BadCells | None, second: BadCells | None) -> BadCells | None:
+    """Returns the cells that are bad for one reason or another; None if none are."""
     if first is None or second is None:
         return second if first is None else first
     return first | second

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from tailrace.ingest.compile import compile_ingest
 from tailrace.ingest.field_rules import Failures, FieldRule
+from tailrace.ingest.list_rule import ListRule
 from tailrace.runtime.columns import Array, Columns, DType
 from tailrace.runtime.errors import TailraceError
+from tailrace.runtime.pipeline.column_kind import length_column
 from tailrace.runtime.pipeline.plan import Pipeline
 from tailrace.runtime.pipeline.problem import nearest
-from tailrace.runtime.steps.step_table import StepTable
+from tailrace.runtime.steps.step_table import StepColumn, StepTable
 
 MAX_EXACT_DOUBLE = 2.0**53
 
@@ -49,8 +51,8 @@ def ingest_columns(pipeline: Pipeline, table: Mapping[str, Sequence[Any] | Array
         pipeline: compiled from its file.
         table: by request field, one value per row: text as `str`, bytes, whole numbers, floats,
             bools, timestamps as int64 microseconds since 1970 in UTC or as datetime64 in UTC,
-            tensors as arrays [rows, ...]. None, NaN and NaT stand for a missing value; a field
-            that is left out is missing in every row.
+            tensors as arrays [rows, ...], lists as lists or arrays of one dimension. None, NaN
+            and NaT stand for a missing value; a field that is left out is missing in every row.
 
     Raises:
         BadTable: an unknown field, columns of different lengths, or values of the wrong type.
@@ -62,6 +64,12 @@ def ingest_columns(pipeline: Pipeline, table: Mapping[str, Sequence[Any] | Array
     failures: Failures = {}
     steps_table = StepTable(rows, np.arange(rows))
     for rule in compiled.rules:
+        if isinstance(rule, ListRule):
+            lists = _read_lists(rule, table.get(rule.name), rows, failures)
+            values, lengths = rule.padded(lists, failures)
+            steps_table.columns[rule.name] = StepColumn(rule.dtype, values)
+            steps_table.columns[length_column(rule.name)] = StepColumn(DType.INT64, lengths)
+            continue
         values, missing = _read(rule, table.get(rule.name), rows)
         steps_table.columns[rule.name] = rule.column(values, missing.tolist(), failures)
     if not failures:
@@ -102,6 +110,29 @@ def _read(
     present = values[~missing]
     typed[~missing] = _present_values(rule, present)
     return typed, np.flatnonzero(missing)
+
+
+def _read_lists(
+    rule: ListRule, column: Sequence[Any] | Array | None, rows: int, failures: Failures
+) -> list[Array]:
+    """Returns the list of every row, in the column's type."""
+    empty = np.empty(0, rule.dtype.numpy)
+    lists = []
+    for row, cell in enumerate([None] * rows if column is None else column):
+        is_list = isinstance(cell, list | tuple | np.ndarray)
+        if not is_list and not (cell is None or cell != cell):
+            raise _wrong_type(rule, f"{type(cell).__name__} in row {row}, not a list")
+        if not is_list and rule.required:
+            failures.setdefault(row, rule.error("found nothing, but it is required"))
+        items = np.asarray(cell if is_list else [], None if is_list and len(cell) else empty.dtype)
+        if items.ndim != 1:
+            raise _wrong_type(rule, f"{items.ndim} dimensions in row {row}")
+        if len(items) > rule.max_items:
+            found = f"found {len(items)} items, expected at most {rule.max_items}"
+            failures.setdefault(row, rule.error(found))
+            items = empty
+        lists.append(_present_values(rule, items) if len(items) else empty)
+    return lists
 
 
 def _missing(values: Array) -> NDArray[np.bool_]:

@@ -9,8 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tailrace.ingest.field_rules import Failures, FieldRule, listed
+from tailrace.ingest.list_rule import ListReader, ListRule
 from tailrace.ingest.value_readers import ValueReader, value_reader
+from tailrace.runtime.columns import DType
 from tailrace.runtime.errors import InvalidField
+from tailrace.runtime.pipeline.column_kind import length_column
 from tailrace.runtime.pipeline.problem import nearest
 from tailrace.runtime.steps.step_table import StepColumn, StepTable
 from tailrace.v1 import tensor_pb2
@@ -28,8 +31,9 @@ class RequestReader:
 
     def __init__(self, rules: Sequence[FieldRule]) -> None:
         """Prepares to read the fields that have rules."""
-        self._readers: list[tuple[FieldRule, ValueReader]] = [
-            (rule, value_reader(rule)) for rule in rules
+        self._readers: list[tuple[FieldRule, ValueReader | ListReader]] = [
+            (rule, ListReader(rule) if isinstance(rule, ListRule) else value_reader(rule))
+            for rule in rules
         ]
         self._names = [rule.name for rule in rules]
         self._known = frozenset(self._names)
@@ -54,6 +58,11 @@ class RequestReader:
         failures: Failures = {}
         absent = [0] * len(requests)
         for rule, read in self._readers:
+            if isinstance(read, ListReader):
+                lists, lengths = read.read(requests, absent, failures)
+                table.columns[rule.name] = StepColumn(rule.dtype, lists)
+                table.columns[length_column(rule.name)] = StepColumn(DType.INT64, lengths)
+                continue
             values = read.quick(requests)
             if values is not None:
                 table.columns[rule.name] = StepColumn(rule.dtype, values)

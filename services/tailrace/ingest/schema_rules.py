@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tailrace.ingest.field_rules import Failures, FieldRule, NumberRule, TextRule
+from tailrace.ingest.list_rule import ListRule
 from tailrace.runtime.pipeline.problem import Problem
 from tailrace.runtime.pipeline.request_schema import (
     BytesField,
@@ -38,6 +39,9 @@ def schema_rules(schema: RequestSchema, problems: list[Problem]) -> tuple[FieldR
         found = _problems_before(path, field)
         if not found:
             rule = _rule(name, field)
+            if field.list_items is not None:
+                shape = (field.list_items,)
+                rule = ListRule(name, rule.dtype, rule.required, shape=shape, item=rule)
             found = _problems_of_default(path, rule)
             rules.append(rule)
         problems.extend(found)

@@ -15,6 +15,7 @@ from tailrace.ingest.steps.zone_offsets import zone_offsets
 from tailrace.runtime.columns import DType
 from tailrace.runtime.errors import InvalidField
 from tailrace.runtime.pipeline import ingest_steps as spec
+from tailrace.runtime.pipeline.column_kind import request_kinds
 from tailrace.runtime.pipeline.plan import Pipeline
 from tailrace.runtime.pipeline.problem import Problem
 from tailrace.runtime.steps.column_types import ColumnTypes, StepRefused
@@ -42,6 +43,7 @@ class StepCompiler:
         self._problems = problems
         self._types = ColumnTypes()
         self._sources: dict[str, frozenset[str]] = {}
+        self._lists: set[str] = set()
         self._compile: dict[str, Callable[[Any], Step]] = {
             "fill": self._fill,
             "clip": self._clip,
@@ -56,10 +58,14 @@ class StepCompiler:
             "date_parts": self._time_parts,
             "function": self._function,
         }
-        for name, field in pipeline.spec.request.fields.items():
-            shape = tuple(field.shape) if field.type == "tensor" else ()
-            self._types.add(name, field.column_dtype, shape)
+        for name in pipeline.spec.request.fields:
             self._sources[name] = frozenset({name})
+        for name, kind in request_kinds(pipeline.spec.request).items():
+            self._types.add(name, kind.dtype, kind.row_shape)
+            if kind.length is not None:
+                self._types.add(kind.length, DType.INT64, ())
+                self._sources[kind.length] = frozenset({name})
+                self._lists.add(name)
 
     def compile_all(self) -> tuple[Step, ...]:
         """Returns the steps that could be compiled."""
@@ -86,6 +92,8 @@ class StepCompiler:
         for name, dtype in step.output_columns():
             self._sources[name] = sources
             self._types.add(name, dtype, shape)
+            is_list = not isinstance(step, spec.FunctionStep) and inputs[0] in self._lists
+            (self._lists.add if is_list else self._lists.discard)(name)
         if isinstance(step, spec.FunctionStep):
             for output in step.outputs:
                 self._types.add(output.name, output.dtype, tuple(output.shape))
@@ -123,6 +131,9 @@ class StepCompiler:
         return standardise(step.input, output, step.dtype, step.mean, step.stddev, blame)
 
     def _log(self, step: spec.LogStep) -> Step:
+        if step.input in self._lists:
+            expected = "single values: what fills a list up is 0, which has no logarithm"
+            raise self._types.refused("input", f"the list {step.input!r}", expected)
         self._types.require_numbers(step.input, step.dtype)
         blame, output = self.blame(step.input), step.output or step.input
         return natural_log(step.input, output, step.dtype, step.offset, blame)

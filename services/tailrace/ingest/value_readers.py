@@ -9,21 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from tailrace.ingest.field_rules import Failures, FieldRule
+from tailrace.ingest.value_kinds import KIND_NAMES
 from tailrace.runtime.columns import Array, DType
 from tailrace.runtime.errors import InvalidTensor
 from tailrace.runtime.timestamps import MAX_TIMESTAMP_S, MIN_TIMESTAMP_S, NS_PER_US, US_PER_S
 from tailrace.runtime.wire import tensor_to_array
 from tailrace.v1 import tensor_pb2
 
-_KIND_NAMES = {
-    "string_value": "a string",
-    "int64_value": "an int64",
-    "double_value": "a double",
-    "bool_value": "a bool",
-    "timestamp_value": "a timestamp",
-    "bytes_value": "bytes",
-    "tensor_value": "a tensor",
-}
 _KINDS = {
     DType.STRING: "string_value",
     DType.INT64: "int64_value",
@@ -258,5 +250,5 @@ def _objects(values: Sequence[Any]) -> Array:
 
 
 def _wrong_kind(rule: FieldRule, found: str, expected: str, row: int, failures: Failures) -> None:
-    message = f"found {_KIND_NAMES[found]}, expected {_KIND_NAMES[expected]}"
+    message = f"found {KIND_NAMES[found]}, expected {KIND_NAMES[expected]}"
     failures.setdefault(row, rule.error(message))

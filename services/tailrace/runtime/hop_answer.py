@@ -27,6 +27,11 @@ class ViewStates(Protocol):
         """A `tailrace.v1.FeatureState` per row, one byte each; 0 where the row failed."""
         ...
 
+    @property
+    def element_states(self) -> bytes:
+        """Where keys are lists, the same per row and element; 0 where a list has no more."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class FoundStates:
@@ -34,6 +39,7 @@ class FoundStates:
 
     view: str
     states: bytes
+    element_states: bytes = b""
 
 
 @dataclass(slots=True)

@@ -39,6 +39,7 @@ def describe_pipeline(pipeline: Pipeline) -> pipeline_pb2.PipelineDescription:
                 description=output.description,
                 unit=output.unit,
                 dtype=dtype_number(output.dtype),
+                length_of=output.length_of or "",
             )
             for output in pipeline.outputs
         ],
@@ -56,6 +57,7 @@ def _field(name: str, field: FieldBase) -> pipeline_pb2.RequestField:
         unit=field.unit,
         allowed_values=[_value(value) for value in getattr(field, "allowed", None) or ()],
         max_length=getattr(field, "max_length", 0),
+        max_items=field.list_items or 0,
     )
     for target, source in (
         (message.default_value, "default"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tailrace.runtime.columns import DType
+from tailrace.runtime.pipeline.column_kind import Kinds, output_kinds, step_kinds
 from tailrace.runtime.pipeline.feature_view import FeatureView
 from tailrace.runtime.pipeline.problem import SpecError
 from tailrace.runtime.pipeline.references import References
@@ -35,6 +36,8 @@ class OutputField:
         row_shape: shape for one row; empty for a scalar.
         unit: as the file says.
         description: as the file says.
+        length_of: the request field, a list, that has as many items as this one; `row_shape` is
+            that of the longest, and each prediction has a tensor of its own length.
     """
 
     name: str
@@ -42,6 +45,7 @@ class OutputField:
     row_shape: tuple[int, ...]
     unit: str
     description: str
+    length_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,7 @@ class Pipeline:
         features_beside_ingest: whether all keys and instants come straight from the request.
         carried_columns: ingest and feature columns that postprocess reads.
         outputs: the fields of the prediction, in order.
+        columns: what there is before the model: the columns of ingest and of the views.
     """
 
     spec: PipelineSpec
@@ -67,11 +72,18 @@ class Pipeline:
     features_beside_ingest: bool
     carried_columns: tuple[str, ...]
     outputs: tuple[OutputField, ...]
+    columns: Kinds
 
     @property
     def name(self) -> str:
         """The pipeline's name."""
         return self.spec.pipeline
+
+    def model_columns(self) -> frozenset[str]:
+        """Returns the columns that the inference hop reads, lengths of lists included."""
+        read = {name for item in self.spec.model.inputs for name in item.source_columns()}
+        lengths = {self.columns[name].length for name in read}
+        return frozenset(read).union(length for length in lengths if length is not None)
 
 
 def compile_pipeline(
@@ -107,51 +119,40 @@ def compile_pipeline(
         version=f"{spec.version}-{digest}",
         file=file,
         views=view_plans,
-        ingest_layout=_ingest_layout(spec, ingest_columns, view_plans, carried),
+        ingest_layout=_ingest_layout(spec, ingest_columns, view_plans, carried, feature_columns),
         features_beside_ingest=all(
             source.origin == "request" for plan in view_plans for source in plan.sources()
         ),
         carried_columns=carried,
         outputs=_output_fields(spec, {**ingest_columns, **feature_columns}),
+        columns={**ingest_columns, **feature_columns},
     )
 
 
-def _output_fields(spec: PipelineSpec, earlier: Mapping[str, DType]) -> tuple[OutputField, ...]:
-    fields = spec.request.fields
-    shapes: dict[str, tuple[int, ...]] = {
-        name: tuple(field.shape) for name, field in fields.items() if field.type == "tensor"
-    }
-    dtypes = dict(earlier)
-    for output in spec.model.outputs:
-        dtypes[output.name] = output.dtype
-        # A model cannot answer with less than one dimension per row; [1] is a scalar.
-        shapes[output.name] = () if output.shape == [1] else tuple(output.shape)
+def _output_fields(spec: PipelineSpec, earlier: Kinds) -> tuple[OutputField, ...]:
+    kinds = {**earlier, **output_kinds(spec.model.outputs)}
     for step in spec.postprocess.steps:
-        if step.step == "top_k":
-            shapes.update((name, (step.k,)) for name, _ in step.output_columns())
-        elif step.step == "function":
-            shapes.update((output.name, tuple(output.shape)) for output in step.outputs)
-        else:
-            of_input = shapes.get(step.input, ())
-            shapes.update((name, of_input) for name, _ in step.output_columns())
-        dtypes.update(step.output_columns())
-    return tuple(
-        OutputField(
-            output.name,
-            dtypes[output.source],
-            shapes.get(output.source, ()),
-            output.unit,
-            output.description,
+        kinds.update(step_kinds(step, kinds))
+    fields = []
+    for output in spec.postprocess.outputs:
+        kind = kinds[output.source]
+        shape = kind.row_shape or ()
+        if output.length_of is not None and (not shape or shape[1:] == (1,)):
+            shape = shape[:1] or (1,)
+        fields.append(
+            OutputField(
+                output.name, kind.dtype, shape, output.unit, output.description, output.length_of
+            )
         )
-        for output in spec.postprocess.outputs
-    )
+    return tuple(fields)
 
 
 def _ingest_layout(
     spec: PipelineSpec,
-    ingest_columns: Mapping[str, DType],
+    ingest_columns: Kinds,
     views: tuple[ViewPlan, ...],
     carried: tuple[str, ...],
+    feature_columns: Kinds,
 ) -> tuple[BlockLayout, ...]:
     # A column that only one model input reads leaves ingest in that input's own type and order,
     # so that the inference hop copies a whole block at once.
@@ -159,32 +160,30 @@ def _ingest_layout(
     kept_as_is |= {
         source.name for plan in views for source in plan.sources() if source.origin == "ingest"
     }
+    kept_as_is |= {
+        key.length
+        for plan in views
+        for key in plan.keys
+        if key.origin == "ingest" and key.length is not None
+    }
     readers: dict[str, set[DType]] = {}
     for model_input in spec.model.inputs:
         for name in model_input.source_columns():
+            length = (ingest_columns.get(name) or feature_columns[name]).length
+            if length is not None:
+                kept_as_is.add(length)
             if name in ingest_columns:
                 readers.setdefault(name, set()).add(model_input.dtype)
     groups: dict[DType, list[str]] = {}
     singles: list[BlockLayout] = []
-    vectors = _vector_columns(spec)
     for name in [*readers, *(kept for kept in sorted(kept_as_is) if kept not in readers)]:
         dtypes = readers.get(name, set())
         convert = name not in kept_as_is and len(dtypes) == 1
-        dtype = next(iter(dtypes)) if convert else ingest_columns[name]
-        if name in vectors:
+        dtype = next(iter(dtypes)) if convert else ingest_columns[name].dtype
+        if ingest_columns[name].row_shape != ():
             singles.append(BlockLayout(dtype, (name,)))
         else:
             groups.setdefault(dtype, []).append(name)
     return tuple(BlockLayout(dtype, tuple(names)) for dtype, names in groups.items()) + tuple(
         singles
     )
-
-
-def _vector_columns(spec: PipelineSpec) -> set[str]:
-    vectors = {name for name, field in spec.request.fields.items() if field.type == "tensor"}
-    for step in spec.ingest.steps:
-        if step.step == "function":
-            vectors |= {output.name for output in step.outputs if output.shape}
-        elif vectors.intersection(step.input_columns()):
-            vectors |= {name for name, _ in step.output_columns()}
-    return vectors

@@ -91,10 +91,18 @@ PostprocessStep = Annotated[
 
 
 class PredictionOutput(SpecModel):
-    """One field of the prediction."""
+    """One field of the prediction.
+
+    Attributes:
+        name: of the field.
+        column: that it is read from; None for the one of its own name.
+        length_of: the request field, a list, that has as many items as this field shall have; the
+            column has room for the longest. None for a column that is given as it is.
+    """
 
     name: ColumnName
     column: ColumnName | None = None
+    length_of: ColumnName | None = None
     unit: str = ""
     description: str = ""
 

@@ -10,6 +10,9 @@ from pydantic import Field, field_validator, model_validator
 from tailrace.runtime.columns import DType
 from tailrace.runtime.pipeline.base import ColumnName, Misfit, SpecModel, shown
 
+MAX_ITEMS = 10_000
+"""Most items of a list."""
+
 
 class FieldBase(SpecModel):
     """What every request field has."""
@@ -23,8 +26,35 @@ class FieldBase(SpecModel):
         """The type of the column that holds the field."""
         raise NotImplementedError
 
+    @property
+    def list_items(self) -> int | None:
+        """Most items, of a field that holds a list; None for others."""
+        return None
 
-class StringField(FieldBase):
+
+class ListableField(FieldBase):
+    """A field that holds one value, or, where `max_items` is given, a list of so many at most.
+
+    What else the field says of its values then goes for each item.
+    """
+
+    max_items: int | None = Field(default=None, ge=1, le=MAX_ITEMS)
+
+    @property
+    def list_items(self) -> int | None:
+        """Most items, of a field that holds a list; None for others."""
+        return self.max_items
+
+    @model_validator(mode="after")
+    def _lists_have_no_default(self) -> ListableField:
+        default = getattr(self, "default", None)
+        if self.max_items is not None and default is not None:
+            expected = "none: a list that is missing is empty"
+            raise Misfit(shown(default), expected, at=".default")
+        return self
+
+
+class StringField(ListableField):
     """UTF-8 text."""
 
     type: Literal["string"]
@@ -38,7 +68,7 @@ class StringField(FieldBase):
         return DType.STRING
 
 
-class Int64Field(FieldBase):
+class Int64Field(ListableField):
     """Signed 64-bit integer."""
 
     type: Literal["int64"]

@@ -21,6 +21,7 @@ class KeySource:
         elements: most elements, where the key is a list: the column then has the shape
             [rows, elements], filled up with anything, and `<column>.length` of type int64 says how
             many count; None for a single value.
+        length: where the key is a list, the ingest column that says how many elements count.
     """
 
     key: EntityKey
@@ -28,6 +29,7 @@ class KeySource:
     name: str
     column: str
     elements: int | None = None
+    length: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,11 @@ class ViewPlan:
         """Fills in the name."""
         if not self.name:
             object.__setattr__(self, "name", self.view.view)
+
+    @property
+    def length(self) -> str | None:
+        """The ingest column that says how many elements count; None where keys are no lists."""
+        return next((key.length for key in self.keys if key.length is not None), None)
 
     def sources(self) -> tuple[KeySource | InstantSource, ...]:
         """Returns the sources of the keys, and of the instant if there is one."""

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Literal
 
 from tailrace.runtime.columns import DType
+from tailrace.runtime.pipeline.column_kind import ColumnKind, Kinds, length_column
 from tailrace.runtime.pipeline.feature_view import EntityKey, FeatureView
 from tailrace.runtime.pipeline.problem import Problem, nearest
 from tailrace.runtime.pipeline.spec import PipelineSpec, ViewUse
@@ -28,7 +29,7 @@ class ViewUses:
         spec: PipelineSpec,
         views: Mapping[str, FeatureView],
         refused_views: Collection[str],
-        columns: Mapping[Origin, Mapping[str, DType]],
+        columns: Mapping[Origin, Kinds],
     ) -> None:
         """Follows the keys and the instants of every view.
 
@@ -61,11 +62,18 @@ class ViewUses:
                 self.problems.append(problem)
                 self.absent |= {use.name, problem.suggestion}
                 continue
+            keys = tuple(self._key_sources(f"{path}.keys", use, view))
+            lists = [key for key in keys if key.elements is not None]
+            for key in lists[1:]:
+                found = f"the list {key.name!r} beside the list {lists[0].name!r}"
+                expected = "at most one list; other keys are single values"
+                self.problems.append(Problem(f"{path}.keys.{key.key.name}", found, expected))
             yield ViewPlan(
                 view,
-                tuple(self._key_sources(f"{path}.keys", use, view)),
+                keys,
                 name=use.name,
                 instant=self._instant(f"{path}.at", use),
+                elements=lists[0].elements if lists else None,
             )
 
     def _unknown_view(self, path: str, name: str) -> Problem:
@@ -99,19 +107,35 @@ class ViewUses:
     ) -> Iterator[KeySource]:
         expected = f"type {key.type}, as in view {view.view!r}"
         found = self._source(path, use.keys[key.name], key.dtype, expected)
-        if found is not None:
-            origin, name = found
-            yield KeySource(key, origin, name, f"{use.name}.{key.name}")
+        if found is None:
+            return
+        origin, name, kind = found
+        column = f"{use.name}.{key.name}"
+        if kind.row_shape and kind.length is None:
+            problem = f"{use.keys[key.name]!r}, which holds tensors of shape {list(kind.row_shape)}"
+            self.problems.append(Problem(path, problem, "a single value, or a list"))
+        elif kind.length is not None and length_column(key.name) in use.keys:
+            problem = f"a list beside the key {length_column(key.name)!r}"
+            self.problems.append(Problem(path, problem, "a single value"))
+        else:
+            yield KeySource(key, origin, name, column, kind.elements, kind.length)
 
     def _instant(self, path: str, use: ViewUse) -> InstantSource | None:
         if use.at is None:
             return None
         found = self._source(path, use.at, DType.TIMESTAMP, "type timestamp")
-        return None if found is None else InstantSource(*found, f"{use.name}.@at")
+        if found is None:
+            return None
+        origin, name, kind = found
+        if kind.row_shape:
+            problem = f"{use.at!r}, which holds tensors of shape {list(kind.row_shape)}"
+            self.problems.append(Problem(path, problem, "a single value"))
+            return None
+        return InstantSource(origin, name, f"{use.name}.@at")
 
     def _source(
         self, path: str, source: str, dtype: DType, expected: str
-    ) -> tuple[Origin, str] | None:
+    ) -> tuple[Origin, str, ColumnKind] | None:
         """Returns where a key or an instant comes from; None, and a problem, where it cannot."""
         origin: Origin = "request" if source.startswith("request.") else "ingest"
         name = source.partition(".")[2]
@@ -122,8 +146,9 @@ class ViewUses:
             suggestion = f"{origin}.{slip}" if slip else ""
             self.problems.append(Problem(path, repr(source), wanted, suggestion))
             return None
-        if columns[name] is not dtype:
-            found = f"{source!r} of type {columns[name].value}"
+        kind = columns[name]
+        if kind.dtype is not dtype:
+            found = f"{source!r} of type {kind.dtype.value}"
             self.problems.append(Problem(path, found, expected))
             return None
-        return origin, name
+        return origin, name, kind
