@@ -28,6 +28,7 @@ from tests.support.redis_fixtures import StartRedis
 from tests.support.waiting import wait_for
 
 IDS = [f"entity-{number}" for number in range(2000)]
+BESIDE_ROWS = 2  # the pointer and the statistics
 
 
 def table(value: float, ids: list[str] = IDS) -> dict[str, Any]:
@@ -75,7 +76,7 @@ async def test_lookups_without_pause_through_20_switches_see_no_miss_and_no_mix(
     await asyncio.gather(*readers)
     assert await seen(world) == {20.0}
     assert len(set(values)) >= 15, "the lookups ran beside the loads"
-    assert len(keys_of(world)) == len(IDS) + 1  # the rows and the pointer, and nothing else
+    assert len(keys_of(world)) == len(IDS) + BESIDE_ROWS  # and nothing else
 
 
 async def test_a_process_that_knew_an_older_generation_reads_the_new_one_at_once(
@@ -157,7 +158,7 @@ async def test_a_cancelled_load_changes_nothing_or_everything(make_world: MakeWo
         if not isinstance(done, BaseException):
             assert value == attempt
         outcomes.add(value == attempt)
-        assert len(keys_of(world)) == len(IDS) + 1
+        assert len(keys_of(world)) == len(IDS) + BESIDE_ROWS
     assert False in outcomes
 
 
@@ -172,7 +173,7 @@ async def test_a_load_cut_off_while_it_goes_live_leaves_rows_and_pointer_in_step
         await writer.write(["entity-0"], [b"row"])
         assert writer.current is not None
         pointer = replace(writer.current, generation=writer.generation)
-        publishing = asyncio.create_task(writer.publish(pointer))
+        publishing = asyncio.create_task(writer.publish(pointer, b"{}"))
         await asyncio.sleep(0)  # the command is sent
         link.reset("cut off by the test")
         with pytest.raises(Unavailable):
@@ -184,7 +185,7 @@ async def test_a_load_cut_off_while_it_goes_live_leaves_rows_and_pointer_in_step
         generation = json.loads(stored)["generation"]
         rows = client.keys(world.names.generation("thing", generation) + "*")
     assert len(rows) == {1: len(IDS), 2: 1}[generation]
-    assert len(keys_of(world)) == len(rows) + 1
+    assert len(keys_of(world)) == len(rows) + BESIDE_ROWS
 
 
 # Loads a file, says so, and stands still in the middle until it is killed.
@@ -233,7 +234,7 @@ async def test_a_load_killed_half_way_is_invisible_and_cleaned_up_by_the_next(
     report = await world.load("thing", table(3.0))
     assert report.generation == 3, "the number of the dead load is not used again"
     assert await seen(world) == {3.0}
-    assert len(keys_of(world)) == len(IDS) + 1
+    assert len(keys_of(world)) == len(IDS) + BESIDE_ROWS
 
 
 async def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
@@ -256,7 +257,7 @@ async def test_two_loads_of_a_view_at_once_are_one_load_and_a_clear_error(
     assert isinstance(failures[0], LoadLocked)
     assert "another load of it is running" in str(failures[0])
     assert len(await seen(world)) == 1
-    assert len(keys_of(world)) == len(IDS) + 1
+    assert len(keys_of(world)) == len(IDS) + BESIDE_ROWS
 
 
 async def test_a_load_that_stood_still_past_its_lock_does_not_undo_the_one_after_it(
@@ -275,7 +276,7 @@ async def test_a_load_that_stood_still_past_its_lock_does_not_undo_the_one_after
         await world.load("thing", file, on_progress=stand_still, lock_ttl_ms=200)
     assert await seen(world) == {2.0}
     await world.load("thing", table(3.0))
-    assert len(keys_of(world)) == len(IDS) + 1, "what the slow load left is gone"
+    assert len(keys_of(world)) == len(IDS) + BESIDE_ROWS, "what the slow load left is gone"
 
 
 def run_in_thread(coroutine: Any) -> None:
@@ -324,7 +325,7 @@ async def test_an_unchanged_file_is_not_loaded_twice(make_world: MakeWorld) -> N
     world.parquet(table(2.0))
     changed = await world.load("thing", file, if_changed=True)
     assert (changed.generation, changed.unchanged) == (3, False)
-    assert len(keys_of(world)) == len(IDS) + 1
+    assert len(keys_of(world)) == len(IDS) + BESIDE_ROWS
 
 
 async def test_a_changed_view_is_loaded_again(make_world: MakeWorld) -> None:
@@ -356,7 +357,7 @@ async def test_what_a_dead_load_left_goes_even_where_the_file_is_unchanged(
         client.set(world.names.loading("thing"), 2)
         client.set(world.names.generation("thing", 2) + "x", b"row")
     assert (await world.load("thing", file, if_changed=True)).unchanged
-    assert len(keys_of(world)) == len(IDS) + 1
+    assert len(keys_of(world)) == len(IDS) + BESIDE_ROWS
 
 
 # -- a store that is full, gone, or refuses -------------------------------------------------
@@ -378,7 +379,7 @@ async def test_a_full_store_fails_the_load_and_lookups_go_on(
     with pytest.raises(LoadFailed, match="OOM"):
         await world.load("thing", large)
     assert await seen(world) == {1.0}
-    assert len(keys_of(world)) == len(IDS) + 1, "what was written is gone again"
+    assert len(keys_of(world)) == len(IDS) + BESIDE_ROWS, "what was written is gone again"
 
 
 async def test_a_store_that_cannot_save_fails_the_load_and_lookups_go_on(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 import uuid
 
 from tailrace.features.load_errors import LoadLocked
@@ -47,10 +48,13 @@ class LoadLock:
         self._view = view
         self._ttl_ms = ttl_ms
         self._keeping: asyncio.Task[None] | None = None
+        self._held_until = 0.0
 
     async def take(self) -> None:
         """Takes the lock, and keeps it until `stop_keeping`. Raises LoadLocked, Unavailable."""
+        asked = time.monotonic()
         taken = await self._link.call("SET", self.key, self.token, "NX", "PX", self._ttl_ms)
+        self._held_until = asked + self._ttl_ms / 1000
         if taken is None:
             raise await self._held_by_other()
         self._keeping = asyncio.create_task(self._keep())
@@ -62,7 +66,9 @@ class LoadLock:
             await asyncio.wait([self._keeping])
 
     def check(self) -> None:
-        """Raises LoadLocked if the lock was lost."""
+        """Raises LoadLocked if the lock was lost, or may have been: its time is over."""
+        if time.monotonic() > self._held_until:
+            self.lost = True
         if self.lost:
             raise LoadLocked(
                 f"view {self._view!r}: the lock was lost, as this process stood still for "
@@ -73,14 +79,17 @@ class LoadLock:
         """Takes a new token, so that no script under the old one, still on its way, counts."""
         token = _new_token()
         command = ("EVAL", _CHANGE_TOKEN, 1, self.key, self.token, token, self._ttl_ms)
+        asked = time.monotonic()
         if await self._link.call(*command):
             self.token = token
+            self._held_until = asked + self._ttl_ms / 1000
         else:
             self.lost = True
 
     async def _keep(self) -> None:
         while True:
             await asyncio.sleep(self._ttl_ms / 3000)
+            asked = time.monotonic()
             try:
                 kept = await self._link.call("EVAL", _RENEW, 1, self.key, self.token, self._ttl_ms)
             except Unavailable:
@@ -88,6 +97,7 @@ class LoadLock:
             if not kept:
                 self.lost = True
                 return
+            self._held_until = asked + self._ttl_ms / 1000
 
     async def _held_by_other(self) -> LoadLocked:
         holder = await self._link.call("GET", self.key)

@@ -1,8 +1,11 @@
-"""How to load a file into a view."""
+"""How to load a source into a view."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
+
+from tailrace.features.rejects import RejectsFile
 
 LOCK_TTL_MS = 15_000
 
@@ -45,7 +48,12 @@ class LoadOptions:
         timestamp_column: says when each row was true; without it, that is the load itself.
         max_bad_rows: with more, the load fails.
         null_texts: what stands for null in a CSV file, where it is not in quotes.
-        if_changed: do nothing where the same file was loaded in the same way before.
+        if_changed: do nothing where the same was loaded in the same way before.
+        restart: begin anew also where a load that died could be gone on with.
+        incremental: load only the rows that are new since the last load.
+        overlap: how far before the latest timestamp an incremental load begins.
+        new_generation: apply an incremental load to a copy, which goes live at once.
+        rejects: told every row that is refused, or None.
         lock_ttl_ms: how long the lock outlives a load that dies, in milliseconds.
     """
 
@@ -53,4 +61,9 @@ class LoadOptions:
     max_bad_rows: BadRowLimit = BadRowLimit()
     null_texts: tuple[str, ...] = ("",)
     if_changed: bool = False
+    restart: bool = False
+    incremental: bool = False
+    overlap: timedelta = timedelta(0)
+    new_generation: bool = False
+    rejects: RejectsFile | None = None
     lock_ttl_ms: int = LOCK_TTL_MS

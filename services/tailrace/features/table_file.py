@@ -24,24 +24,31 @@ class TableFile:
 
     Attributes:
         path: where it is.
+        label: what messages call it.
         schema: its columns and their types; every column of a CSV file is of type binary.
         total_rows: number of rows, or None where only reading would tell (CSV).
         malformed_rows: rows read so far that have the wrong number of columns (CSV).
+        on_malformed: told the text of each of them.
     """
 
-    def __init__(self, path: Path, *, null_texts: Sequence[str] = ("",)) -> None:
+    def __init__(
+        self, path: Path, *, null_texts: Sequence[str] = ("",), label: str | None = None
+    ) -> None:
         """Reads the header.
 
         Args:
             path: a file that ends in .parquet, .pq or .csv.
             null_texts: what stands for null in a CSV file, where it is not in quotes.
+            label: what messages call it; by default its path.
 
         Raises:
             LoadFailed: no such file, or not such a file.
         """
         self.path = path
+        self.label = str(path) if label is None else label
         self.total_rows: int | None = None
         self.malformed_rows = 0
+        self.on_malformed: Callable[[str], None] = lambda text: None
         self._null_texts = list(null_texts)
         self._is_csv = path.suffix.lower() in CSV_SUFFIXES
         if not self._is_csv and path.suffix.lower() not in PARQUET_SUFFIXES:
@@ -58,6 +65,7 @@ class TableFile:
                 with parquet.ParquetFile(path) as reader:
                     self.schema = reader.schema_arrow
                     self.total_rows = reader.metadata.num_rows
+            self._seen = self._version()
 
     def digest(self) -> str:
         """Returns the SHA-256 hash of the file's content, in hexadecimal."""
@@ -65,13 +73,25 @@ class TableFile:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Yields the rows of some columns in batches. Raises LoadFailed."""
+        """Yields the rows of some columns in batches; may be called again.
+
+        Raises:
+            LoadFailed: the file cannot be read, or is another one than when its header was read.
+        """
+        self.malformed_rows = 0
         with self._arrow_errors():
             if self._is_csv:
                 yield from self._csv_batches(columns)
             else:
                 with parquet.ParquetFile(self.path) as reader:
                     yield from reader.iter_batches(BATCH_ROWS, columns=list(columns))
+            if self._version() != self._seen:
+                raise LoadFailed(f"{self.label} was changed while it was read; load it again")
+
+    def _version(self) -> tuple[int, int, int]:
+        """Returns what changes when the file is written or replaced."""
+        status = self.path.stat()
+        return status.st_ino, status.st_mtime_ns, status.st_size
 
     def _csv_batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         # As bytes: a value that is not what it should be must not end the whole load.
@@ -90,8 +110,9 @@ class TableFile:
                 for start in range(0, batch.num_rows, BATCH_ROWS):
                     yield batch.slice(start, BATCH_ROWS)
 
-    def _skip_malformed(self, _: Any) -> Literal["skip"]:
+    def _skip_malformed(self, row: Any) -> Literal["skip"]:
         self.malformed_rows += 1
+        self.on_malformed(row.text)
         return "skip"
 
     @contextlib.contextmanager
@@ -99,7 +120,7 @@ class TableFile:
         try:
             yield
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            raise LoadFailed(f"{self.path} cannot be read: {error}") from error
+            raise LoadFailed(f"{self.label} cannot be read: {error}") from error
 
 
 def _parse(on_malformed: Callable[[Any], Literal["skip"]]) -> arrow_csv.ParseOptions:
