@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ import yaml
 from tailrace.cli.local.local_redis import LocalRedis
 from tailrace.cli.local.mesh_process import MeshProcess
 from tailrace.client import Event
+from tailrace.runtime.pipeline.duration import parse_duration
 
 PREFIX = "test"
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -113,32 +115,36 @@ def ride(number: int, *, after_s: float | None = None, **fields: Any) -> Event:
 
 
 def stored_state(server: LocalRedis) -> dict[str, Any]:
-    """Returns all that is stored of windowed views, but for when it expires.
+    """Returns what is stored of windowed views, as far as it is the same for the same events.
 
-    The time at which the wall clock put expiry off, which no run has twice, is left out.
+    Left out are the wall clock, and which ids of events too old to be sent again are still there:
+    those go in groups, as updates come.
     """
     found: dict[str, Any] = {}
     with redis.Redis.from_url(server.url) as client:
-        for key in client.scan_iter(f"{PREFIX}:*", count=1000):
-            name = key.decode()
-            if "}" not in name or name.endswith(":lease"):
-                continue
-            kind = client.type(key)
-            if kind == b"zset":
-                found[name] = client.zrange(key, 0, -1, withscores=True)
-            elif kind == b"string" and name.endswith("}"):
-                head = client.get(key)
-                found[name] = head[:24] + head[32:] if head else head
-            elif kind == b"string":
-                found[name] = client.get(key)
-    return {
-        name: content for name, content in found.items() if b"loaded_at_us" not in bytes_of(content)
-    }
+        names = sorted(key.decode() for key in client.scan_iter(f"{PREFIX}:fw:*", count=1000))
+        for name in names:
+            if name.endswith(":i"):
+                entity = name.removesuffix(":i")
+                oldest = _newest_us(client, entity) - _lateness_us(entity)
+                found[name] = client.zrangebyscore(name, oldest, "+inf", withscores=True)
+            elif name.endswith("}"):
+                head = client.get(name) or b""
+                found[name] = head[:16] + head[32:]
+            else:
+                found[name] = client.get(name)
+    return found
 
 
-def bytes_of(content: Any) -> bytes:
-    """Returns bytes as they are, and of anything else none."""
-    return content if isinstance(content, bytes) else b""
+def _newest_us(client: redis.Redis, entity: str) -> float:
+    newest: float = struct.unpack_from("<d", client.get(entity) or bytes(16), 8)[0]
+    return newest
+
+
+def _lateness_us(entity: str) -> float:
+    view = CITY_RIDES if CITY_RIDES["view"] in entity else DRIVER_RIDES
+    lateness: timedelta = parse_duration(view["source"]["lateness"])
+    return lateness / timedelta(microseconds=1)
 
 
 class EventProcess:

@@ -11,7 +11,7 @@ import typer
 from tailrace.cli.local.errors import LaunchError
 
 if TYPE_CHECKING:
-    from tailrace.client import AsyncClient
+    from tailrace.client import AsyncClient, AsyncEventClient, Tls
 
 Target = Annotated[
     str | None,
@@ -70,27 +70,40 @@ class GatewayOptions:
             LaunchError: no such mesh is up, several are, or the one that was is gone.
             typer.BadParameter: a timeout that is none, or TLS options that do not fit together.
         """
-        from tailrace.client import AsyncClient, Tls
+        from tailrace.client import AsyncClient
 
-        if self.target and self.name:
-            raise typer.BadParameter("give --target or --name, not both")
-        tls = None
-        if self.tls_ca or self.tls_certificate or self.tls_key:
-            try:
-                tls = Tls.from_files(
-                    ca=self.tls_ca,
-                    certificate=self.tls_certificate,
-                    key=self.tls_key,
-                    server_name=self.tls_server_name,
-                )
-            except (OSError, ValueError) as error:
-                raise typer.BadParameter(f"unusable TLS options: {error}") from error
         return AsyncClient(
-            self.target or _mesh_target(self.state_dir, self.name),
+            self._target("gateway"),
             timeout=timeout_s(self.timeout),
-            tls=tls,
+            tls=self._tls(),
             connections=connections,
         )
+
+    def event_client(self) -> AsyncEventClient:
+        """Returns a client of the event service. Raises as `client`."""
+        from tailrace.client import AsyncEventClient
+
+        return AsyncEventClient(self._target("events"), tls=self._tls())
+
+    def _target(self, process: str) -> str:
+        if self.target and self.name:
+            raise typer.BadParameter("give --target or --name, not both")
+        return self.target or _mesh_target(self.state_dir, self.name, process)
+
+    def _tls(self) -> Tls | None:
+        from tailrace.client import Tls
+
+        if not (self.tls_ca or self.tls_certificate or self.tls_key):
+            return None
+        try:
+            return Tls.from_files(
+                ca=self.tls_ca,
+                certificate=self.tls_certificate,
+                key=self.tls_key,
+                server_name=self.tls_server_name,
+            )
+        except (OSError, ValueError) as error:
+            raise typer.BadParameter(f"unusable TLS options: {error}") from error
 
 
 def timeout_s(text: str) -> float:
@@ -106,7 +119,7 @@ def timeout_s(text: str) -> float:
     return seconds
 
 
-def _mesh_target(state_dir: Path | None, name: str | None) -> str:
+def _mesh_target(state_dir: Path | None, name: str | None, process: str) -> str:
     from tailrace.cli.local.state import StateMissing, read_state
     from tailrace.cli.mesh_folder import MeshUnknown, find_mesh
     from tailrace.runtime.config import LauncherSettings, load_settings
@@ -116,13 +129,13 @@ def _mesh_target(state_dir: Path | None, name: str | None) -> str:
     try:
         state = read_state(find_mesh(settings.state_dir, name).state_path)
     except (MeshUnknown, StateMissing) as error:
-        raise LaunchError(f"{error}, or name a gateway: --target HOST:PORT") from error
+        raise LaunchError(f"{error}, or name its address: --target HOST:PORT") from error
     if state.stale:
         raise LaunchError(f"the mesh {state.mesh!r} is gone: its `tailrace up` no longer runs")
     try:
-        port = state.process("gateway").grpc_port
+        port = state.process(process).grpc_port
     except KeyError:
         port = None
     if port is None:
-        raise LaunchError(f"the mesh {state.mesh!r} has no gateway")
+        raise LaunchError(f"the mesh {state.mesh!r} has no process {process!r}")
     return f"127.0.0.1:{port}"

@@ -26,7 +26,7 @@ GATEWAY_PORT = 50050
 # Commands that are the `app` of a module each; most have commands of their own.
 GROUPS = {
     name: f"tailrace.cli.{name}"
-    for name in ("callbacks", "features", "pipelines", "submissions", "submit")
+    for name in ("callbacks", "events", "features", "pipelines", "submissions", "submit")
 }
 
 
@@ -64,6 +64,7 @@ class Service(enum.StrEnum):
     GATEWAY = "gateway"
     DISPATCHER = "dispatcher"
     COURIER = "courier"
+    EVENTS = "events"
 
 
 class InferenceBackend(enum.StrEnum):

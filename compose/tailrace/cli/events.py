@@ -1,0 +1,157 @@
+"""`tailrace events`: sends the events of files to an event service."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tailrace.cli.gateway_options import (
+    GatewayOptions,
+    MeshName,
+    StateDir,
+    TlsCa,
+    TlsCertificate,
+    TlsKey,
+    TlsServerName,
+    timeout_s,
+)
+from tailrace.cli.local.errors import LaunchError
+
+if TYPE_CHECKING:
+    from tailrace.runtime.pipeline.event_type import EventType
+
+app = typer.Typer(help="Send events.", no_args_is_help=True, add_completion=False)
+
+
+class EventTypeUnknown(LaunchError):
+    """There is no such event type."""
+
+
+EventName = Annotated[str, typer.Argument(help="Name of the event type.", metavar="TYPE")]
+EventFile = Annotated[
+    Path,
+    typer.Option(
+        help="The events, with columns id, event_time, known_at (may be left out) and the fields "
+        "of the event type: .ndjson or .jsonl (a JSON object on each line; - is stdin), .csv or "
+        ".parquet."
+    ),
+]
+Target = Annotated[
+    str | None,
+    typer.Option(help="Where the event service listens, such as 127.0.0.1:50065; or give --name."),
+]
+EventsDir = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of the event-type files; by default `events` beside TAILRACE_PIPELINES_DIR."
+    ),
+]
+Rejects = Annotated[
+    Path | None, typer.Option(help="File for what was refused, and why: a JSON object a line.")
+]
+BatchEvents = Annotated[int, typer.Option(min=1, max=4096, help="Most events of one message.")]
+Retry = Annotated[
+    str, typer.Option(help="How long to try again while the service is unavailable, as 30s or 5m.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+@app.command()
+def send(
+    event: EventName,
+    file: EventFile,
+    target: Target = None,
+    name: MeshName = None,
+    events_dir: EventsDir = None,
+    rejects: Rejects = None,
+    batch_events: BatchEvents = 500,
+    retry: Retry = "1m",
+    as_json: AsJson = False,
+    state_dir: StateDir = None,
+    tls_ca: TlsCa = None,
+    tls_certificate: TlsCertificate = None,
+    tls_key: TlsKey = None,
+    tls_server_name: TlsServerName = None,
+) -> None:
+    """Send the events of a file, in the order in which they became known.
+
+    What was sent before counts once. The exit status is 1 if an event was refused, or is not known
+    to have been taken in.
+    """
+    options = GatewayOptions(
+        target, name, state_dir, "5s", tls_ca, tls_certificate, tls_key, tls_server_name
+    )
+    _send(options, event, file, events_dir, rejects, batch_events, retry, None, as_json)
+
+
+@app.command()
+def replay(
+    event: EventName,
+    file: EventFile,
+    speed: Annotated[
+        float, typer.Option(min=0.001, help="Seconds of known_at that pass in one second.")
+    ] = 1.0,
+    target: Target = None,
+    name: MeshName = None,
+    events_dir: EventsDir = None,
+    rejects: Rejects = None,
+    batch_events: BatchEvents = 500,
+    retry: Retry = "1m",
+    as_json: AsJson = False,
+    state_dir: StateDir = None,
+    tls_ca: TlsCa = None,
+    tls_certificate: TlsCertificate = None,
+    tls_key: TlsKey = None,
+    tls_server_name: TlsServerName = None,
+) -> None:
+    """Send the events of a file as `send` does, at the pace at which they became known."""
+    options = GatewayOptions(
+        target, name, state_dir, "5s", tls_ca, tls_certificate, tls_key, tls_server_name
+    )
+    _send(options, event, file, events_dir, rejects, batch_events, retry, speed, as_json)
+
+
+def _send(
+    options: GatewayOptions,
+    event: str,
+    file: Path,
+    events_dir: Path | None,
+    rejects: Path | None,
+    batch_events: int,
+    retry: str,
+    speed: float | None,
+    as_json: bool,
+) -> None:
+    from tailrace.cli.event_sending import FileRun, send_file
+
+    run = FileRun(
+        event_type=_event_type(event, events_dir),
+        file=file,
+        rejects=rejects,
+        batch_events=batch_events,
+        retry_s=timeout_s(retry),
+        speed=speed,
+        as_json=as_json,
+    )
+    raise typer.Exit(asyncio.run(send_file(options, run)))
+
+
+def _event_type(name: str, events_dir: Path | None) -> EventType:
+    from tailrace.runtime.config import FeaturesSettings, load_settings
+    from tailrace.runtime.pipeline.directory import features_directory, load_views
+    from tailrace.runtime.pipeline.problem import nearest
+
+    features = features_directory(load_settings(FeaturesSettings).pipelines_dir)
+    if events_dir is not None:
+        features = events_dir.resolve().parent / "features"
+    found = load_views(features)
+    if name in found.events:
+        return found.events[name]
+    folder = features.parent / "events" if events_dir is None else events_dir
+    problems = "".join(f"\n{error}" for file, error in found.errors.items())
+    hint = nearest(name, found.events)
+    suggestion = f"; did you mean {hint!r}?" if hint else ""
+    raise EventTypeUnknown(f"no event type {name!r} in {folder}{suggestion}{problems}")
