@@ -23,10 +23,12 @@ from tailrace.cli.preparation import PreparedExample
 from tailrace.cli.progress import Steps
 from tailrace.cli.queue_server import QUEUE_REDIS, queue_server, queue_settings
 from tailrace.cli.static_views import load_static_views
+from tailrace.runtime.pipeline.directory import events_directory, features_directory
 from tailrace.runtime.placement import parse_placement
 
 _WATCH_INTERVAL_S = 0.1
 _READY_TIMEOUT_S = 60.0
+_FIRST_TO_STOP = ("gateway", "dispatcher", "courier", "events")
 
 
 class _Server(Protocol):
@@ -105,7 +107,7 @@ class LocalMesh:
             return
         with self._steps.step("Stopping"):
             servers = dict(self._servers)
-            first = [servers.pop(name, None) for name in ("gateway", "dispatcher", "courier")]
+            first = [servers.pop(name, None) for name in _FIRST_TO_STOP]
             last = [servers.pop(name, None) for name in ("redis", QUEUE_REDIS)]
             for group in (*([each] for each in first), servers.values(), last):
                 await asyncio.gather(*(asyncio.to_thread(each.stop) for each in group if each))
@@ -164,6 +166,8 @@ class LocalMesh:
         if self._options.submissions:
             services.append(self._start_service("dispatcher", "dispatcher", settings))
             services.append(self._start_service("courier", "courier", await queue))
+        if self._has_events():
+            services.append(self._start_events(redis))
         await asyncio.gather(*services, loaded)
         with self._steps.step("Waiting until all of them can serve"):
             await asyncio.gather(*(self._wait_serving(name) for name in self.mesh_processes))
@@ -179,6 +183,16 @@ class LocalMesh:
         await asyncio.gather(*(self._start_service(hop, name, settings) for name in names))
         target = balanced_target([self.mesh_processes[name].target for name in names])
         return {f"TAILRACE_{hop.upper()}_TARGET": target}
+
+    def _has_events(self) -> bool:
+        """Whether there are event types, and so something for an event service to do."""
+        features = features_directory(self._prepared.example.pipelines_dir)
+        return any(events_directory(features).glob("*.y*ml"))
+
+    async def _start_events(self, redis: Awaitable[Mapping[str, str]]) -> None:
+        # This Redis keeps nothing on disk, for events no more than for other features.
+        durability = {"TAILRACE_EVENTS_DURABILITY": "none"}
+        await self._start_service("events", "events", {**await redis, **durability})
 
     async def _start_redis(self) -> dict[str, str]:
         with self._steps.step("Starting Redis") as step:

@@ -129,9 +129,10 @@ def up(
         list[str] | None,
         typer.Option(
             help="Port of the gateway, or of another process as NAME=PORT (ingest, features, "
-            "inference, postprocess, dispatcher, courier, redis, queue-redis, triton; ingest-2 for "
-            f"a second replica); 0 for a free one. Repeatable. By default {GATEWAY_PORT} for the "
-            "gateway (0 with --once), a Unix socket for each Redis, and free ports for all others."
+            "inference, postprocess, dispatcher, courier, events, redis, queue-redis, triton; "
+            "ingest-2 for a second replica); 0 for a free one. Repeatable. By default "
+            f"{GATEWAY_PORT} for the gateway (0 with --once), a Unix socket for each Redis, and "
+            "free ports for all others."
         ),
     ] = None,
     metrics_port: Annotated[

@@ -8,7 +8,10 @@ import typer
 
 from tailrace.runtime.placement import HOPS
 
-PROCESSES = ("gateway", *HOPS, "dispatcher", "courier", "redis", "queue-redis", "triton")
+PROCESSES = (
+    *("gateway", *HOPS, "dispatcher", "courier", "events"),
+    *("redis", "queue-redis", "triton"),
+)
 _LARGEST_PORT = 65_535
 
 
