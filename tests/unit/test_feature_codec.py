@@ -16,14 +16,36 @@ from tailrace.features.row_schema import row_schema
 from tailrace.runtime.columns import Array, DType
 from tailrace.runtime.pipeline.feature_view import FeatureView
 
-TYPES = ("float32", "float64", "int64", "bool", "string")
+CATEGORIES = ["red", "green", "blue"]
+MICROSECONDS = st.integers(-(2**63), 2**63 - 1)
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "float32": st.floats(width=32),
     "float64": st.floats(),
     "int64": st.integers(-(2**63), 2**63 - 1),
     "bool": st.booleans(),
     "string": st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
+    "timestamp": MICROSECONDS,
+    "category": st.integers(0, len(CATEGORIES) - 1),
 }
+VECTORS = ("float32", "float64", "int64", "bool")
+TYPES = (*VALUES, *(f"{name}[{length}]" for name in VECTORS for length in (1, 3)))
+
+
+def feature_of(name: str, type_name: str) -> dict[str, Any]:
+    """Returns a feature of a type such as `int64`, or `int64[3]` for a vector."""
+    scalar, _, length = type_name.rstrip("]").partition("[")
+    feature: dict[str, Any] = {"name": name, "type": scalar}
+    if length:
+        feature["length"] = int(length)
+    if scalar == "category":
+        feature["values"] = CATEGORIES
+    return feature
+
+
+def values_of(type_name: str) -> st.SearchStrategy[Any]:
+    scalar, _, length = type_name.rstrip("]").partition("[")
+    values = VALUES[scalar]
+    return st.lists(values, min_size=int(length), max_size=int(length)) if length else values
 
 
 def view_of(*types: str, keys: list[dict[str, str]] | None = None) -> FeatureView:
@@ -32,7 +54,7 @@ def view_of(*types: str, keys: list[dict[str, str]] | None = None) -> FeatureVie
             "view": "v",
             "entity": "e",
             "keys": keys or [{"name": "k"}],
-            "features": [{"name": f"f{i}", "type": name} for i, name in enumerate(types)],
+            "features": [feature_of(f"f{i}", name) for i, name in enumerate(types)],
         }
     )
 
@@ -42,9 +64,10 @@ def encode(view: FeatureView, table: list[list[Any]], as_of: list[int]) -> list[
     validity: dict[str, Array] = {}
     for place, feature in enumerate(view.features):
         cells = [row[place] for row in table]
-        filled = np.empty(len(cells), feature.dtype.numpy)
-        zero = "" if feature.dtype is DType.STRING else 0
-        filled[:] = [zero if cell is None else cell for cell in cells]
+        filled = np.empty((len(cells), *feature.row_shape), feature.dtype.numpy)
+        zero: Any = "" if feature.dtype is DType.STRING else 0
+        for row, cell in enumerate(cells):
+            filled[row] = zero if cell is None else cell
         columns[feature.name] = filled
         if any(cell is None for cell in cells):
             validity[feature.name] = np.array([cell is not None for cell in cells])
@@ -56,7 +79,7 @@ def cells_of(view: FeatureView, decoded: DecodedRows) -> list[list[Any]]:
     schema = row_schema(view)
     columns: dict[str, list[Any]] = {}
     for group, values in zip(schema.groups, decoded.values, strict=True):
-        assert values.shape[0] == len(group.names)
+        assert values.shape == (len(group.names), len(decoded.as_of_us), *group.row_shape)
         assert values.dtype == group.dtype.numpy
         for place, name in enumerate(group.names):
             cells = values[place].tolist()
@@ -68,6 +91,8 @@ def cells_of(view: FeatureView, decoded: DecodedRows) -> list[list[Any]]:
 
 
 def same(one: Any, other: Any) -> bool:
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, float) and isinstance(other, float) and math.isnan(one):
         return math.isnan(other)
     return bool(one == other) and type(one) is type(other)
@@ -76,10 +101,10 @@ def same(one: Any, other: Any) -> bool:
 @st.composite
 def views_with_rows(draw: st.DrawFn) -> tuple[FeatureView, list[list[Any]], list[int]]:
     types = draw(st.lists(st.sampled_from(TYPES), min_size=1, max_size=20))
-    cells = st.tuples(*[st.none() | VALUES[name] for name in types]).map(list)
+    cells = st.tuples(*[st.none() | values_of(name) for name in types]).map(list)
     table = draw(st.lists(cells, min_size=1, max_size=6))
-    as_of = st.integers(-(2**63), 2**63 - 1)
-    return view_of(*types), table, draw(st.lists(as_of, min_size=len(table), max_size=len(table)))
+    as_of = st.lists(MICROSECONDS, min_size=len(table), max_size=len(table))
+    return view_of(*types), table, draw(as_of)
 
 
 @settings(max_examples=200, deadline=None)
@@ -123,6 +148,16 @@ def test_the_layout_is_the_documented_one() -> None:
     expected += bytes([0b011111])  # f64, i64, f32, bool, and the first of two strings
     expected += struct.pack("<dqf?II", 2.5, -2, 1.5, True, 2, 2) + "é".encode()
     assert row == expected
+
+
+def test_the_layout_of_further_types_is_the_documented_one() -> None:
+    view = view_of("string", "float32[2]", "bool", "category", "bool[2]", "timestamp", "float32")
+    row = ["é", [1.5, 2.5], True, 2, [False, True], 99, 0.5]
+    (stored,) = encode(view, [row], [77])
+    expected = struct.pack("<BxxxIq", FORMAT_VERSION, row_schema(view).schema_id, 77)
+    expected += bytes([0b1111111])
+    expected += struct.pack("<qfi?ff??I", 99, 0.5, 2, True, 1.5, 2.5, False, True, 2)
+    assert stored == expected + "é".encode()
 
 
 def test_a_null_is_stored_as_zero_so_that_equal_rows_have_equal_bytes() -> None:
@@ -179,6 +214,42 @@ def test_strings_that_do_not_fit_their_heap_are_corrupt(ends: tuple[int, int], h
 def test_the_schema_id_is_stable() -> None:
     # Stored rows outlive this process: the number may never change for the same view.
     assert row_schema(view_of("float32", "string")).schema_id == 0xD2BDEF50
+    rich = view_of("float32[3]", "category", "timestamp")
+    assert row_schema(rich).schema_id == 0xF4182AFA
+
+
+@pytest.mark.parametrize("types", [("float32[4]",), ("float32",), ("float64[3]",)])
+def test_vectors_of_another_length_or_type_have_another_schema(types: tuple[str, ...]) -> None:
+    assert row_schema(view_of(*types)).schema_id != row_schema(view_of("float32[3]")).schema_id
+
+
+@pytest.mark.parametrize("values", [["red", "green"], ["green", "red", "blue"], [*CATEGORIES, "x"]])
+def test_other_values_of_a_category_are_another_schema(values: list[str]) -> None:
+    view = view_of("category")
+    other = view.features[0].model_copy(update={"values": values})
+    changed = view.model_copy(update={"features": [other]})
+    assert row_schema(changed).schema_id != row_schema(view).schema_id
+
+
+@pytest.mark.parametrize("code", [-1, 3, 2**31 - 1, -(2**31)])
+def test_a_category_without_such_a_value_is_corrupt(code: int) -> None:
+    view = view_of("category", "category")
+    rows = encode(view, [[0, 2], [2, 0]], [1, 2])
+    rows[0] = rows[0][:-4] + struct.pack("<i", code)
+    decoded = RowCodec(row_schema(view)).decode(rows)
+    assert list(decoded.corrupt) == [0]
+    assert cells_of(view, decoded)[1] == [2, 0]
+
+
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_a_bool_vector_holds_zeros_and_ones_only(place: int) -> None:
+    view = view_of("bool[3]")
+    rows = encode(view, [[[True] * 3], [[False, True, False]]], [1, 2])
+    mangled = bytearray(rows[0])
+    mangled[-place] = 255
+    decoded = RowCodec(row_schema(view)).decode([bytes(mangled), rows[1]])
+    assert list(decoded.corrupt) == [0]
+    assert cells_of(view, decoded)[1] == [[False, True, False]]
 
 
 @pytest.mark.parametrize(
