@@ -19,6 +19,7 @@ from tests.support.event_world import (
     StartEvents,
     ride,
     stored_state,
+    until_taken,
     write_event_files,
 )
 from tests.support.redis_fixtures import StartRedis
@@ -159,7 +160,7 @@ async def test_another_consumer_takes_over_from_one_that_was_killed(
         consumers[0].process.kill()
         for start in range(half, len(keyed), 500):
             await producer.send("ride", keyed[start : start + 500])
-        await until_taken(link, names)
+        await until_taken(link, PARTITIONS)
         late = sum(1 for _ in await link.call("XRANGE", names.dead, "-", "+"))
         assert late > 100
     finally:
@@ -173,15 +174,5 @@ async def until_shared(link: RedisLink, names: StreamNames) -> None:
         while True:
             owners = await link.call("MGET", *[names.lease(p) for p in range(PARTITIONS)])
             if None not in owners and len(set(owners)) == 2:
-                return
-            await asyncio.sleep(0.02)
-
-
-async def until_taken(link: RedisLink, names: StreamNames) -> None:
-    """Returns once nothing is left in any partition, which is trimmed as it is acknowledged."""
-    async with asyncio.timeout(25):
-        while True:
-            lengths = [await link.call("XLEN", names.stream(p)) for p in range(PARTITIONS)]
-            if not any(lengths):
                 return
             await asyncio.sleep(0.02)

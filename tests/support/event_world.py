@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,12 @@ import yaml
 from tailrace.cli.local.local_redis import LocalRedis
 from tailrace.cli.local.mesh_process import MeshProcess
 from tailrace.client import Event
+from tailrace.features.events.app import serving
+from tailrace.features.events.stream_entry import StreamNames
+from tailrace.features.redis_link import RedisLink
+from tailrace.runtime.config import EventsSettings, load_settings
 from tailrace.runtime.pipeline.duration import parse_duration
+from tailrace.runtime.server import GrpcServer
 
 PREFIX = "test"
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -145,6 +152,41 @@ def _lateness_us(entity: str) -> float:
     view = CITY_RIDES if CITY_RIDES["view"] in entity else DRIVER_RIDES
     lateness: timedelta = parse_duration(view["source"]["lateness"])
     return lateness / timedelta(microseconds=1)
+
+
+@contextlib.asynccontextmanager
+async def serve_events(
+    pipelines: Path, server: LocalRedis, **settings: Any
+) -> AsyncIterator[GrpcServer]:
+    """Serves events in this process until the body is left, and then drains."""
+    usual: dict[str, Any] = {
+        "pipelines_dir": pipelines,
+        "pipelines_poll_ms": 50,
+        "feature_redis_url": server.url,
+        "feature_key_prefix": PREFIX,
+        "events_durability": "none",
+    }
+    async with serving(load_settings(EventsSettings, **(usual | settings))) as grpc_server:
+        try:
+            yield grpc_server
+        finally:
+            await grpc_server.drain()
+
+
+def target_of(server: GrpcServer) -> str:
+    """Returns where a server listens."""
+    return f"127.0.0.1:{server.port}"
+
+
+async def until_taken(link: RedisLink, partitions: int) -> None:
+    """Returns once nothing is left in any partition, which is trimmed as it is acknowledged."""
+    names = StreamNames(PREFIX)
+    async with asyncio.timeout(25):
+        while True:
+            lengths = [await link.call("XLEN", names.stream(p)) for p in range(partitions)]
+            if not any(lengths):
+                return
+            await asyncio.sleep(0.02)
 
 
 class EventProcess:

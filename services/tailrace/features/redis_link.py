@@ -89,6 +89,11 @@ class RedisLink:
         return self._connections_made
 
     @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection that is not known to be lost."""
+        return self._session is not None and not self._session.lost
+
+    @property
     def waiting(self) -> int:
         """Number of calls without an answer."""
         return len(self._session.waiting) if self._session else 0

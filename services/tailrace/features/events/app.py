@@ -79,7 +79,14 @@ async def event_parts(settings: EventsSettings) -> AsyncIterator[EventParts]:
 
 
 async def run(settings: EventsSettings) -> None:
-    """Takes in events until SIGTERM or SIGINT.
+    """Takes in events until SIGTERM or SIGINT. Raises StartError as `serving`."""
+    async with serving(settings) as server:
+        await server.serve_until_signalled()
+
+
+@contextlib.asynccontextmanager
+async def serving(settings: EventsSettings) -> AsyncIterator[GrpcServer]:
+    """Takes in events until the body is left, which drains the server first.
 
     Raises:
         StartError: a port is in use, the Redis URL cannot be used, or there is no folder of
@@ -115,7 +122,7 @@ async def run(settings: EventsSettings) -> None:
             jobs.append(parts.source.run(draining))
         try:
             async with background(*jobs):
-                await server.serve_until_signalled()
+                yield server
                 if parts.source is not None:
                     await parts.source.ended()
         finally:

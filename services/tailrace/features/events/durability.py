@@ -44,7 +44,7 @@ class DurabilityCheck:
         Raises:
             Unavailable: it is not, or the server does not say, or cannot be reached.
         """
-        if self._checked and self.holds:
+        if self._link.is_connected and self.holds:
             return
         state: dict[str, str] = {}
         refusal = ""
