@@ -23,6 +23,7 @@ def write_pipeline(
     outputs: Sequence[Mapping[str, Any]] | None = None,
     postprocess: Mapping[str, Any] | None = None,
     functions: str = "",
+    model_inputs: Sequence[Mapping[str, Any]] | None = None,
 ) -> Path:
     """Writes a pipeline to `folder`/pipelines, and returns that directory.
 
@@ -36,6 +37,7 @@ def write_pipeline(
         outputs: of the model.
         postprocess: the whole section.
         functions: text of the module `functions` beside the pipeline.
+        model_inputs: all inputs of the model, in place of one that reads `columns`.
     """
     directory = folder / "pipelines"
     directory.mkdir(parents=True, exist_ok=True)
@@ -50,7 +52,9 @@ def write_pipeline(
         "ingest": {"steps": list(steps)},
         "model": {
             "name": "model",
-            "inputs": [{"name": "input", "dtype": dtype, "allow_nan": True, **source}],
+            "inputs": list(
+                model_inputs or [{"name": "input", "dtype": dtype, "allow_nan": True, **source}]
+            ),
             "outputs": list(outputs),
         },
         "postprocess": postprocess or {"outputs": [{"name": outputs[0]["name"]}]},

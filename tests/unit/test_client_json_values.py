@@ -27,6 +27,8 @@ SCHEMA = [
     RequestField(name="when", type="timestamp"),
     RequestField(name="blob", type="bytes"),
     RequestField(name="grid", type="tensor", dtype=tensor_pb2.DATA_TYPE_FLOAT32, shape=[-1, 2]),
+    RequestField(name="names", type="string", max_items=3),
+    RequestField(name="counts", type="int64", max_items=3),
     RequestField(name="times", type="tensor", dtype=tensor_pb2.DATA_TYPE_TIMESTAMP, shape=[1]),
 ]
 
@@ -39,7 +41,8 @@ def test_every_type_has_its_json() -> None:
     fields = parsed(
         """{"text": "ü", "count": 9007199254740993, "ratio": 3, "flag": true,
             "when": "2013-09-01T05:15:00.000001-04:00", "blob": "AP8=",
-            "grid": [[1, 2.5], [3, 4]], "times": ["2013-01-01T00:00:00Z"]}"""
+            "grid": [[1, 2.5], [3, 4]], "names": ["a", "ü"], "counts": [1, "9007199254740993"],
+            "times": ["2013-01-01T00:00:00Z"]}"""
     )
 
     assert fields == {
@@ -50,9 +53,37 @@ def test_every_type_has_its_json() -> None:
         "when": datetime(2013, 9, 1, 9, 15, 0, 1, UTC),
         "blob": b"\0\xff",
         "grid": Tensor.of([[1.0, 2.5], [3.0, 4.0]], "float32"),
+        "names": Tensor.of(["a", "ü"], "string"),
+        "counts": Tensor.of([1, 2**53 + 1], "int64"),
         "times": Tensor.of([datetime(2013, 1, 1, tzinfo=UTC)], "timestamp"),
     }
     assert type(fields["ratio"]) is float
+
+
+def test_an_empty_list_is_one_of_its_type() -> None:
+    assert parsed('{"names": []}') == {"names": Tensor.of([], "string")}
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "said"),
+    [
+        ('{"names": "a"}', "fields.names", "found 'a', expected a list of string"),
+        ('{"names": {"a": 1}}', "fields.names", "expected a list of string"),
+        ('{"names": ["a", 1]}', "fields.names[1]", "found 1, expected text"),
+        ('{"names": ["a", null]}', "fields.names[1]", "found None, expected text"),
+        ('{"counts": [1, 2.5]}', "fields.counts[1]", "found 2.5, expected an integer"),
+        ('{"counts": [[1]]}', "fields.counts[0]", "found [1], expected an integer"),
+        ('{"counts": [99999999999999999999]}', "fields.counts", "does not fit int64"),
+    ],
+)
+def test_what_is_no_list_of_its_type_is_told_with_its_place(
+    text: str, field: str, said: str
+) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parsed(text)
+
+    assert caught.value.field == field
+    assert said in caught.value.message
 
 
 def test_null_is_null_for_every_type() -> None:

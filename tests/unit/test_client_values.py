@@ -132,6 +132,25 @@ def test_close_relatives_of_plain_values_are_taken(value: Any, expected: Any) ->
 
 
 @pytest.mark.parametrize(
+    ("value", "dtype"),
+    [
+        (["a", "ü", ""], "string"),
+        (("a",), "string"),
+        ([Colour.RED], "string"),
+        ([INT64_MIN, 0, INT64_MAX], "int64"),
+        ((1, 2), "int64"),
+        ([], "int64"),
+    ],
+)
+def test_list_of_texts_or_of_integers_comes_back_as_a_tensor(value: Any, dtype: str) -> None:
+    back = from_value(sent(value))
+
+    assert isinstance(back, Tensor)
+    assert (back.dtype, back.shape) == (dtype, (len(value),))
+    assert back.tolist() == list(value)
+
+
+@pytest.mark.parametrize(
     "array",
     [
         np.arange(6, dtype=np.float32).reshape(2, 3),

@@ -196,6 +196,30 @@ def test_file_is_shown_as_a_tree(folder: Path) -> None:
         assert text in result.stdout
 
 
+def test_lists_names_and_instants_are_shown(folder: Path) -> None:
+    content = changed(
+        PIPELINE,
+        ("request.fields.zones", {"type": "int64", "max_items": 5, "required": True}),
+        ("features.views.1.keys.zone", "request.zones"),
+        ("features.views.1.as", "near"),
+        ("features.views.1.at", "request.pickup"),
+        ("model.inputs.0.columns.4", "near.busy"),
+        ("model.outputs.0.shape", [5]),
+        ("postprocess", {"outputs": [{"name": "score", "length_of": "zones"}]}),
+    )
+    write_yaml(folder / "pipelines" / "tip.yaml", content)
+
+    result = run("pipelines", "show", folder / "pipelines" / "tip.yaml")
+
+    assert result.exit_code == 0
+    for text in (
+        "zones list of at most 5 int64, required",
+        "near the view place by zone = each of request.zones at request.pickup",
+        "score float32, one for each of zones",
+    ):
+        assert text in result.stdout
+
+
 def test_file_is_shown_as_json(folder: Path) -> None:
     result = run("pipelines", "show", folder / "pipelines" / "tip.yaml", "--json")
 

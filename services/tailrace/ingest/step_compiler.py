@@ -155,6 +155,9 @@ class StepCompiler:
 
     def _vocabulary(self, step: spec.VocabularyStep) -> Step:
         index = self._value_index(step.input, step.values)
+        if step.unknown == "fail" and step.input in self._lists:
+            expected = "a number, as for every list: what fills it up is no value of it"
+            raise self._types.refused("unknown", "'fail'", expected)
         lowest = 0 if step.unknown == "fail" else step.unknown
         if step.dtype not in NUMBERS or not (
             _holds_index(len(step.values) - 1, step.dtype) and _holds_index(lowest, step.dtype)
@@ -166,13 +169,14 @@ class StepCompiler:
 
     def _one_hot(self, step: spec.OneHotStep) -> Step:
         index = self._value_index(step.input, step.values)
+        self._types.require_scalar(step.input, TEXT | INTEGERS)
         if step.dtype not in NUMBERS_AND_BOOL:
             raise self._types.refused("dtype", step.dtype.value, "a number or bool")
         outputs = tuple(name for name, _ in step.output_columns())
         return OneHot(step.input, outputs, step.dtype, index)
 
     def _hash(self, step: spec.HashStep) -> Step:
-        self._types.require_scalar(step.input, HASHABLE)
+        self._require_items(step.input, HASHABLE)
         if step.dtype not in NUMBERS or not _holds_index(step.buckets - 1, step.dtype):
             raise self._types.refused("dtype", step.dtype.value, "a type that holds every bucket")
         output = step.output or step.input
@@ -192,9 +196,18 @@ class StepCompiler:
     def _function(self, step: spec.FunctionStep) -> Step:
         return compile_function(step, self._pipeline.file, self._types)
 
+    def _require_items(self, column: str, dtypes: frozenset[DType]) -> None:
+        """Checks that a column holds values of these types, or lists of them."""
+        if column not in self._lists:
+            self._types.require_scalar(column, dtypes)
+        elif self._types.dtype(column) not in dtypes:
+            names = ", ".join(sorted(dtype.value for dtype in dtypes))
+            found = f"{column!r}, a list of {self._types.dtype(column).value}"
+            raise self._types.refused("input", found, f"a column of type {names}")
+
     def _value_index(self, column: str, values: list[str] | list[int]) -> ValueIndex:
         is_text = isinstance(values[0], str)
-        self._types.require_scalar(column, TEXT if is_text else INTEGERS - {DType.UINT64})
+        self._require_items(column, TEXT if is_text else INTEGERS - {DType.UINT64})
         if not is_text and not all(_holds_index(int(value), DType.INT64) for value in values):
             raise self._types.refused("values", "a number too large", "signed 64-bit integers")
         return ValueIndex(values)

@@ -50,7 +50,7 @@ class Vocabulary:
     """Makes the place of the value in a list, from 0.
 
     A value outside the list becomes `unknown`, or fails its row where `unknown` is None. Null
-    stays null: it is not unknown.
+    stays null: it is not unknown. The column may hold lists where no value fails its row.
     """
 
     input: str
@@ -64,8 +64,9 @@ class Vocabulary:
         """Puts the output column into the table."""
         column = table.columns[self.input]
         if self.unknown is not None:
-            places = self.index.places(column.values, self.unknown, self.dtype)
-            table.columns[self.output] = _numbers(places, self.dtype, column)
+            values = column.values
+            places = self.index.places(values.ravel(), self.unknown, self.dtype)
+            table.columns[self.output] = _numbers(places.reshape(values.shape), self.dtype, column)
         else:
             places = self.index.places(column.values, -1)
             table.columns[self.output] = _numbers(places, self.dtype, column)
@@ -105,7 +106,7 @@ class Hash:
 
     The digest has 64 bytes, of which the first 8 count as a little-endian number; the seed in
     UTF-8 is the key. Text is hashed as UTF-8, an integer or timestamp as 8 bytes little-endian
-    in two's complement. Null stays null.
+    in two's complement. Null stays null. The column may hold lists.
     """
 
     def __init__(self, input_name: str, output: str, dtype: DType, buckets: int, seed: str) -> None:
@@ -120,8 +121,10 @@ class Hash:
     def run(self, table: StepTable) -> None:
         """Puts the output column into the table."""
         column = table.columns[self._input]
-        buckets = [self._of(value) for value in column.values.tolist()]
-        table.columns[self._output] = _numbers(np.array(buckets, np.int64), self._dtype, column)
+        shape = column.values.shape
+        buckets = [self._of(value) for value in column.values.ravel().tolist()]
+        numbers = np.array(buckets, np.int64).reshape(shape)
+        table.columns[self._output] = _numbers(numbers, self._dtype, column)
 
     def _of(self, value: Any) -> int:
         # Long values stay out of the cache, which bounds its memory.
