@@ -106,10 +106,11 @@ def _table_events(file: Path, event_type: EventType, *, is_csv: bool) -> Iterato
         try:
             described = connection.execute(f"DESCRIBE SELECT * FROM {table}", [name]).fetchall()
             columns = [column[0] for column in described]
+            selected = ", ".join(_selected(column[0], column[1]) for column in described)
             _check_columns(file, columns, event_type)
             known = "coalesce(known_at, event_time)" if "known_at" in columns else "event_time"
             result = connection.execute(
-                f"SELECT *, row_number() OVER () AS {_ROW} FROM {table} "
+                f"SELECT {selected}, row_number() OVER () AS {_ROW} FROM {table} "
                 f"ORDER BY TRY_CAST({known} AS TIMESTAMPTZ) NULLS FIRST, id",
                 [name],
             )
@@ -119,6 +120,18 @@ def _table_events(file: Path, event_type: EventType, *, is_csv: bool) -> Iterato
                     yield reader.read(int(values[-1]), given)
         except duckdb.Error as error:
             raise EventFileInvalid(f"{file} cannot be read: {error}") from error
+
+
+def _selected(column: str, type_name: str) -> str:
+    """Returns how a column is read, so that Python has its values in a type of its own."""
+    name = '"' + column.replace('"', '""') + '"'
+    if type_name == "TIMESTAMP WITH TIME ZONE":
+        return f"{name} AT TIME ZONE 'UTC' AS {name}"
+    if type_name.startswith("TIMESTAMP"):
+        return f"CAST({name} AS TIMESTAMP) AS {name}"
+    if type_name.startswith("DECIMAL"):
+        return f"CAST({name} AS DOUBLE) AS {name}"
+    return name
 
 
 def _check_columns(file: Path, columns: list[str], event_type: EventType) -> None:
