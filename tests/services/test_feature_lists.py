@@ -10,6 +10,7 @@ from prometheus_client import REGISTRY
 
 from tailrace.features.defaults import default_blocks
 from tailrace.features.handler import FeatureHandler
+from tailrace.features.servicer import view_message
 from tailrace.features.state import FeatureState
 from tailrace.runtime.columns import DType
 from tailrace.runtime.errors import Code, InvalidBatch, LimitExceeded, Reason
@@ -302,3 +303,13 @@ async def test_instants_are_those_of_the_row_for_every_element(make_world: MakeW
     _, found = await lookups.look_up(columns)
     assert found.views[0].age_us.tolist() == [3 * SECOND_US, 2 * SECOND_US]
     assert found.views[0].states.tolist() == [STALE, FRESH]
+
+
+async def test_a_message_holds_rows_and_elements_byte_by_byte(make_world: MakeWorld) -> None:
+    lookups = await lists_of(make_world)
+    _, found = await lookups.look_up(lookups.lists("item.id", [["x", "nobody"], ["z"]]))
+    message = view_message(found.views[0])
+    assert list(message.states) == [MISSING, FRESH]
+    assert list(message.element_states) == [FRESH, MISSING, 0, FRESH, 0, 0]
+    assert list(message.presence) == [0, 1] * 4
+    assert np.frombuffer(message.age_us, "<i8").tolist() == [SECOND_US, 3 * SECOND_US]

@@ -29,7 +29,7 @@ from tests.support.wire_batches import answer_from_proto, batch_to_proto
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 VIEWS = (
-    view("thing", {"a": "float64", "text": "string"}, on_missing="flag", max_age="1s"),
+    view("thing", {"a": "float64", "text": "string"}, on_missing="flag", max_age="30s"),
     view("strict", {"b": "int64"}, on_missing="fail"),
 )
 
@@ -121,11 +121,26 @@ async def test_lookups_over_grpc_return_columns_states_and_ages(
     states = [pb.FEATURE_STATE_FRESH, pb.FEATURE_STATE_STALE, pb.FEATURE_STATE_MISSING, 0]
     assert list(thing.states) == states
     ages_us = np.frombuffer(thing.age_us, "<i8").tolist()
-    assert 500_000 <= ages_us[0] < 1_000_000
-    assert 60_000_000 <= ages_us[1] < 65_000_000
+    assert 500_000 <= ages_us[0] < 30_000_000
+    assert 60_000_000 <= ages_us[1] < 90_000_000
     assert ages_us[2:] == [-1, -1]
+    # a and text of x, y, z, which is missing, and the row that failed.
+    assert list(thing.presence) == [1, 1, 0, 0] * 2
+    assert list(strict.presence) == [1, 1, 1, 0]
+    assert not thing.element_states
     assert answer.timing.work_ns > 0
     assert (len(batch.rows), len(answer.batch.rows.request_ids)) == (4, 0)
+
+
+async def test_presence_is_empty_where_the_store_has_every_value(
+    start_service: StartService, fresh_redis: LocalRedis
+) -> None:
+    service = start_service(fresh_redis)
+    await service.world.load("thing", {"id": ["x"], "a": [1.5], "text": ["ü"]})
+    await service.world.load("strict", {"id": ["x"], "b": [1]})
+    await service.until(SERVING)
+    answer = await service.look_up({"thing.id": ["x"], "strict.id": ["x"]})
+    assert [view.presence for view in answer.views] == [b"", b""]
 
 
 async def test_it_starts_without_redis_and_recovers_by_itself(

@@ -59,7 +59,7 @@ def rich_table(**changes: Any) -> dict[str, Any]:
     return table | changes
 
 
-CSV_ROWS = [
+CSV_ROWS: list[list[str | None]] = [
     ["id", "colour", "size", "seen", "f32", "other32", "f64", "i64", "flags", "n"],
     [
         "x", "blue", "S", "2013-01-01T12:00:00Z", "[1, 2, 3.5]", "[4,5,6]", " [1e300 , -0.0] ",

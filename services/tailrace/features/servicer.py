@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tailrace.features.handler import FeatureHandler, LookupResult
 from tailrace.features.plan import LookupPlan
+from tailrace.features.view_outcome import ViewOutcome
 from tailrace.runtime.batch import Batch
 from tailrace.runtime.hop_answer import FoundStates, HopAnswer
 from tailrace.runtime.hop_call import CallContext, HopOutcome, HopRunner
@@ -31,14 +32,7 @@ class FeatureServicer(feature_service_pb2_grpc.FeatureServiceServicer):
         response = feature_service_pb2.LookupFeaturesResponse()
         found = outcome.result
         outcome.write(response.batch, response.timing, found.columns if found else None)
-        for view in found.views if found else ():
-            message = response.views.add(
-                view=view.view, states=view.states.tobytes(), age_us=view.age_us.tobytes()
-            )
-            if view.presence is not None:
-                message.presence = view.presence.tobytes()
-            if view.element_states is not None:
-                message.element_states = view.element_states.tobytes()
+        response.views.extend(view_message(view) for view in (found.views if found else ()))
         return response
 
     async def answer(self, batch: Batch, _: RowFields, context: CallContext) -> HopAnswer:
@@ -58,3 +52,15 @@ class FeatureServicer(feature_service_pb2_grpc.FeatureServiceServicer):
                 for view in found.views
             ]
         return answer
+
+
+def view_message(view: ViewOutcome) -> feature_service_pb2.ViewLookup:
+    """Returns what was found of a view as a message."""
+    message = feature_service_pb2.ViewLookup(
+        view=view.view, states=view.states.tobytes(), age_us=view.age_us.tobytes()
+    )
+    if view.presence is not None:
+        message.presence = view.presence.tobytes()
+    if view.element_states is not None:
+        message.element_states = view.element_states.tobytes()
+    return message
