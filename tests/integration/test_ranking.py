@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ from tritonclient.grpc import InferenceServerClient, InferInput
 
 from tailrace.cli.local.local_redis import LocalRedis
 from tailrace.cli.local.local_triton import LocalTriton
-from tailrace.client import AsyncClient, Client, Prediction, PredictionError
+from tailrace.client import AsyncClient, Client, Prediction, PredictionError, Tensor
 from tailrace.client.json_values import fields_from_json, prediction_to_json
 from tests.support.feature_loading import load_file
-from tests.support.onnx_models import write_ranking_model
+from tests.support.onnx_models import write_ranking_model, write_sum_model
 from tests.support.running_mesh import RunningMesh
 
 FILES_DIR = Path(__file__).parents[1] / "support" / "ranking"
@@ -46,6 +47,7 @@ def ranking_mesh(
 ) -> Iterator[RunningMesh]:
     """A mesh that ranks, its hops services or inside the gateway."""
     folder = tmp_path_factory.mktemp("ranking")
+    write_sum_model(folder / "models", "pair", weights=(1.0, 10.0, 100.0))
     write_ranking_model(folder / "models", "ranker", MAX_ITEMS, WEIGHTS)
     settings = {
         "TAILRACE_INFERENCE_BACKEND": "onnxruntime",
@@ -95,18 +97,20 @@ def candidates_of(seed: int, count: int) -> list[str]:
     return [f"item-{n}" for n in rng.integers(0, 300, count)]
 
 
+def values_of(prediction: Prediction, name: str) -> Tensor:
+    """A field of the prediction, which has to be a tensor."""
+    found = prediction.values[name]
+    assert isinstance(found, Tensor)
+    return found
+
+
 def check(prediction: Prediction, user: str, candidates: list[str], boost: float = 0.0) -> None:
     """Fails unless every candidate has its own score and price."""
-    scores, prices = prediction.values["score"], prediction.values["price"]
-    assert scores.shape == prices.shape == (len(candidates),)  # type: ignore[union-attr]
-    np.testing.assert_allclose(
-        scores.numpy(),  # type: ignore[union-attr]
-        expected_scores(user, candidates, boost),
-        rtol=1e-6,
-    )
-    assert prices.tolist() == [  # type: ignore[union-attr]
-        ITEMS.get(candidate, DEFAULTS)[0] for candidate in candidates
-    ]
+    scores, prices = values_of(prediction, "score"), values_of(prediction, "price")
+    assert scores.shape == prices.shape == (len(candidates),)
+    expected = expected_scores(user, candidates, boost)
+    np.testing.assert_allclose(scores.numpy(), expected, rtol=1e-6)
+    assert prices.tolist() == [ITEMS.get(candidate, DEFAULTS)[0] for candidate in candidates]
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
@@ -157,6 +161,42 @@ def test_a_list_that_is_missing_is_empty(client: Client, pipeline: str) -> None:
 
         check(prediction, "ann", [])
         assert prediction.quality.name == "LIVE"
+
+
+def test_defaults_stand_in_for_the_features_of_every_candidate(client: Client) -> None:
+    prediction = client.predict(
+        "ranking-impatient", {"user": "ann", "candidates": ["item-1"] * 3}, timeout=10
+    )
+
+    assert prediction.quality.name == "DEFAULT_FEATURES"
+    assert "features failed" in prediction.quality_reasons[0].detail
+    assert values_of(prediction, "price").tolist() == [DEFAULTS[0]] * 3
+    nobody = expected_scores("nobody", ["item-7"] * 3)
+    np.testing.assert_allclose(values_of(prediction, "score").numpy(), nobody, rtol=1e-6)
+
+
+def test_a_view_is_read_for_two_entities_at_once(client: Client) -> None:
+    fields = {"user": "bob", "first": "item-8", "second": "item-4"}
+
+    prediction = client.predict("pair", fields, timeout=10)
+
+    prices = ITEMS["item-8"][0], ITEMS["item-4"][0]
+    assert prediction.values["score"] == TASTES["bob"] + 10 * prices[0] + 100 * prices[1]
+    assert prediction.quality.name == "LIVE"
+
+
+def test_ages_are_counted_to_the_instant_asked_for(client: Client) -> None:
+    fields = {"user": "bob", "first": "item-8", "second": "item-4"}
+    in_two_months = datetime.now(UTC) + timedelta(days=60)
+
+    late, now = client.predict_batch(
+        "pair", [{**fields, "when": in_two_months}, fields], timeout=10
+    )
+
+    assert isinstance(late, Prediction) and isinstance(now, Prediction)
+    assert late.quality.name == "STALE_FEATURES"
+    assert [reason.detail for reason in late.quality_reasons] == ["reader: stale"]
+    assert (now.quality.name, late.values) == ("LIVE", now.values)
 
 
 def test_arrays_are_lists_too(client: Client) -> None:
