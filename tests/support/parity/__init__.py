@@ -1,0 +1,1 @@
+"""What proves that serving and training answer the same: see docs/features.md."""
