@@ -5,7 +5,8 @@ with a digit per event, an `Outcome`, or with `!` and a word: what is wrong with
 It is one step for Redis: nobody sees, and no crash leaves, half of it.
 
 Redis refuses writes when it is full only as long as a script has written nothing. So the first
-write is one that takes memory: then a script is refused as a whole, or not at all.
+write is one that takes memory: then a script is refused as a whole, or not at all. It says why
+only with the place in the script before it, which is taken off.
 
 The names of all other keys follow from that of the head, and share its hash tag. They are not
 given one by one: those of distinct values depend on event times.
@@ -114,6 +115,9 @@ local function damaged()
   call('SETRANGE', head_key, 0, '\\{DAMAGED}')
   return '{DAMAGED_ENTITY.decode()}'
 end
+local function refused(reply)
+  return redis.error_reply(string.match(reply.err, '%u%u+ .*') or reply.err)
+end
 local s
 local function load(data, format, at)
   local found = {{unpack_numbers(format, data)}}
@@ -151,7 +155,8 @@ else"""
         blank += ["0", "infinity", "-infinity", *blank_record(level)]
     yield f"""\
   -- The head goes first; what may be left of an earlier life is nobody's.
-  call('SET', head_key, '')
+  local reply = redis.pcall('SET', head_key, '')
+  if reply.err then return refused(reply) end
   call('DEL', ids_key, {others})
   s = {{{", ".join(blank)}}}
 end"""
@@ -175,10 +180,12 @@ for number = 1, #ids / {EVENT_ID_BYTES} do
     yield f"""\
   if time < s[{NEWEST + 1}] - {schema.lateness_us} then
     outcomes[number] = '2'
-  elseif call('ZADD', ids_key, 'NX', time, id) == 0 then
-    outcomes[number] = '1'
   else
-    outcomes[number] = '0'
+    local added = redis.pcall('ZADD', ids_key, 'NX', time, id)
+    if added ~= 0 and added ~= 1 then return refused(added) end
+    outcomes[number] = added == 1 and '0' or '1'
+  end
+  if outcomes[number] == '0' then
     applied = applied + 1
     if time > s[{NEWEST + 1}] then s[{NEWEST + 1}] = time end"""
     if needs_tie:
