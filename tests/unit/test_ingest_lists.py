@@ -223,6 +223,8 @@ def test_tables_with_bad_lists_name_their_row(pipeline: Pipeline) -> None:
     [
         ({"step": "log", "input": "numbers"}, "input", "the list 'numbers'"),
         ({"step": "log", "input": "halves"}, "input", "the list 'halves'"),
+        ({"step": "fill", "input": "items", "value": "", "dtype": "string"}, "input",
+         "a list has no null items"),
         ({"step": "one_hot", "input": "items", "values": ["a"]}, "input", "vectors of shape [3]"),
         ({"step": "vocabulary", "input": "items", "values": ["a"], "unknown": "fail"},
          "unknown", "a number, as for every list"),

@@ -256,6 +256,18 @@ def test_two_lists_in_one_key_are_refused(tmp_path: Path) -> None:
     assert problem.found == "the list 'others' beside the list 'zones'"
 
 
+def test_the_length_of_a_list_may_not_be_named_like_a_feature(tmp_path: Path) -> None:
+    views = {**VIEWS, "place": changed(VIEWS["place"], ("features.1.name", "length"))}
+    content = changed(PIPELINE, ("features.views.1.as", "zones"),
+                      ("model.inputs.0.columns.1", "zones.busy"))  # fmt: skip
+
+    errors = loaded(tmp_path, content, views).errors
+    (problem,) = errors[tmp_path / "pipelines" / "rank.yaml"].problems
+
+    assert problem.path == "request.fields.zones"
+    assert problem.found == "a list whose length has the name of the feature column 'zones.length'"
+
+
 def test_a_step_may_not_make_the_length_of_a_list(tmp_path: Path) -> None:
     step = {"step": "cast", "input": "zones", "output": "zones.length", "dtype": "int64"}
 

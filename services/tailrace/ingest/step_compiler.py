@@ -101,6 +101,7 @@ class StepCompiler:
     # -- one method per step ---------------------------------------------------------------
 
     def _fill(self, step: spec.FillStep) -> Step:
+        self._refuse_list(step.input, "a list has no null items")
         types, output = self._types, step.output or step.input
         source = types.dtype(step.input)
         if not can_convert(source, step.dtype) or source is DType.TIMESTAMP:
@@ -131,9 +132,7 @@ class StepCompiler:
         return standardise(step.input, output, step.dtype, step.mean, step.stddev, blame)
 
     def _log(self, step: spec.LogStep) -> Step:
-        if step.input in self._lists:
-            expected = "single values: what fills a list up is 0, which has no logarithm"
-            raise self._types.refused("input", f"the list {step.input!r}", expected)
+        self._refuse_list(step.input, "what fills a list up is 0, which has no logarithm")
         self._types.require_numbers(step.input, step.dtype)
         blame, output = self.blame(step.input), step.output or step.input
         return natural_log(step.input, output, step.dtype, step.offset, blame)
@@ -195,6 +194,11 @@ class StepCompiler:
 
     def _function(self, step: spec.FunctionStep) -> Step:
         return compile_function(step, self._pipeline.file, self._types)
+
+    def _refuse_list(self, column: str, reason: str) -> None:
+        if column in self._lists:
+            found, expected = f"the list {column!r}", f"a column of single values: {reason}"
+            raise self._types.refused("input", found, expected)
 
     def _require_items(self, column: str, dtypes: frozenset[DType]) -> None:
         """Checks that a column holds values of these types, or lists of them."""

@@ -168,6 +168,11 @@ class References:
         for name in self._lengths.keys() & self._request.keys():
             found = f"the name of the length of the list {self._lengths[name]!r}"
             self.problems.append(Problem(f"request.fields.{name}", found, "another name"))
+        for name in self._features.keys() & self._lengths.keys():
+            found = f"a list whose length has the name of the feature column {name!r}"
+            self.problems.append(
+                Problem(f"request.fields.{self._lengths[name]}", found, "another name")
+            )
         for name in self._features.keys() & self._request.keys():
             found = "the name of a feature column"
             self.problems.append(Problem(f"request.fields.{name}", found, "another name"))
