@@ -11,7 +11,8 @@ import pytest
 from tritonclient.grpc import service_pb2
 
 from tailrace.client.values import from_value
-from tailrace.gateway.open_inference_columns import outcomes_to_outputs, requests_from_inputs
+from tailrace.gateway.open_inference_inputs import requests_from_inputs
+from tailrace.gateway.open_inference_outputs import outcomes_to_outputs
 from tailrace.runtime.columns import DType
 from tailrace.runtime.errors import InvalidField, InvalidTensor
 from tailrace.runtime.pipeline.plan import OutputField

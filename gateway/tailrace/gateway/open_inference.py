@@ -13,12 +13,9 @@ from typing import Any
 import grpc.aio
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
-from tailrace.gateway.open_inference_columns import (
-    OipTensor,
-    outcomes_to_outputs,
-    requests_from_inputs,
-    tensor_metadata,
-)
+from tailrace.gateway.open_inference_inputs import requests_from_inputs
+from tailrace.gateway.open_inference_outputs import outcomes_to_outputs
+from tailrace.gateway.open_inference_tensors import OipTensor, tensor_metadata
 from tailrace.gateway.prediction_servicer import trace_headers
 from tailrace.gateway.predictor import Predictor
 from tailrace.runtime.errors import RemoteFailure, TailraceError
