@@ -3,6 +3,7 @@
 from tests.support.event_world import start_events
 from tests.support.feature_world import make_world
 from tests.support.flights_fixtures import prepared_flights
+from tests.support.keys_read import open_store
 from tests.support.mesh_fixtures import mesh, predictions, start_mesh, start_module_mesh
 from tests.support.placements import placed_mesh
 from tests.support.queue_fixtures import (
@@ -22,6 +23,7 @@ __all__ = [
     "fresh_redis",
     "make_world",
     "mesh",
+    "open_store",
     "open_test_queue",
     "placed_mesh",
     "predictions",

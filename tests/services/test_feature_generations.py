@@ -56,10 +56,11 @@ async def seen(world: FeatureWorld, ids: list[str] = IDS) -> set[float]:
     return {*found.columns["thing.a"].tolist(), *found.columns["thing.b"].tolist()}
 
 
+@pytest.mark.parametrize("cache_bytes", [0, 20_000, 10_000_000], ids=["no", "small", "large"])
 async def test_lookups_without_pause_through_20_switches_see_no_miss_and_no_mix(
-    make_world: MakeWorld,
+    make_world: MakeWorld, cache_bytes: int
 ) -> None:
-    world = make_world(thing(on_missing="fail"))
+    world = make_world(thing(on_missing="fail"), cache_bytes=cache_bytes)
     await world.load("thing", table(0.0))
     loading = True
     values: list[float] = []
@@ -68,12 +69,15 @@ async def test_lookups_without_pause_through_20_switches_see_no_miss_and_no_mix(
         while loading:
             (value,) = await seen(world, IDS[::40])
             values.append(value)
+            # A lookup that is wholly cached waits for nothing, and would let nothing else run.
+            await asyncio.sleep(0)
 
     readers = [asyncio.create_task(look_up_without_pause()) for _ in range(3)]
     for generation in range(1, 21):
         await world.load("thing", table(float(generation)))
     loading = False
     await asyncio.gather(*readers)
+    await world.store.ping(1.0)  # what Redis told of the last switch is taken by now
     assert await seen(world) == {20.0}
     assert len(set(values)) >= 15, "the lookups ran beside the loads"
     assert len(keys_of(world)) == len(IDS) + BESIDE_ROWS  # and nothing else

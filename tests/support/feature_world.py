@@ -17,6 +17,8 @@ import yaml
 
 from tailrace.cli.local.local_redis import LocalRedis
 from tailrace.features.handler import FeatureHandler, LookupResult
+from tailrace.features.key_cache import KeyCache
+from tailrace.features.load_input import LoadInput
 from tailrace.features.load_options import LoadOptions
 from tailrace.features.load_report import LoadReport
 from tailrace.features.loader import Progress, load_view
@@ -95,6 +97,7 @@ class FeatureWorld:
         now_us: what ages are counted to, microseconds since 1970.
         views: the views by name.
         store: what the handler reads.
+        cache: of the store; None if it has none.
     """
 
     def __init__(
@@ -105,13 +108,18 @@ class FeatureWorld:
         *,
         max_keys: int = 8192,
         connections: int = 1,
+        cache_bytes: int = 0,
+        cache_ttl_s: float = 60.0,
     ) -> None:
         self.folder = folder
         self.now_us = NOW_US
         self.pipelines_dir = write_pipeline(folder, views)
         self.url = server.url
         self.names = KeyNames(PREFIX)
-        self.store = RedisFeatureStore(server.url, prefix=PREFIX, connections=connections)
+        self.cache = KeyCache(cache_bytes, cache_ttl_s) if cache_bytes else None
+        self.store = RedisFeatureStore(
+            server.url, prefix=PREFIX, connections=connections, cache=self.cache
+        )
         self.handler = FeatureHandler(self.store, max_keys=max_keys, now_us=lambda: self.now_us)
         content = load_directory(self.pipelines_dir)
         assert not content.errors, content.errors
@@ -137,18 +145,18 @@ class FeatureWorld:
     async def load(
         self,
         view_name: str,
-        source: Mapping[str, Any] | Path,
+        source: Mapping[str, Any] | Path | LoadInput,
         *,
         on_progress: Progress = lambda done, total: None,
         **options: Any,
     ) -> LoadReport:
-        """Loads columns, or a file, into a view."""
-        file = source if isinstance(source, Path) else self.parquet(source, view_name)
+        """Loads columns, a file, or another source of rows into a view."""
+        rows = self.parquet(source, view_name) if isinstance(source, Mapping) else source
         link = RedisLink(self.url, client_name="tests")
         try:
             return await load_view(
                 self.views[view_name],
-                file,
+                rows,
                 link=link,
                 prefix=PREFIX,
                 options=LoadOptions(**options),

@@ -8,6 +8,7 @@ import functools
 import structlog
 
 from tailrace.features.handler import FeatureHandler
+from tailrace.features.key_cache import KeyCache
 from tailrace.features.plan import compile_lookup
 from tailrace.features.redis_store import RedisFeatureStore
 from tailrace.features.servicer import FeatureServicer
@@ -65,11 +66,15 @@ def open_store(settings: FeaturesSettings) -> RedisFeatureStore:
     Raises:
         StartError: the Redis URL cannot be used.
     """
+    cache = None
+    if settings.feature_cache_bytes:
+        cache = KeyCache(settings.feature_cache_bytes, settings.feature_cache_ttl_ms / 1000)
     try:
         return RedisFeatureStore(
             settings.feature_redis_url,
             prefix=settings.feature_key_prefix,
             connections=settings.feature_redis_connections,
+            cache=cache,
         )
     except ValueError as error:
         raise StartError(f"features: TAILRACE_FEATURE_REDIS_URL cannot be used: {error}") from error

@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tailrace.features.cached_reads import CachedReads
+from tailrace.features.key_cache import KeyCache
 from tailrace.features.pointer import KeyNames, Pointer
 from tailrace.features.redis_link import RedisLink
 from tailrace.features.store import Command, ViewRead, ViewRows
@@ -40,18 +42,28 @@ class _KnownPointer:
 class RedisFeatureStore:
     """The feature store in Redis. See `FeatureStore` for the contract."""
 
-    def __init__(self, url: str, *, prefix: str, connections: int = 1) -> None:
+    def __init__(
+        self, url: str, *, prefix: str, connections: int = 1, cache: KeyCache | None = None
+    ) -> None:
         """Keeps the address; nothing is connected yet.
 
         Args:
             url: as `RedisLink` takes it.
             prefix: what all keys begin with.
-            connections: to share between concurrent lookups.
+            connections: to share between concurrent lookups; with a cache, one reads all.
+            cache: keeps what was read; None: every lookup reads.
 
         Raises:
             ValueError: the URL cannot be used.
         """
-        self._links = [RedisLink(url, client_name="tailrace-features") for _ in range(connections)]
+        name = "tailrace-features"
+        self._cached = (
+            CachedReads(url, client_name=name, cache=cache) if cache is not None else None
+        )
+        if self._cached is not None:
+            self._links = [self._cached.link]
+        else:
+            self._links = [RedisLink(url, client_name=name) for _ in range(connections)]
         self._names = KeyNames(prefix)
         self._known: dict[str, _KnownPointer] = {}
 
@@ -105,7 +117,10 @@ class RedisFeatureStore:
         pointed = [read.view for read in wanted if read.has_pointer]
         first_pointer = len(keys)
         keys += [names.pointer(view) for view in pointed]
-        values, replies = await self._fetch(keys, commands)
+        if self._cached is not None:
+            values, replies = await self._cached.read(keys, first_pointer, commands)
+        else:
+            values, replies = await self._fetch(keys, commands)
         pointers = dict(zip(pointed, values[first_pointer:], strict=True))
         used = dict(zip([read.view for read in wanted], known_by_view, strict=True))
         if self._learn(pointers, used):

@@ -144,6 +144,10 @@ class FeaturesSettings(FeatureStoreSettings):
     """Connections to keep to Redis."""
     max_keys_per_lookup: int = Field(default=32_768, ge=1)
     """Most keys of one lookup: rows times views."""
+    feature_cache_bytes: int = Field(default=0, ge=0)
+    """Most bytes of the cache of what lookups have read, overhead included; 0: no cache."""
+    feature_cache_ttl_ms: int = Field(default=60_000, ge=1)
+    """How long the cache may use what it has read, in milliseconds."""
 
 
 class EventsSettings(FeatureStoreSettings):
