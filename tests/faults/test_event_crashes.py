@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 
 from tailrace.cli.local.local_redis import LocalRedis
@@ -15,8 +16,10 @@ from tailrace.features.redis_link import RedisLink
 from tests.support.event_world import (
     CITY_RIDES,
     PREFIX,
+    START,
     EventProcess,
     StartEvents,
+    looked_up,
     ride,
     stored_state,
     until_taken,
@@ -26,6 +29,7 @@ from tests.support.redis_fixtures import StartRedis
 
 EVENTS = 20_000
 PARTITIONS = 4
+KILLS = 3
 
 
 def rides(seed: int) -> list[Event]:
@@ -51,6 +55,16 @@ async def send(target: str, events: list[Event], on_answer: Callable[[int], None
         )
 
 
+async def assert_same(server: LocalRedis, expected: LocalRedis, pipelines: Path) -> None:
+    """Compares the features of every entity, at two instants, and all that is stored."""
+    for after_s in (700, EVENTS / 10):
+        instant = START + timedelta(seconds=after_s)
+        features = await looked_up(expected, pipelines, instant)
+        assert len(features) >= 200
+        assert await looked_up(server, pipelines, instant) == features
+    assert stored_state(server) == stored_state(expected)
+
+
 async def uninterrupted(
     start_events: StartEvents, pipelines: Path, server: LocalRedis, events: list[Event]
 ) -> EventReport:
@@ -63,8 +77,8 @@ async def uninterrupted(
 async def send_while(
     service: EventProcess, events: list[Event], interrupt: Callable[[], Awaitable[None]]
 ) -> EventReport:
-    """Sends events, and interrupts at four places on the way, chosen at random."""
-    places = sorted(random.Random(5).sample(range(1_000, EVENTS - 1_000), 4))
+    """Sends events, and interrupts at some places on the way, chosen at random."""
+    places = sorted(random.Random(5).sample(range(1_000, EVENTS - 1_000), KILLS))
     reached = asyncio.Event()
 
     def note(total: int) -> None:
@@ -73,7 +87,7 @@ async def send_while(
             reached.set()
 
     async def interrupt_all() -> None:
-        for _ in range(4):
+        for _ in range(KILLS):
             await reached.wait()
             reached.clear()
             await interrupt()
@@ -102,11 +116,11 @@ async def test_killed_service_loses_nothing_and_counts_nothing_twice(
 
     report = await send_while(service, events, kill)
     assert report.total == expected.total == len(events)
-    assert report.sent_again >= 4
+    assert report.sent_again >= KILLS
     assert expected.duplicates > 100 and expected.refused > 100
     # What was applied before its answer was lost is a duplicate, or late, when it comes again.
     assert report.accepted <= expected.accepted
-    assert stored_state(disturbed) == stored_state(undisturbed)
+    await assert_same(disturbed, undisturbed, pipelines)
 
 
 async def test_killed_redis_loses_nothing_that_was_acknowledged(
@@ -131,8 +145,8 @@ async def test_killed_redis_loses_nothing_that_was_acknowledged(
 
         report = await send_while(service, events, kill)
         assert report.total == len(events)
-        assert report.sent_again >= 4
-        assert stored_state(disturbed) == stored_state(undisturbed)
+        assert report.sent_again >= KILLS
+        await assert_same(disturbed, undisturbed, pipelines)
     finally:
         disturbed.stop()
 
@@ -165,7 +179,7 @@ async def test_another_consumer_takes_over_from_one_that_was_killed(
         assert late > 100
     finally:
         await link.close()
-    assert stored_state(streams_redis) == stored_state(undisturbed)
+    await assert_same(streams_redis, undisturbed, pipelines)
 
 
 async def until_shared(link: RedisLink, names: StreamNames) -> None:

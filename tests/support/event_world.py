@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import redis
 import yaml
@@ -20,9 +21,13 @@ from tailrace.client import Event
 from tailrace.features.events.app import serving
 from tailrace.features.events.stream_entry import StreamNames
 from tailrace.features.redis_link import RedisLink
+from tailrace.features.redis_store import RedisFeatureStore
+from tailrace.features.row_source import row_source
 from tailrace.runtime.config import EventsSettings, load_settings
+from tailrace.runtime.pipeline.directory import features_directory, load_views
 from tailrace.runtime.pipeline.duration import parse_duration
 from tailrace.runtime.server import GrpcServer
+from tailrace.runtime.timestamps import timestamp_us
 
 PREFIX = "test"
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -144,7 +149,8 @@ def stored_state(server: LocalRedis) -> dict[str, Any]:
 
 
 def _newest_us(client: redis.Redis, entity: str) -> float:
-    newest: float = struct.unpack_from("<d", client.get(entity) or bytes(16), 8)[0]
+    head: Any = client.get(entity) or bytes(16)
+    newest: float = struct.unpack_from("<d", head, 8)[0]
     return newest
 
 
@@ -176,6 +182,35 @@ async def serve_events(
 def target_of(server: GrpcServer) -> str:
     """Returns where a server listens."""
     return f"127.0.0.1:{server.port}"
+
+
+async def looked_up(
+    server: LocalRedis, pipelines: Path, instant: datetime
+) -> dict[tuple[str, str], list[Any]]:
+    """Returns the features of every entity of every windowed view, for one instant."""
+    entities: dict[str, list[str]] = {}
+    for name in stored_state(server):
+        if name.endswith("}"):
+            view, _, key = name.partition("{")[2][:-1].split(":", 2)
+            entities.setdefault(view, []).append(key)
+    views = load_views(features_directory(pipelines)).views
+    store = RedisFeatureStore(server.url, prefix=PREFIX)
+    found: dict[tuple[str, str], list[Any]] = {}
+    try:
+        for view, keys in entities.items():
+            source = row_source(views[view])
+            instants = np.full(len(keys), timestamp_us(instant))
+            (rows,) = await store.read([source.read(keys, instants)])
+            kept = [place for place, row in enumerate(rows.rows) if row is not None]
+            decoded = source.decode([rows.rows[place] for place in kept], instants[kept])
+            assert not decoded.corrupt
+            columns = [column for group in decoded.values for column in group]
+            for number, place in enumerate(kept):
+                values = [column[number].item() for column in columns]
+                found[view, keys[place]] = list(map(repr, values))
+    finally:
+        await store.close()
+    return found
 
 
 async def until_taken(link: RedisLink, partitions: int) -> None:

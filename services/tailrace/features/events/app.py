@@ -141,8 +141,7 @@ async def _watch_store(parts: EventParts, server: GrpcServer, timeout_s: float) 
         problem = ""
         try:
             async with asyncio.timeout(timeout_s):
-                await parts.link.call("PING")
-                await parts.durability.check()
+                await parts.durability.check(anew=True)
         except TimeoutError:
             problem = f"the feature store did not answer within {timeout_s:g} s"
             parts.link.reset(problem)

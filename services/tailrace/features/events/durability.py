@@ -38,28 +38,34 @@ class DurabilityCheck:
         """Drops a connection whose server does not answer; the next one is checked anew."""
         self._link.reset(cause)
 
-    async def check(self) -> None:
-        """Returns if what is written from now on is durable; asks once per connection.
+    async def check(self, *, anew: bool = False) -> None:
+        """Returns if what is written from now on is durable.
+
+        Args:
+            anew: asks also a connection that was asked before, as a server's settings may change.
 
         Raises:
             Unavailable: it is not, or the server does not say, or cannot be reached.
         """
-        if self._link.is_connected and self.holds:
+        if not anew and self._link.is_connected and self.holds:
             return
+        await self._link.call("PING")
+        made = self._link.connections_made
         state: dict[str, str] = {}
         refusal = ""
         try:
-            # Together: all of the answers are one server's.
             replies = await self._link.call_many([("CONFIG", "GET", name) for name in _SETTINGS])
             state = {_text(reply[0]): _text(reply[1]) for reply in replies if reply}
         except RedisRefused as error:
             refusal = error.error_code
-        made = self._link.connections_made
         fault = fault_of(state, refusal, self._wanted)
+        if made != self._link.connections_made:
+            fault = "the connection to the feature store was lost"
         if fault is not None:
+            self._checked = 0
             raise Unavailable(fault, reason=Reason.FEATURE_STORE_UNAVAILABLE)
         policy = state.get("maxmemory-policy", "unknown")
-        if policy != "noeviction":
+        if policy != "noeviction" and made != self._checked:
             _log.warning("the feature Redis may drop windowed features", policy=policy)
         self._checked = made
 

@@ -86,7 +86,8 @@ def event_of(entry_id: str, entry: Mapping[bytes, bytes], event_type: EventType)
         message = "it cannot be read as a tailrace.v1.Event"
         raise EventRefused(message, field="data") from error
     if not event.HasField("known_at"):
-        event.known_at.FromMilliseconds(int(entry_id.partition("-")[0]))
+        event.known_at.seconds, milliseconds = divmod(int(entry_id.partition("-")[0]), 1000)
+        event.known_at.nanos = milliseconds * 1_000_000
     return event
 
 
@@ -106,14 +107,18 @@ def _event_of_text(entry: Mapping[bytes, bytes], event_type: EventType) -> Event
     text = _text(entry, "fields")
     try:
         fields = json.loads(text or "{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise EventRefused("it is not JSON", field="fields") from error
     if not isinstance(fields, dict):
         raise EventRefused("found no JSON object", field="fields")
     for name, content in fields.items():
         declared = event_type.fields.get(name)
         is_instant = declared is not None and declared.type == "timestamp"
-        _set_value(event.fields[name], content, f"fields.{name}", is_instant=is_instant)
+        try:
+            _set_value(event.fields[name], content, f"fields.{name}", is_instant=is_instant)
+        except UnicodeError as error:
+            # JSON may hold half a character, such as "\\ud800".
+            raise EventRefused("it is no valid Unicode", field="fields") from error
     return event
 
 
