@@ -86,21 +86,13 @@ def _check_input(given: Any, tensor: OipTensor, path: str) -> tuple[int, tuple[i
         raise InvalidTensor(f"shape {list(shape)} has a negative dimension", field=f"{path}.shape")
     if math.prod(shape) > 2**31 - 1:
         raise InvalidTensor(f"shape {list(shape)} is too large", field=f"{path}.shape")
+    row_shape = shape[1:2] if tensor.row_shape == (-1,) else tensor.row_shape
     # Clients of Triton often send scalars as [rows, 1].
-    is_list = tensor.row_shape == (-1,)
-    row_shape = tensor.row_shape if not is_list else shape[1:2]
-    if (
-        not shape
-        or len(row_shape) != len(tensor.row_shape)
-        or shape[1:]
-        not in (
-            row_shape,
-            (*row_shape, 1),
-        )
-    ):
+    fits = shape[1:] in (row_shape, (*row_shape, 1)) and len(row_shape) == len(tensor.row_shape)
+    if not shape or not fits:
         expected = ["rows", *("items" if size == -1 else size for size in tensor.row_shape)]
         raise InvalidTensor(f"shape {list(shape)}, expected {expected}", field=f"{path}.shape")
-    return int(shape[0]), tuple(row_shape)
+    return int(shape[0]), row_shape
 
 
 def _from_raw(data: bytes, tensor: OipTensor, rows: int, path: str) -> list[tensor_pb2.Value]:
