@@ -17,7 +17,15 @@ import psutil
 import pytest
 
 from tailrace.cli.local.state import MeshState, read_state
-from tailrace.client import Client, InputValue, NotFound, PredictionError, SubmissionState
+from tailrace.client import (
+    Client,
+    EventClient,
+    InputValue,
+    NotFound,
+    PredictionError,
+    SubmissionState,
+)
+from tests.support.event_world import ride, write_event_files
 from tests.support.triton_fixtures import MODELS_DIR
 from tests.support.waiting import is_gone, wait_for
 
@@ -203,6 +211,19 @@ def test_once_runs_a_folder_with_nothing_to_prepare_or_try(
     assert summary["endpoints"]["gateway"]["address"] in launcher.output
     for line in ("Preparing", "Predicting", "AUC"):
         assert line not in launcher.output
+
+
+def test_example_with_event_types_has_an_event_service(
+    start_mesh_command: Any, minimal_example: Path
+) -> None:
+    write_event_files(minimal_example)
+    launcher = start_mesh_command("events", "--port", "0", example=minimal_example)
+    launcher.wait_up()
+    events = launcher.state().process("events")
+    with EventClient(f"127.0.0.1:{events.grpc_port}") as client:
+        assert client.send("ride", [ride(1), ride(1)]).duplicates == 1
+    status = run_status(launcher.name)
+    assert json.loads(status.stdout)["processes"]["events"]["health"] == "SERVING"
 
 
 def test_workers_and_replicas_are_processes_and_a_worker_that_died_is_listed_anew(

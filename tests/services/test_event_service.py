@@ -428,5 +428,6 @@ def test_errors_tell_what_is_not_acknowledged(
     with EventClient(service.target) as client, pytest.raises(PredictionError) as failure:
         client.send("ride", [ride(number) for number in range(30)], batch_events=20)
     assert failure.value.reason == "LIMIT_EXCEEDED"
-    assert sorted(failure.value.unanswered) == list(range(30))
+    # How much more was taken meanwhile is chance.
+    assert sorted(failure.value.unanswered)[:20] == list(range(20))
     wait_for(lambda: not stored_state(fresh_redis))
