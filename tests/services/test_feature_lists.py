@@ -313,3 +313,25 @@ async def test_a_message_holds_rows_and_elements_byte_by_byte(make_world: MakeWo
     assert list(message.element_states) == [FRESH, MISSING, 0, FRESH, 0, 0]
     assert list(message.presence) == [0, 1] * 4
     assert np.frombuffer(message.age_us, "<i8").tolist() == [SECOND_US, 3 * SECOND_US]
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_a_list_finds_what_single_keys_find(make_world: MakeWorld, seed: int) -> None:
+    parts = {"on_missing": "flag", "on_stale": "flag", "max_age": "1s", "ttl": "2s"}
+    world = make_world(items(**parts))
+    await load_items(world)
+    lists = PlannedLookups(world, planned(world, "item", lists=["id"], elements=4))
+    random = np.random.default_rng(seed)
+    names = np.array(["x", "y", "z", "nobody"])
+    rows = [names[random.integers(0, 4, random.integers(0, 5))].tolist() for _ in range(6)]
+    rows.append(["x", "y", "z", "x"])
+    _, found = await lists.look_up(lists.lists("item.id", rows))
+    _, single = await world.look_up({"item.id": [name for row in rows for name in row]})
+    has_element = np.arange(4) < np.array([len(row) for row in rows])[:, np.newaxis]
+    for column in lists.plans[0].columns():
+        elements = found.columns[column.name][has_element]
+        np.testing.assert_array_equal(elements, single.columns[column.name])
+    outcome = found.views[0]
+    assert outcome.element_states is not None
+    assert outcome.element_states[has_element].tolist() == single.views[0].states.tolist()
+    assert not outcome.element_states[~has_element].any()
