@@ -17,11 +17,13 @@ from structlog.testing import capture_logs
 
 from tailrace.cli.local.local_redis import LocalRedis, find_redis_server
 from tailrace.cli.local.process import ChildProcess
+from tailrace.features.app import open_store as open_configured_store
 from tailrace.features.key_cache import KeyCache
 from tailrace.features.redis_store import RedisFeatureStore
 from tailrace.features.static_rows import StaticRead
 from tailrace.features.store import Command
 from tailrace.runtime import telemetry_names as names
+from tailrace.runtime.config import FeaturesSettings
 from tailrace.runtime.errors import Unavailable
 from tests.support.feature_world import FeatureWorld, MakeWorld, view
 from tests.support.keys_read import KeysRead, OpenStore, read_keys, reconnected
@@ -481,3 +483,20 @@ async def test_a_view_that_was_never_loaded_is_cached_as_such_until_it_is(
     found = (await world.store.read(read))[0]
     assert found.pointer is not None
     assert found.rows[0] is not None
+
+
+async def test_the_settings_switch_it_on(
+    fresh_redis: LocalRedis, client: redis.Redis, tmp_path: Path
+) -> None:
+    for cache_bytes, reads in ((0, 3), (CACHE_BYTES, 1)):
+        settings = FeaturesSettings(
+            pipelines_dir=tmp_path,
+            feature_redis_url=fresh_redis.url,
+            feature_cache_bytes=cache_bytes,
+        )
+        store = open_configured_store(settings)
+        client.config_resetstat()
+        for _ in range(3):
+            assert await read_keys(store, "a") == [None]
+        assert calls(client) == reads
+        await store.close()
