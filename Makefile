@@ -79,6 +79,10 @@ test: $(INSTALLED) ## Run all tests (ARGS="-k name": some of them)
 faults: $(INSTALLED) ## Kill everything that submissions pass through, often (ARGS="--seed N": again)
 	$(BIN)/python -m tests.support.submission_world $(ARGS)
 
+.PHONY: parity
+parity: $(INSTALLED) ## Prove on a year of flights that serving and training give the same values
+	PYTHONPATH=examples/flights $(BIN)/python -m tests.support.parity $(ARGS)
+
 .PHONY: bench
 bench: $(INSTALLED) ## Measure the chain beside its baselines
 	$(BIN)/python -m tailrace.loadtest.bench_chain $(ARGS)

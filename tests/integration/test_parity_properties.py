@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 import uuid
 from pathlib import Path
 
+import uvloop
 from hypothesis import HealthCheck, Phase, given, settings
 
 from tailrace.cli.local.local_redis import LocalRedis
@@ -28,7 +28,7 @@ async def _serve(case: Case, pipelines: Path, url: str) -> Replayed:
 
 
 @settings(
-    max_examples=150,
+    max_examples=60,
     deadline=None,
     derandomize=True,
     # To make a failing case small takes minutes; then add Phase.shrink and raise the time limit.
@@ -47,7 +47,7 @@ def test_what_is_served_is_what_is_trained_on(case: Case, redis_server: LocalRed
             case.instants,
             options=EngineOptions(threads=1),
         )
-        served = asyncio.run(_serve(case, pipelines, redis_server.url))
+        served = uvloop.run(_serve(case, pipelines, redis_server.url))
     found = compare([view], served.columns, trained.table, _ROUNDING * max(1.0, case.greatest))
     assert not found.different, "\n".join(found.mismatches)
     assert found.values == (len(view.features) + 1) * case.instants.num_rows

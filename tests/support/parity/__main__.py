@@ -9,12 +9,13 @@ any value differs.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+import uvloop
 
 from tailrace.cli.local.local_redis import LocalRedis
 from tailrace.features.history.engine import EngineOptions
@@ -37,7 +38,7 @@ def main() -> int:
         server = LocalRedis(log_path=Path(folder) / "redis.log")
         try:
             server.start()
-            online = asyncio.run(served(world, server.url, "parity", _Teller()))
+            online = uvloop.run(served(world, server.url, "parity", _Teller()))
         finally:
             server.stop()
         replay_s = time.monotonic() - began

@@ -94,14 +94,16 @@ def cases(draw: st.DrawFn) -> Case:
     view = draw(_views(timezone))
     rows = draw(_events(base))
     asked = draw(st.lists(_asked(base), min_size=1, max_size=12))
-    columns = {_ID: pa.string(), **dict.fromkeys(_TIMES, _UTC_US), **_COLUMN_TYPES}
-    keys = {key["name"]: _COLUMN_TYPES[key["name"]] for key in view["keys"]}
+    times = dict.fromkeys(_TIMES, _UTC_US)
+    columns: dict[str, pa.DataType] = {_ID: pa.string(), **times, **_COLUMN_TYPES}
+    asked_columns = {key["name"]: _COLUMN_TYPES[key["name"]] for key in view["keys"]}
+    asked_columns["at"] = _UTC_US
     numbers = [abs(row[name]) for row in rows for name in ("x", "i") if row[name] is not None]
     return Case(
         event,
         view,
         _table(rows, columns),
-        _table(asked, {**keys, "at": _UTC_US}),
+        _table(asked, asked_columns),
         max((number for number in numbers if number < 1e16), default=0.0),
     )
 
@@ -113,14 +115,14 @@ def _views(draw: st.DrawFn, timezone: str) -> dict[str, Any]:
     features = []
     for number in range(draw(st.integers(1, 6))):
         function, of, type_name = draw(st.sampled_from(_aggregates()))
-        window = draw(st.sampled_from([1, 2, 3, 12, "since_midnight"]))
+        length = draw(st.sampled_from([1, 2, 3, 12, None]))
         aggregate: dict[str, Any] = {"function": function}
-        if window == "since_midnight":
-            aggregate |= {"window": window, "timezone": timezone}
+        if length is None:
+            aggregate |= {"window": "since_midnight", "timezone": timezone}
             aggregate["tile"] = draw(st.sampled_from(["15m", "1h", "24h"]))
         else:
             tiles = draw(st.sampled_from([1, 1, 3]))
-            aggregate["window"] = f"{window * minutes * tiles}m"
+            aggregate["window"] = f"{length * minutes * tiles}m"
             if tiles > 1:
                 aggregate["tile"] = f"{minutes * tiles}m"
         if of is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -50,10 +51,7 @@ def flight_world(folder: Path, first: datetime | None = None, days: int = 0) -> 
         first: midnight of the first day, UTC; None for the year.
         days: how many.
     """
-    flights, airports = read_table("flights"), read_table("airports")
-    events = {"departure": departure_events(flights), "arrival": arrival_events(flights, airports)}
-    asked = arrived_flights(flights, airports)
-    asked["at"] = asked["scheduled_departure"]
+    events, asked = _year()
     if first is not None:
         start = pd.Timestamp(first)
         end = start + pd.Timedelta(days=days)
@@ -72,6 +70,15 @@ def flight_world(folder: Path, first: datetime | None = None, days: int = 0) -> 
         {name: pa.Table.from_pandas(each, preserve_index=False) for name, each in events.items()},
         pa.Table.from_pandas(instants, preserve_index=False),
     )
+
+
+@functools.cache
+def _year() -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
+    """Returns all events, by type, and all instants."""
+    flights, airports = read_table("flights"), read_table("airports")
+    events = {"departure": departure_events(flights), "arrival": arrival_events(flights, airports)}
+    asked = arrived_flights(flights, airports)
+    return events, asked.assign(at=asked["scheduled_departure"])
 
 
 def trained(world: FlightWorld, options: EngineOptions) -> TrainingSet:

@@ -149,7 +149,8 @@ async def online_engine(
 def _numpy(column: pa.Array[Any], dtype: DType) -> tuple[Array, NDArray[np.bool_] | None]:
     """Returns values, and where there is one."""
     empty: Any = "" if dtype.is_ragged else 0
-    cells = column.to_pylist() if dtype is not DType.TIMESTAMP else column.cast("int64").to_pylist()
+    numbers: Any = column.cast(pa.int64()) if dtype is DType.TIMESTAMP else column
+    cells = numbers.to_pylist()
     values: Array = np.empty(len(cells), dtype.numpy)
     values[:] = [empty if cell is None else cell for cell in cells]
     present = np.array([cell is not None for cell in cells], np.bool_)

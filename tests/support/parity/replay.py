@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -65,8 +66,14 @@ async def replay(
     for start, stop in zip(bounds, bounds[1:], strict=False):
         if start == stop:
             continue
-        for (name, stream), cut in zip(streams.items(), cuts[:, start].tolist(), strict=True):
-            await _take(engine, name, stream, cut, found)
+        await asyncio.gather(
+            *[
+                _take(engine, name, stream, cut, found)
+                for (name, stream), cut in zip(
+                    streams.items(), cuts[:, start].tolist(), strict=True
+                )
+            ]
+        )
         rows = order[start:stop]
         asked = instants.select(sorted(keys)).take(pa.array(rows))
         columns = {name: asked[name].combine_chunks() for name in keys}

@@ -163,7 +163,7 @@ def _problems(feature: Feature, place: int) -> Iterator[tuple[str, str]]:
         fits = f"{feature.name} is none of its values"
     if feature.length is not None:
         fits = f"{feature.name} is no list of {feature.length} values"
-        yield f"list_contains(list_transform({value}, x -> x IS NULL), true)", fits
+        yield f"list_count({value}) < len({value})", fits
     yield f"given_{place} AND {value} IS NULL", fits
 
 
