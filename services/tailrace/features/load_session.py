@@ -21,6 +21,8 @@ from tailrace.runtime.pipeline.feature_view import FeatureView
 
 Result = TypeVar("Result")
 
+_INTERRUPT_AGAIN_S = 0.05
+
 
 def input_of(source: Path | LoadInput, options: LoadOptions) -> LoadInput:
     """Returns a source of rows; a path is that of a file."""
@@ -68,8 +70,12 @@ async def off_loop(work: Callable[[], Result], source: LoadInput) -> Result:
     try:
         return await asyncio.shield(working)
     except asyncio.CancelledError:
-        source.interrupt()
-        await asyncio.wait([working])
+        # Again and again, as what comes between two statements of a query is lost.
+        while not working.done():
+            source.interrupt()
+            await asyncio.wait([working], timeout=_INTERRUPT_AGAIN_S)
+        if not working.cancelled():
+            working.exception()  # seen: it is that of the interruption
         raise
 
 

@@ -18,9 +18,10 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as parquet
 
 from tailrace.features.load_errors import LoadFailed
-from tailrace.features.table_file import TableFile
+from tailrace.features.table_file import BATCH_ROWS, TableFile
 
 # What Parquet would make a float of, or what has no type of ours, as what it can be loaded from.
 _CASTS = {
@@ -29,7 +30,6 @@ _CASTS = {
     "UUID": "VARCHAR",
 }
 _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
-_ROWS_PER_GROUP = 122_880
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,19 +109,20 @@ class SqlInput:
                 kinds = dict(_columns(connection, select))
                 columns = [*keys, *others]
                 wanted = ", ".join(_cast(name, kinds[name]) for name in columns)
-                latest_first = [] if timestamp_column is None else [timestamp_column]
-                rest = [name for name in others if name != timestamp_column]
-                order = ", ".join(
-                    _quoted(name) + (" DESC NULLS LAST" if name == timestamp_column else "")
-                    for name in [*keys, *latest_first, *rest]
-                )
+                order = ", ".join(map(_quoted, keys))
+                if timestamp_column is not None:
+                    order += f", {_quoted(timestamp_column)} DESC NULLS LAST"
+                # Rows with one key in one order, too; sorting by all they hold takes much memory.
+                order += f", hash({', '.join(map(_quoted, others))})"
                 where = ""
                 if timestamp_column is not None and since_us is not None:
                     where = _since(timestamp_column, kinds[timestamp_column], since_us)
-                connection.execute(
-                    f"COPY (SELECT {wanted} FROM ({select}){where} ORDER BY {order}) "
-                    f"TO {_text(str(result))} (FORMAT parquet, ROW_GROUP_SIZE {_ROWS_PER_GROUP})"
-                )
+                # Streamed, as DuckDB's own writer holds more of the result in memory.
+                rows = connection.sql(f"SELECT {wanted} FROM ({select}){where} ORDER BY {order}")
+                batches = rows.to_arrow_reader(BATCH_ROWS)
+                with parquet.ParquetWriter(result, batches.schema) as writer:
+                    for batch in batches:
+                        writer.write_batch(batch)
             yield TableFile(result, label=self.place)
 
     def interrupt(self) -> None:
@@ -158,7 +159,7 @@ class SqlInput:
                 finally:
                     with self._lock:
                         self._running = None
-        except duckdb.Error as error:
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
             raise LoadFailed(f"{self.place} failed: {error}") from error
 
     def _select(self, connection: duckdb.DuckDBPyConnection) -> str:

@@ -1,0 +1,45 @@
+"""`tailrace features` as a process of its own, against the views and the store of a world."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.feature_world import PREFIX, FeatureWorld
+
+_COMMAND = [sys.executable, "-m", "tailrace.cli", "features"]
+
+
+def _environment(world: FeatureWorld) -> dict[str, str]:
+    return {
+        **os.environ,
+        "TAILRACE_FEATURE_REDIS_URL": world.url,
+        "TAILRACE_FEATURE_KEY_PREFIX": PREFIX,
+        "TAILRACE_PIPELINES_DIR": str(world.pipelines_dir),
+    }
+
+
+def run_features(world: FeatureWorld, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Returns what the command came to; it runs in the world's folder."""
+    return subprocess.run(
+        [*_COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=world.folder,
+        env=_environment(world),
+        timeout=120,
+    )
+
+
+def start_features(world: FeatureWorld, log: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """Returns the command while it runs; its output goes to `log`. Wait for it, or kill it."""
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            [*_COMMAND, *arguments],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=world.folder,
+            env=_environment(world),
+        )
