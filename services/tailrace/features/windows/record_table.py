@@ -141,8 +141,8 @@ def _bounds(group: LayoutGroup, keys: NDArray[np.int64], at_us: Instants) -> tup
     edges = [window.edges(at_us) for window in group.windows]
     segment = group.level_of_window[:, np.newaxis] * len(at_us) + np.arange(len(at_us))
     base = segment * _SPAN
-    first = np.clip(np.stack([first for first, _ in edges]), -_MOST_TILE, _MOST_TILE)
-    last = np.clip(np.stack([last for _, last in edges]), -_MOST_TILE, _MOST_TILE)
+    # No tile lies beyond these, and edges that do would be looked for in other rows.
+    first, last = np.minimum(np.maximum(np.array(edges), -_MOST_TILE), _MOST_TILE).swapaxes(0, 1)
     starts = np.searchsorted(keys, (base + first).ravel(), "left")
     return starts, np.searchsorted(keys, (base + last).ravel(), "right")
 

@@ -18,6 +18,10 @@ _US = timedelta(microseconds=1)
 class Statistic(enum.Enum):
     """What a tile keeps of one input. Sums are of float64; see `WindowSchema`."""
 
+    # Members are singletons; Enum's own hash is a Python call, and tables by statistic are read
+    # with every lookup.
+    __hash__ = object.__hash__
+
     COUNT = "count"
     SUM = "sum"
     M2 = "m2"
