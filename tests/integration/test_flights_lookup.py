@@ -1,4 +1,4 @@
-"""The flight example's features, from its files through a real Redis, equal those trained on."""
+"""The flight example's static features, through a real Redis, equal those trained on."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from preparation.data_set import PIPELINE, PIPELINES
-from preparation.feature_matrix import load_flight_pipeline
+from preparation.data_set import PIPELINES, STATIC_PIPELINE
+from preparation.feature_matrix import load_example
 from preparation.lookup import look_up
 from tailrace.cli.local.local_redis import LocalRedis
 from tailrace.features.handler import FeatureHandler, LookupResult
@@ -23,13 +23,16 @@ from tailrace.runtime.batch import Batch, Rows
 from tailrace.runtime.columns import Columns, DType, column_block
 from tailrace.runtime.pipeline.plan import Pipeline
 
+# The example is prepared by the first test that needs it.
+pytestmark = pytest.mark.timeout(400)
+
 PREFIX = "flights"
 DEADLINE_NS = 60 * 10**9
 
 
 @pytest.fixture(scope="module")
 def pipeline() -> Pipeline:
-    return load_flight_pipeline(PIPELINES, PIPELINE)
+    return load_example(PIPELINES).pipelines[STATIC_PIPELINE]
 
 
 @pytest.fixture
@@ -53,7 +56,7 @@ def keys_of(pipeline: Pipeline, requests: pd.DataFrame) -> Columns:
 
 async def look_up_in_redis(pipeline: Pipeline, url: str, keys: Columns) -> LookupResult:
     deadlines = [time.monotonic_ns() + DEADLINE_NS] * keys.rows
-    batch = Batch(PIPELINE, pipeline.version, Rows([""] * keys.rows, deadlines), keys)
+    batch = Batch(pipeline.name, pipeline.version, Rows([""] * keys.rows, deadlines), keys)
     store = RedisFeatureStore(url, prefix=PREFIX)
     try:
         return await FeatureHandler(store, max_keys=10**6).handle(batch, compile_lookup(pipeline))

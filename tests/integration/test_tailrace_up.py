@@ -163,8 +163,13 @@ def test_once_reports_and_leaves_nothing(start_mesh_command: Any, tmp_path: Path
     launcher = start_mesh_command("once", "--once", "--json", str(report))
     assert launcher.wait_end() == 0, launcher.output
     summary = json.loads(report.read_text())
-    assert summary["predictions"] + sum(summary["failures"].values()) == 5000
+    # All flights of two days, one after the other, with the events of these days between them.
+    assert summary["predictions"] + sum(summary["failures"].values()) == 1910
+    assert summary["failures"] == {}
     assert summary["auc"] > 0.65
+    assert summary["offline_difference"] <= 1e-5
+    assert 1000 < summary["replay"]["events_before"] < summary["replay"]["events"] - 3000
+    assert any("all 109,619 held-out flights" in name for name in summary["figures"])
     assert 0 < summary["p50_ms"] <= summary["p99_ms"]
     assert summary["redis_version"].startswith(("6.", "7.", "8."))
     assert summary["triton_version"].startswith("2.")
@@ -174,7 +179,16 @@ def test_once_reports_and_leaves_nothing(start_mesh_command: Any, tmp_path: Path
         assert 0 < push["submit_ms"] < push["received_ms"]
         assert min(push["queue_ms"], push["run_ms"], push["delivery_ms"]) >= 0
     assert not launcher.folder.exists()
-    for line in ("unattributed", "AUC", "p50", "in truth", "gateway", "pushed to a webhook"):
+    for line in (
+        "unattributed",
+        "AUC",
+        "events replayed",
+        "from offline",
+        "p50",
+        "in truth",
+        "gateway",
+        "pushed to a webhook",
+    ):
         assert line in launcher.output
 
 

@@ -9,7 +9,13 @@ import pytest
 from numpy.typing import NDArray
 
 from tailrace.loadtest.bls.flight_columns import FlightColumns, FlightConstants
-from tailrace.loadtest.plain_chain.flight_row import FlightModel, encode, entity_keys, read_model
+from tailrace.loadtest.plain_chain.flight_row import (
+    PIPELINE,
+    FlightModel,
+    encode,
+    entity_keys,
+    read_model,
+)
 from tailrace.loadtest.plain_chain.hops import calibrated
 from tailrace.v1 import prediction_service_pb2, tensor_pb2
 
@@ -49,7 +55,7 @@ def request(
         value = tensor_pb2.Value()
         value.timestamp_value.FromDatetime(instant)
         fields[name] = value
-    return prediction_service_pb2.PredictRequest(pipeline="flight-delay", fields=fields)
+    return prediction_service_pb2.PredictRequest(pipeline=PIPELINE, fields=fields)
 
 
 # Either side of the change to summer time in New York, and of the change back.

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from preparation.data_set import PIPELINE, PIPELINES
-from preparation.feature_matrix import load_flight_pipeline, model_columns
+from preparation.data_set import PIPELINE, PIPELINES, STATIC_PIPELINE
+from preparation.feature_matrix import load_example, model_columns
 from preparation.lookup import look_up
 from preparation.model import pipeline_calibration
 from preparation.network import make_network
 from preparation.onnx_model import export_trees
 from preparation.output_folder import FACTS_FILE, output_folder
 from preparation.trees import train_trees
-from preparation.triton_repository import write_repository
+from preparation.triton_repository import add_models
 from tailrace.runtime.columns import DType
 from tailrace.runtime.pipeline.functions import resolve_function
+from tailrace.runtime.pipeline.load import SpecError
 from tailrace.runtime.pipeline.plan import Pipeline
 
 NAN = float("nan")
@@ -27,7 +29,7 @@ HOUR_US = 3_600_000_000
 
 @pytest.fixture(scope="module")
 def pipeline() -> Pipeline:
-    return load_flight_pipeline(PIPELINES, PIPELINE)
+    return load_example(PIPELINES).pipelines[PIPELINE]
 
 
 def test_features_can_be_looked_up_beside_ingest(pipeline: Pipeline) -> None:
@@ -68,9 +70,33 @@ def test_lookup_flags_a_plane_that_is_not_registered(pipeline: Pipeline) -> None
     np.testing.assert_array_equal(found["plane.missing"], [False, True])
 
 
-def test_pipeline_of_another_name_is_not_found() -> None:
-    with pytest.raises(KeyError):
-        load_flight_pipeline(PIPELINES, "train-delay")
+def test_static_pipeline_is_the_other_one_without_windowed_views(pipeline: Pipeline) -> None:
+    static = load_example(PIPELINES).pipelines[STATIC_PIPELINE]
+    of_windows = {plan.name for plan in pipeline.views if plan.view.kind == "windowed"}
+    assert len(of_windows) == 6
+    columns = model_columns(pipeline)
+    expected = [name for name in columns if name.partition(".")[0] not in of_windows]
+    assert model_columns(static) == expected
+    assert (len(columns), len(expected)) == (44, 29)
+    assert static.spec.request == pipeline.spec.request
+    assert static.spec.ingest == pipeline.spec.ingest
+
+
+def test_windowed_views_are_read_for_the_scheduled_departure(pipeline: Pipeline) -> None:
+    for plan in pipeline.views:
+        if plan.view.kind == "windowed":
+            assert plan.instant is not None
+            assert (plan.instant.origin, plan.instant.name) == ("request", "scheduled_departure")
+        else:
+            assert plan.instant is None
+
+
+def test_event_types_that_do_not_load_are_told(tmp_path: Path) -> None:
+    for name in ("pipelines", "features", "events"):
+        shutil.copytree(PIPELINES.parent / name, tmp_path / name)
+    (tmp_path / "events" / "departure.yaml").write_text("event: departure")
+    with pytest.raises(SpecError, match="departure.yaml"):
+        load_example(tmp_path / "pipelines")
 
 
 def test_calibration_is_read_from_the_pipeline_file(pipeline: Pipeline) -> None:
@@ -79,17 +105,24 @@ def test_calibration_is_read_from_the_pipeline_file(pipeline: Pipeline) -> None:
     assert -1 < b < 1
 
 
-def test_repository_refuses_another_number_of_features(pipeline: Pipeline, tmp_path: Path) -> None:
+def test_repository_has_trees_and_network_with_their_number_of_features(tmp_path: Path) -> None:
     generator = np.random.default_rng(1)
     features = generator.standard_normal((500, 2), dtype=np.float32)
     late = features[:, 0] > generator.standard_normal(500)
     model = export_trees(train_trees(features, late, ["a", "b"], threads=1))
     network = make_network(features, late)
-    with pytest.raises(ValueError, match="the pipeline has 2"):
-        write_repository(tmp_path / "models", model, network, feature_count=2)
-    write_repository(tmp_path / "models", model, network, len(model_columns(pipeline)))
-    assert (tmp_path / "models" / "flight_delay" / "1" / "model.onnx").is_file()
-    assert (tmp_path / "models" / "flight_delay" / "configs" / "local.pbtxt").is_file()
+    add_models(tmp_path, "one", model, network, feature_count=2)
+    add_models(tmp_path, "other", model, network, feature_count=3)
+    assert (tmp_path / "one" / "1" / "model.onnx").is_file()
+    assert (tmp_path / "other_torch" / "1" / "weights.npz").is_file()
+    for name, config, count in [
+        ("one", "local", 2), ("one", "ngc", 2), ("one_torch", "local", 2), ("one_torch", "gpu", 2),
+        ("other", "local", 3), ("other_torch", "gpu", 3),
+    ]:  # fmt: skip
+        text = (tmp_path / name / "configs" / f"{config}.pbtxt").read_text()
+        assert f'name: "{name}"' in text
+        assert f"dims: [ {count} ]" in text
+        assert "$" not in text
 
 
 def test_output_folder_appears_when_it_is_whole(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def flight(**changes: Any) -> dict[str, Any]:
     row = {
         "year": 2013, "month": 7, "day": 4, "hour": 9, "minute": 30, "sched_arr_time": 1230,
         "carrier": "AA", "flight": 1, "tailnum": "N1", "origin": "JFK", "dest": "LAX",
-        "distance": 2475, "arr_delay": 14.0, "air_time": 330.0,
+        "distance": 2475, "dep_delay": 9.0, "arr_delay": 14.0, "air_time": 330.0,
     }  # fmt: skip
     return {**row, **changes}
 
@@ -47,6 +47,44 @@ def test_winter_departure_is_an_hour_later_in_utc() -> None:
 def test_arrival_before_departure_is_on_the_next_day() -> None:
     row = arrived(flight(hour=23, minute=0, sched_arr_time=13, dest="BOS")).iloc[0]
     assert row["scheduled_arrival"] - row["scheduled_departure"] == pd.Timedelta(minutes=73)
+
+
+@pytest.mark.parametrize(
+    ("day", "arrival"),
+    [
+        # The clocks change after midnight: not yet at 00:30.
+        ((2013, 3, 9), "2013-03-10 05:30"),
+        ((2013, 11, 2), "2013-11-03 04:30"),
+        # Of the evening after, when the clocks have changed already.
+        ((2013, 11, 3), "2013-11-04 05:30"),
+        ((2013, 3, 10), "2013-03-11 04:30"),
+    ],
+)
+def test_arrival_on_the_next_day_goes_by_that_days_clock(
+    day: tuple[int, int, int], arrival: str
+) -> None:
+    year, month, date = day
+    late = {"year": year, "month": month, "day": date, "hour": 23, "minute": 0}
+    row = arrived(flight(**late, sched_arr_time=30, dest="BOS")).iloc[0]
+    assert row["scheduled_arrival"] == utc(arrival)
+
+
+@pytest.mark.parametrize(
+    ("day", "clock", "arrival"),
+    [
+        # 01:30 comes twice in the night when summer time ends: the first.
+        ((2013, 11, 2), 130, "2013-11-03 05:30"),
+        # 02:30 does not come in the night when it begins.
+        ((2013, 3, 9), 230, "2013-03-10 07:00"),
+    ],
+)
+def test_arrival_in_the_hour_of_the_change(
+    day: tuple[int, int, int], clock: int, arrival: str
+) -> None:
+    year, month, date = day
+    late = {"year": year, "month": month, "day": date, "hour": 23, "minute": 0}
+    row = arrived(flight(**late, sched_arr_time=clock, dest="BOS")).iloc[0]
+    assert row["scheduled_arrival"] == utc(arrival)
 
 
 def test_airports_that_the_data_lacks_have_their_time_zone() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tailrace.cli.local.errors import LaunchError
+from tailrace.runtime.pipeline.duration import Duration
 from tailrace.runtime.pipeline.load import SpecError, read_yaml
 
 MANIFEST = "example.yaml"
@@ -82,6 +83,25 @@ class TritonSection(_Section):
         return self.model_copy(update={"config_name": self.gpu.config_name, "models": models})
 
 
+class ReplaySection(_Section):
+    """A stretch of rows with known outcomes, and the events that became known meanwhile.
+
+    Attributes:
+        file: a Parquet file in the prepared folder, with a column per request field.
+        instant: the request field with the instant that a row is asked at.
+        events: a Parquet file in the prepared folder for each event type, with the columns id,
+            event_time, known_at and one per field.
+        lead: how long before the first row events begin.
+        expected: the column with what `score` has to be, as computed offline.
+    """
+
+    file: Path
+    instant: str
+    events: dict[str, Path] = Field(min_length=1)
+    lead: Duration
+    expected: str | None = None
+
+
 class HeldOutSection(_Section):
     """Rows with known outcomes.
 
@@ -90,12 +110,18 @@ class HeldOutSection(_Section):
         pipeline: the pipeline to ask.
         label: the boolean column with the outcome.
         score: the output of the pipeline that ranks the rows.
+        replay: rows to try in place of these, in order of time, with the events between them; for
+            pipelines that read windowed views.
+        figures: a JSON file in the prepared folder with what else is known of the pipeline: an
+            object of texts, shown by their names.
     """
 
     file: Path
     pipeline: str
     label: str
     score: str
+    replay: ReplaySection | None = None
+    figures: Path | None = None
 
 
 class Manifest(_Section):

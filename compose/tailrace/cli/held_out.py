@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tailrace.cli.example import HeldOutSection
@@ -25,10 +27,14 @@ class HeldOutRow:
     Attributes:
         fields: the request, by field name.
         positive: what came of it.
+        instant: when it is asked, if that matters.
+        expected: what the output that ranks rows has to be, if that is known.
     """
 
     fields: dict[str, Any]
     positive: bool
+    instant: datetime | None = None
+    expected: float | None = None
 
 
 def read_held_out(
@@ -50,19 +56,47 @@ def read_held_out(
         count: how many rows.
     """
     table = pq.read_table(file)
-    if section.label not in table.column_names:
-        columns = ", ".join(table.column_names)
-        raise LaunchError(f"{file} has no column {section.label!r} for the label, only: {columns}")
     places = list(spread(range(table.num_rows), count))
     random.Random(_SHUFFLE_SEED).shuffle(places)
-    table = table.take(places)
+    return _rows(file, table.take(places), section.label, fields)
+
+
+def read_stretch(file: Path, section: HeldOutSection, fields: set[str]) -> list[HeldOutRow]:
+    """Returns all rows of a file, in its order, with what is expected of each.
+
+    Raises:
+        LaunchError: there is no column for the label, or for what is expected.
+
+    Args:
+        file: Parquet, as `read_held_out` takes it.
+        section: which columns those are.
+        fields: the request fields of the pipeline.
+    """
+    table = pq.read_table(file)
+    rows = _rows(file, table, section.label, fields)
+    column = section.replay.expected if section.replay else None
+    if column is None:
+        return rows
+    expected = _column(file, table, column, "what is expected")
+    return [replace(row, expected=value) for row, value in zip(rows, expected, strict=True)]
+
+
+def _rows(file: Path, table: pa.Table, label: str, fields: set[str]) -> list[HeldOutRow]:
+    labels = _column(file, table, label, "the label")
     names = [name for name in table.column_names if name in fields]
     rows = table.select(names).to_pylist()
-    labels = table.column(section.label).to_pylist()
     return [
         HeldOutRow({name: value for name, value in row.items() if value is not None}, bool(label))
         for row, label in zip(rows, labels, strict=True)
     ]
+
+
+def _column(file: Path, table: pa.Table, name: str, what: str) -> list[Any]:
+    if name not in table.column_names:
+        columns = ", ".join(table.column_names)
+        raise LaunchError(f"{file} has no column {name!r} for {what}, only: {columns}")
+    values: list[Any] = table.column(name).to_pylist()
+    return values
 
 
 def spread(rows: Sequence[Row], count: int) -> Sequence[Row]:

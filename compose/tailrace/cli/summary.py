@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib.metadata
 import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from tailrace.cli.columns import print_columns
 from tailrace.cli.local.ports import LOOPBACK
@@ -16,7 +17,8 @@ from tailrace.cli.local.state import MeshState, ProcessState
 from tailrace.cli.preparation import PreparedExample
 from tailrace.cli.push_trial import PushTrial
 from tailrace.cli.queue_server import QUEUE_REDIS
-from tailrace.cli.trial import Outcome, Trial, tell_failures
+from tailrace.cli.trial import tell_failures
+from tailrace.cli.trial_result import Outcome, Replayed, Trial
 from tailrace.cli.waterfall import render_waterfall
 from tailrace.client import PythonValue
 
@@ -29,6 +31,8 @@ _UNTRIED: dict[str, Any] = {
     "predictions": 0,
     "auc": None,
     "base_rate": None,
+    "offline_difference": None,
+    "replay": None,
     "p50_ms": None,
     "p99_ms": None,
     "latency_predictions": 0,
@@ -46,6 +50,7 @@ def run_summary(
     trial: Trial | None,
     pushes: Sequence[PushTrial],
     ready_s: float,
+    figures: Mapping[str, str],
 ) -> dict[str, Any]:
     """Returns the summary of a run, ready to be written as JSON.
 
@@ -55,11 +60,13 @@ def run_summary(
         trial: what came of trying it, if the example has rows to try it with.
         pushes: what came of submissions, if it takes any and the example has rows to try.
         ready_s: seconds from the start of the command until every process could serve.
+        figures: what else is known of the pipeline, by name.
     """
     return {
         "mesh": state.mesh,
         "pipelines": list(state.pipelines),
         **(_trial_summary(trial) if trial else _UNTRIED),
+        "figures": dict(figures),
         "pushes": {push.kind: _push_summary(push) for push in pushes},
         "redis_version": state.redis.version,
         "triton_version": state.tritons[0].version if state.tritons else None,
@@ -99,12 +106,20 @@ def print_outcomes(console: Console, outcomes: Sequence[Outcome], label: str) ->
             console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
 
 
-def print_trial(console: Console, trial: Trial) -> None:
-    """Prints how well and how fast the mesh predicts."""
+def print_trial(console: Console, trial: Trial, figures: Mapping[str, str]) -> None:
+    """Prints how well and how fast the mesh predicts.
+
+    Args:
+        console: where to.
+        trial: what came of trying it.
+        figures: what else is known of the pipeline, by name.
+    """
     qualities = ", ".join(f"{count} {name}" for name, count in trial.qualities.items())
     lines = [
         f"{len(trial.outcomes)} predictions in {trial.seconds:.1f} s: {qualities}",
         f"AUC [bold]{trial.auc:.4f}[/] (base rate {trial.base_rate:.3f})",
+        *_replay_lines(trial),
+        *(f"{name}: [bold]{escape(figure)}[/]" for name, figure in figures.items()),
         f"p50 [bold]{trial.latency_ms(50):.2f} ms[/], p99 [bold]{trial.latency_ms(99):.2f} ms[/] "
         f"for one caller at a time ({len(trial.measured)} predictions)",
         f"unattributed time, median: {trial.unattributed_share:.1%} of a prediction",
@@ -114,6 +129,19 @@ def print_trial(console: Console, trial: Trial) -> None:
     console.print()
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def _replay_lines(trial: Trial) -> Iterator[str]:
+    replayed = trial.replayed
+    if replayed is not None:
+        first, last = (f"{each:%Y-%m-%d %H:%M}" for each in (replayed.first, replayed.last))
+        yield f"asked in order of time, {first} to {last} UTC, as events became known"
+        yield (
+            f"{replayed.events:,} events replayed, {replayed.events_before:,} of them before the "
+            f"first row, at [bold]{replayed.events_per_s:,.0f}[/] events/s"
+        )
+    if trial.offline_difference is not None:
+        yield f"largest difference from offline: [bold]{trial.offline_difference:.1g}[/]"
 
 
 def print_pushes(console: Console, pushes: Sequence[PushTrial]) -> None:
@@ -150,6 +178,8 @@ def _trial_summary(trial: Trial) -> dict[str, Any]:
         "predictions": len(trial.outcomes),
         "auc": None if math.isnan(trial.auc) else trial.auc,
         "base_rate": trial.base_rate,
+        "offline_difference": trial.offline_difference,
+        "replay": _replay_summary(trial.replayed) if trial.replayed else None,
         "p50_ms": trial.latency_ms(50),
         "p99_ms": trial.latency_ms(99),
         "latency_predictions": len(trial.measured),
@@ -158,6 +188,16 @@ def _trial_summary(trial: Trial) -> dict[str, Any]:
         "unattributed_share_p50": trial.unattributed_share,
         "qualities": trial.qualities,
         "trial_s": trial.seconds,
+    }
+
+
+def _replay_summary(replayed: Replayed) -> dict[str, Any]:
+    return {
+        "events": replayed.events,
+        "events_before": replayed.events_before,
+        "events_per_s": replayed.events_per_s,
+        "first": replayed.first.isoformat(),
+        "last": replayed.last.isoformat(),
     }
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import collections
-import statistics
+import itertools
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 
-from tailrace.cli.auc import area_under_curve
+from tailrace.cli.event_feed import EventFeed
 from tailrace.cli.held_out import HeldOutRow
 from tailrace.cli.local.errors import LaunchError
 from tailrace.cli.progress import Step
+from tailrace.cli.trial_result import Outcome, Replayed, Trial
 from tailrace.client import AsyncClient, Prediction, PredictionError
 
 # Some calls open connections and fill caches; they are not counted.
@@ -49,106 +49,36 @@ def tell_failures(failures: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in failures.items())
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """One row and its prediction.
-
-    Attributes:
-        row: what was asked.
-        prediction: the answer.
-        latency_ms: what the caller waited, in milliseconds.
-    """
-
-    row: HeldOutRow
-    prediction: Prediction
-    latency_ms: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trial:
-    """What came of trying a mesh.
-
-    Attributes:
-        outcomes: the rows that got a prediction.
-        measured: those of them that were asked one after the other; the others were asked
-            in batches.
-        failures: how many calls failed, by what they failed with.
-        score: the output that ranks the rows.
-        seconds: how long all of it took.
-    """
-
-    outcomes: Sequence[Outcome]
-    measured: Sequence[Outcome]
-    failures: Mapping[str, int]
-    score: str
-    seconds: float
-
-    @property
-    def auc(self) -> float:
-        """Area under the ROC curve over `outcomes`; NaN if they are all of one class."""
-        labels = [outcome.row.positive for outcome in self.outcomes]
-        if len(set(labels)) < 2:
-            return float("nan")
-        scores = [float(self._score(outcome)) for outcome in self.outcomes]
-        return area_under_curve(labels, scores)
-
-    @property
-    def base_rate(self) -> float:
-        """Share of positives among `outcomes`."""
-        return statistics.fmean(outcome.row.positive for outcome in self.outcomes)
-
-    @property
-    def qualities(self) -> dict[str, int]:
-        """How many predictions were of which quality."""
-        counts = collections.Counter(o.prediction.quality.name for o in self.outcomes)
-        return dict(counts.most_common())
-
-    @property
-    def unattributed_share(self) -> float:
-        """Median share of a prediction's time that no hop accounts for, one at a time."""
-        ledgers = [outcome.prediction.ledger for outcome in self.measured]
-        return statistics.median(ledger.unattributed_ms / ledger.total_ms for ledger in ledgers)
-
-    def latency_ms(self, percent: float) -> float:
-        """Returns the latency that `percent` of the calls made one at a time kept to."""
-        latencies = sorted(outcome.latency_ms for outcome in self.measured)
-        return latencies[min(int(len(latencies) * percent / 100), len(latencies) - 1)]
-
-    def hop_ms(self) -> dict[str, float]:
-        """Returns the median time of each hop, in milliseconds, one prediction at a time."""
-        durations: dict[str, list[float]] = collections.defaultdict(list)
-        for outcome in self.measured:
-            for entry in outcome.prediction.ledger.entries:
-                durations[entry.hop].append(entry.duration_ms)
-        return {hop: statistics.median(values) for hop, values in durations.items()}
-
-    def _score(self, outcome: Outcome) -> float:
-        value = outcome.prediction.values[self.score]
-        assert isinstance(value, float)
-        return value
-
-
 async def try_mesh(
-    client: AsyncClient, pipeline: str, rows: Sequence[HeldOutRow], score: str, step: Step
+    client: AsyncClient,
+    pipeline: str,
+    rows: Sequence[HeldOutRow],
+    score: str,
+    step: Step,
+    feed: EventFeed | None = None,
 ) -> Trial:
     """Returns what came of asking for a prediction of every row.
 
     Args:
         client: of the mesh's gateway.
         pipeline: name of the pipeline.
-        rows: what to ask; at least one.
+        rows: what to ask; at least one. With a feed, in order of their instants.
         score: the output that ranks the rows.
         step: where to show how far it has come.
+        feed: events; each row is asked once the mesh has those known at its instant, and no other.
 
     Raises:
         TrialFailed: if more than a tenth of the calls failed.
+        EventsRefused: if the mesh does not take in an event.
     """
     began = time.monotonic()
     failures: list[PredictionError] = []
     for row in rows[:_WARM_UP_CALLS]:
         await _ask_one(client, pipeline, row)
+    before = await _advance(feed, rows[0])
     measured: list[Outcome] = []
     for row in rows[:LATENCY_ROWS]:
+        await _advance(feed, row)
         started = time.perf_counter()
         answer = await _ask_one(client, pipeline, row)
         latency_ms = (time.perf_counter() - started) * 1000
@@ -158,8 +88,8 @@ async def try_mesh(
             measured.append(Outcome(row, answer, latency_ms))
         step.tell(f"{len(measured)} of {len(rows)}")
     outcomes = list(measured)
-    for first in range(LATENCY_ROWS, len(rows), _BATCH_ROWS):
-        batch = rows[first : first + _BATCH_ROWS]
+    for batch in batches(rows[LATENCY_ROWS:]):
+        await _advance(feed, batch[0])
         started = time.perf_counter()
         answers = await _ask_batch(client, pipeline, batch)
         latency_ms = (time.perf_counter() - started) * 1000
@@ -178,6 +108,36 @@ async def try_mesh(
         failures=counts,
         score=score,
         seconds=time.monotonic() - began,
+        replayed=_replayed(feed, before, rows) if feed else None,
+    )
+
+
+def batches(rows: Sequence[HeldOutRow]) -> Iterator[Sequence[HeldOutRow]]:
+    """Yields the rows in batches, none of which holds rows of different instants."""
+    for _, of_instant in itertools.groupby(rows, lambda row: row.instant):
+        together = list(of_instant)
+        for first in range(0, len(together), _BATCH_ROWS):
+            yield together[first : first + _BATCH_ROWS]
+
+
+async def _advance(feed: EventFeed | None, row: HeldOutRow) -> tuple[int, float]:
+    """Returns how many events the mesh has now, and how long it took for them."""
+    if feed is None:
+        return 0, 0.0
+    assert row.instant is not None
+    await feed.advance(row.instant)
+    return feed.sent, feed.seconds
+
+
+def _replayed(feed: EventFeed, before: tuple[int, float], rows: Sequence[HeldOutRow]) -> Replayed:
+    first, last = rows[0].instant, rows[-1].instant
+    assert first is not None and last is not None
+    return Replayed(
+        events=feed.sent,
+        events_before=before[0],
+        seconds_before=before[1],
+        first=first,
+        last=last,
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from tailrace.cli.event_feed import EventFeed, EventsRefused
 from tailrace.cli.example import (
     MANIFEST,
     Example,
@@ -21,8 +22,9 @@ from tailrace.cli.example import (
     HeldOutSection,
     load_example,
 )
+from tailrace.cli.figures import read_figures
 from tailrace.cli.first_done import first_done
-from tailrace.cli.held_out import HeldOutRow, read_held_out, spread
+from tailrace.cli.held_out import HeldOutRow, read_held_out, read_stretch, spread
 from tailrace.cli.local.errors import LaunchError
 from tailrace.cli.local.state import MeshState, write_state
 from tailrace.cli.local_mesh import LocalMesh
@@ -31,6 +33,7 @@ from tailrace.cli.mesh_options import MeshOptions
 from tailrace.cli.preparation import PreparedExample, prepare
 from tailrace.cli.progress import Steps
 from tailrace.cli.push_trial import PushFailed, PushTrial, try_pushing
+from tailrace.cli.replay import Replay, read_replay
 from tailrace.cli.summary import (
     print_endpoints,
     print_outcomes,
@@ -38,8 +41,9 @@ from tailrace.cli.summary import (
     print_trial,
     run_summary,
 )
-from tailrace.cli.trial import Trial, TrialFailed, try_mesh
-from tailrace.client import AsyncClient, Tls
+from tailrace.cli.trial import TrialFailed, try_mesh
+from tailrace.cli.trial_result import Trial
+from tailrace.client import AsyncClient, AsyncEventClient, Tls
 from tailrace.runtime.pipeline.directory import load_directory
 from tailrace.runtime.pipeline.plan import Pipeline
 
@@ -118,29 +122,31 @@ class _Run:
         async with self._steps.shown():
             cache_dir = self._options.state_dir.absolute() / "prepared"
             prepared = await prepare(self._example, cache_dir, self._steps)
-            rows: Sequence[HeldOutRow] = ()
+            replay = Replay((), ())
+            figures: Mapping[str, str] = {}
             if held_out:
                 fields = set(pipelines[held_out.pipeline].spec.request.fields)
-                rows = await asyncio.to_thread(self._read_rows, prepared, held_out, fields)
+                replay = await asyncio.to_thread(self._read_rows, prepared, held_out, fields)
+                figures = read_figures(prepared.folder, held_out)
             self._mesh = LocalMesh(self._folder, prepared, self._options.mesh, self._steps)
             self._has_mesh.set()
             await self._mesh.start()
             ready_s = time.monotonic() - began
             self._pipelines = pipelines
             state = self._write_state(self._mesh)
-            trial = await self._try(self._mesh, held_out, rows) if held_out else None
+            trial = await self._try(self._mesh, held_out, replay) if held_out else None
             pushes: Sequence[PushTrial] = ()
             if held_out and self._options.mesh.submissions:
-                pushes = await self._push(self._mesh, held_out, rows[0])
+                pushes = await self._push(self._mesh, held_out, replay.rows[0])
         if held_out and trial:
             shown = spread(trial.measured, _SHOWN_OUTCOMES)
             print_outcomes(self._console, shown, held_out.label)
-            print_trial(self._console, trial)
+            print_trial(self._console, trial, figures)
         if pushes:
             print_pushes(self._console, pushes)
         print_endpoints(self._console, state)
         if self._options.json_file:
-            summary = run_summary(state, prepared, trial, pushes, ready_s)
+            summary = run_summary(state, prepared, trial, pushes, ready_s, figures)
             self._options.json_file.write_text(json.dumps(summary, indent=2) + "\n")
         self.is_up = True
         if not self._options.once:
@@ -150,15 +156,27 @@ class _Run:
                 highlight=False,
             )
 
-    async def _try(
-        self, mesh: LocalMesh, held_out: HeldOutSection, rows: Sequence[HeldOutRow]
-    ) -> Trial:
+    async def _try(self, mesh: LocalMesh, held_out: HeldOutSection, replay: Replay) -> Trial:
+        asked = held_out.pipeline, replay.rows, held_out.score
         with self._steps.step(f"Predicting held-out rows of {held_out.pipeline}") as step:
-            async with AsyncClient(mesh.gateway_target, tls=self._tls()) as client:
+            async with contextlib.AsyncExitStack() as clients:
+                client = await clients.enter_async_context(
+                    AsyncClient(mesh.gateway_target, tls=self._tls())
+                )
+                feed = await self._feed(mesh, replay, clients)
                 try:
-                    return await try_mesh(client, held_out.pipeline, rows, held_out.score, step)
-                except TrialFailed as error:
+                    return await try_mesh(client, *asked, step, feed)
+                except (TrialFailed, EventsRefused) as error:
                     raise self._with_logs(error) from error
+
+    async def _feed(
+        self, mesh: LocalMesh, replay: Replay, clients: contextlib.AsyncExitStack
+    ) -> EventFeed | None:
+        if not replay.events:
+            return None
+        target = mesh.mesh_processes["events"].target
+        client = await clients.enter_async_context(AsyncEventClient(target, tls=self._tls()))
+        return EventFeed(client, replay.events)
 
     async def _push(
         self, mesh: LocalMesh, held_out: HeldOutSection, row: HeldOutRow
@@ -215,11 +233,17 @@ class _Run:
 
     def _read_rows(
         self, prepared: PreparedExample, held_out: HeldOutSection, fields: set[str]
-    ) -> Sequence[HeldOutRow]:
-        file = prepared.folder / held_out.file
+    ) -> Replay:
+        section = held_out.replay
+        path = "held_out.replay.file" if section else "held_out.file"
+        file = prepared.folder / (section or held_out).file
         if not file.is_file():
-            raise _invalid(self._example, f"held_out.file: there is no file {file}")
-        return read_held_out(file, held_out, fields, self._options.predictions)
+            raise _invalid(self._example, f"{path}: there is no file {file}")
+        count = self._options.predictions
+        if section is None:
+            return Replay(read_held_out(file, held_out, fields, count), ())
+        rows = read_stretch(file, held_out, fields)
+        return read_replay(prepared.folder, section, rows, count)
 
 
 def _pipelines(example: Example) -> Mapping[str, Pipeline]:

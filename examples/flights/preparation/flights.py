@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 LATE_MINUTES = 15
@@ -37,10 +38,12 @@ def arrived_flights(flights: pd.DataFrame, airports: pd.DataFrame) -> pd.DataFra
 
     Returns:
         The columns `REQUEST_FIELDS`, with both times as UTC instants to the microsecond, and:
-        month (1-12, local at the origin), late (bool), delay_minutes, air_minutes.
+        month (1-12, local at the origin), departure (UTC, when it left), late (bool),
+        delay_minutes, air_minutes.
     """
     arrived = flights[flights["arr_delay"].notna()].reset_index(drop=True)
-    departure = _departures(arrived)
+    departure = scheduled_departures(arrived)
+    left = departure + pd.to_timedelta(arrived["dep_delay"], unit="min")
     table = pd.DataFrame(
         {
             "carrier": arrived["carrier"],
@@ -49,9 +52,10 @@ def arrived_flights(flights: pd.DataFrame, airports: pd.DataFrame) -> pd.DataFra
             "origin": arrived["origin"],
             "dest": arrived["dest"],
             "scheduled_departure": departure,
-            "scheduled_arrival": _arrivals(arrived, departure, airports),
+            "scheduled_arrival": scheduled_arrivals(arrived, departure, airports),
             "distance": arrived["distance"].astype("float64"),
             "month": arrived["month"],
+            "departure": left.dt.as_unit("us"),
             "late": arrived["arr_delay"] >= LATE_MINUTES,
             "delay_minutes": arrived["arr_delay"],
             "air_minutes": arrived["air_time"],
@@ -66,24 +70,43 @@ def in_months(flights: pd.DataFrame, months: range) -> pd.Series[bool]:
     return flights["month"].isin(list(months))
 
 
-def _departures(flights: pd.DataFrame) -> pd.Series[pd.Timestamp]:
+def scheduled_departures(flights: pd.DataFrame) -> pd.Series[pd.Timestamp]:
+    """Returns the instants of departure in the schedule, UTC, of rows of the table `flights`."""
     # No flight is scheduled within the hours that the change of the clocks skips or repeats;
     # tz_localize would raise.
     local = pd.to_datetime(flights[["year", "month", "day", "hour", "minute"]])
     return local.dt.tz_localize(ORIGIN_TIMEZONE).dt.tz_convert("UTC").dt.as_unit("us")
 
 
-def _arrivals(
+def scheduled_arrivals(
     flights: pd.DataFrame, departure: pd.Series[pd.Timestamp], airports: pd.DataFrame
 ) -> pd.Series[pd.Timestamp]:
-    # The table has the time of day at the destination (hhmm) and no date, so the date is that
-    # of the departure unless the flight would then arrive before it left.
+    """Returns the instants of arrival in the schedule, UTC.
+
+    The table has the time of day at the destination (hhmm) and no date, so the date is that of the
+    departure unless the flight would then arrive before it left.
+
+    Args:
+        flights: rows of the table `flights`.
+        departure: as `scheduled_departures` returns them.
+        airports: the table `airports`.
+    """
     timezones = dict(zip(airports["faa"], airports["tzone"], strict=True)) | _CARIBBEAN
     clock = flights["sched_arr_time"]
     since_midnight = pd.to_timedelta(clock // 100 * 60 + clock % 100, unit="min")
     local = pd.to_datetime(flights[["year", "month", "day"]]) + since_midnight
-    arrival = pd.Series(departure)
-    for timezone, rows in local.groupby(flights["dest"].map(timezones)):
-        arrival[rows.index] = rows.dt.tz_localize(str(timezone)).dt.tz_convert("UTC")
-    next_day = arrival + pd.Timedelta(days=1)
-    return arrival.where(arrival > departure, next_day).dt.as_unit("us")
+    zones = flights["dest"].map(timezones)
+    same_day = _instants(local, zones)
+    # A day later by the clock, which is 23 or 25 hours when summer time begins or ends.
+    next_day = _instants(local + pd.Timedelta(days=1), zones)
+    return same_day.where(same_day > departure, next_day).dt.as_unit("us")
+
+
+def _instants(local: pd.Series[pd.Timestamp], zones: pd.Series[str]) -> pd.Series[pd.Timestamp]:
+    instants = pd.Series(pd.NaT, index=local.index, dtype="datetime64[us, UTC]")
+    for zone, rows in local.groupby(zones):
+        # An hour that comes twice counts as the first, one that is skipped as its end.
+        first = np.ones(len(rows), dtype=np.bool_)
+        known = rows.dt.tz_localize(str(zone), ambiguous=first, nonexistent="shift_forward")
+        instants[rows.index] = known.dt.tz_convert("UTC").dt.as_unit("us")
+    return instants

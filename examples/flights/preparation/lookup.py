@@ -35,9 +35,9 @@ def look_up(
         dtype = feature.dtype.numpy
         values = table[feature.name].to_numpy(dtype=dtype)
         default = dtype.type(feature.default_value)
-        features[f"{view.view}.{feature.name}"] = np.where(found, values[places], default)
+        features[f"{plan.name}.{feature.name}"] = np.where(found, values[places], default)
     if "missing" in view.flag_names():
-        features[f"{view.view}.missing"] = ~found
+        features[f"{plan.name}.missing"] = ~found
     return features
 
 

@@ -34,7 +34,7 @@ def export_trees(booster: lgb.Booster) -> onnx.ModelProto:
         zipmap=False,
     )
     # The converter makes up a new name each time.
-    model.graph.name = "flight_delay"
+    model.graph.name = "flights"
     _keep_one_class(model.graph)
     onnx.checker.check_model(model)
     return model

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
 from preparation.feature_matrix import Matrix
 
-_ROUNDS = 150
-# Chosen on splits of January to August.
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """How many trees there are, and how much each of them may say.
+
+    Attributes:
+        trees: how many.
+        learning_rate: weight of each.
+    """
+
+    trees: int
+    learning_rate: float
+
+
+# Chosen, as all else here, on splits of January to August.
+STATIC_GROWTH = Growth(150, 0.04)
+WINDOWED_GROWTH = Growth(200, 0.06)
+
 _PARAMETERS = {
     "objective": "binary",
     "num_leaves": 31,
-    "learning_rate": 0.04,
     "min_data_in_leaf": 200,
     "feature_fraction": 0.5,
     "bagging_fraction": 0.7,
@@ -29,7 +46,11 @@ _BLANK_COLUMN = 0.05
 
 
 def train_trees(
-    features: Matrix, late: NDArray[np.bool_], columns: list[str], threads: int
+    features: Matrix,
+    late: NDArray[np.bool_],
+    columns: list[str],
+    threads: int,
+    growth: Growth = STATIC_GROWTH,
 ) -> lgb.Booster:
     """Returns trees that tell the probability of being late; the same for the same rows.
 
@@ -38,6 +59,7 @@ def train_trees(
         late: bool[rows].
         columns: names of the columns; `<view>.<feature>` where they come from a view.
         threads: threads to train with; the trees do not depend on it.
+        growth: how many trees.
     """
     blanked, sources = blanked_copies(features, columns)
     data = lgb.Dataset(
@@ -45,7 +67,8 @@ def train_trees(
         np.concatenate([late, late[sources]]).astype(np.float32),
         feature_name=[name.replace(".", "_") for name in columns],
     )
-    return lgb.train({**_PARAMETERS, "num_threads": threads}, data, _ROUNDS)
+    parameters = {**_PARAMETERS, "learning_rate": growth.learning_rate, "num_threads": threads}
+    return lgb.train(parameters, data, growth.trees)
 
 
 def probabilities(booster: lgb.Booster, features: Matrix) -> NDArray[np.float64]:

@@ -37,7 +37,7 @@ from tailrace.loadtest.flights import Flight, read_flights
 from tailrace.loadtest.generator.orders import Endpoint, Order
 from tailrace.loadtest.generators import Generators
 from tailrace.loadtest.plain_chain.feature_rows import load_rows
-from tailrace.loadtest.plain_chain.flight_row import read_model
+from tailrace.loadtest.plain_chain.flight_row import PIPELINE, read_model
 from tailrace.loadtest.spread import Spread
 from tailrace.runtime.config import QueueSettings, TransportSettings, load_settings
 from tailrace.runtime.placement import HOPS
@@ -160,7 +160,7 @@ class BacklogBench:
                         tenant="",
                         idempotency_key="",
                         body_digest=bytes(32),
-                        pipeline="flight-delay",
+                        pipeline=PIPELINE,
                         request_id="",
                         ordering_key="",
                         priority=2,

@@ -42,6 +42,7 @@ from tailrace.gateway.convoy import ConvoyRow
 from tailrace.gateway.lookup_keys import LookupKeys
 from tailrace.inference import app as inference_app
 from tailrace.ingest import app as ingest_app
+from tailrace.loadtest.plain_chain.flight_row import PIPELINE
 from tailrace.postprocess import app as postprocess_app
 from tailrace.runtime.config import (
     FeaturesSettings,
@@ -63,7 +64,6 @@ from tailrace.v1 import (
     tensor_pb2,
 )
 
-PIPELINE = "flight-delay"
 FIELDS = {
     "carrier", "flight_number", "tailnum", "origin", "dest", "scheduled_departure",
     "scheduled_arrival", "distance",
@@ -210,9 +210,10 @@ def model_alone(
     """Returns the model without its hop, on the same rows: what ONNX Runtime takes for them."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    file = prepared.model_repository / "flight_delay" / "1" / "model.onnx"
+    compiled = parts.registry.find(PIPELINE)
+    file = prepared.model_repository / compiled.model / "1" / "model.onnx"
     session = onnxruntime.InferenceSession(str(file), options)
-    assembler = parts.registry.find(PIPELINE).assembler
+    assembler = compiled.assembler
 
     def tensor(data: bytes) -> bytes:
         message = REQUEST_TYPES["inference"].FromString(data).batch

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tailrace.cli.held_out import read_held_out
 from tailrace.cli.preparation import PreparedExample
 from tailrace.client.values import to_value
-from tailrace.loadtest.plain_chain.flight_row import FlightModel, encode, entity_keys
+from tailrace.loadtest.plain_chain.flight_row import PIPELINE, FlightModel, encode, entity_keys
 from tailrace.v1 import prediction_service_pb2
 
 FIELDS = {
@@ -50,7 +50,7 @@ def read_flights(
     flights = []
     for row in rows:
         fields = {name: to_value(value, name) for name, value in row.fields.items()}
-        request = prediction_service_pb2.PredictRequest(pipeline=section.pipeline, fields=fields)
+        request = prediction_service_pb2.PredictRequest(pipeline=PIPELINE, fields=fields)
         keys = entity_keys(request)
         values = list(np.array(encode(model, request), "<f4"))
         for view, stored in zip(

@@ -27,7 +27,7 @@ class PlainMesh:
 
         Args:
             run_dir: folder for logs and ready files.
-            pipelines: folder of the flight-delay pipeline.
+            pipelines: folder of the pipeline that it answers.
             redis_url: where the plain feature rows are.
             triton: gRPC target of Triton.
             name: what its processes are called, before the hop's name.

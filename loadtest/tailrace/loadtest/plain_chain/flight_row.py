@@ -1,4 +1,4 @@
-"""What the plain chain knows of the flight-delay pipeline, taken from its file at the start."""
+"""What the plain chain knows of its pipeline, taken from the pipeline's file at the start."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from tailrace.runtime.pipeline.directory import load_directory
 from tailrace.runtime.pipeline.ingest_steps import VocabularyStep
 from tailrace.runtime.pipeline.postprocess_steps import PlattStep, ThresholdStep
 from tailrace.v1 import prediction_service_pb2
+
+PIPELINE = "flight-delay-static"
+"""What all contenders answer: without windowed features, which only Tailrace has."""
 
 NEW_YORK = ZoneInfo("America/New_York")
 INGEST_COLUMNS = (
@@ -43,9 +46,9 @@ class FlightModel:
 def read_model(pipelines: Path) -> FlightModel:
     """Returns the constants. Raises ValueError if the pipeline is not the one known here."""
     content = load_directory(pipelines)
-    pipeline = content.pipelines.get("flight-delay")
+    pipeline = content.pipelines.get(PIPELINE)
     if pipeline is None:
-        raise ValueError(f"no usable pipeline flight-delay in {pipelines}: {content.errors}")
+        raise ValueError(f"no usable pipeline {PIPELINE} in {pipelines}: {content.errors}")
     columns = pipeline.spec.model.inputs[0].source_columns()
     if tuple(columns[: len(INGEST_COLUMNS)]) != INGEST_COLUMNS:
         raise ValueError("the pipeline's ingest columns are not those of the plain chain")
