@@ -146,8 +146,11 @@ def _result(
         complete &= columns.fill(found, read.has_pointer, states[part], as_of_us[part], at_us[part])
         filled.append((columns, part))
     age_us: NDArray[np.int64] = np.maximum(at_us - as_of_us, _ZERO)
-    for columns, part in filled:
-        columns.judge_ages(states[part], age_us[part])
+    if (age_us > np.repeat(plan.max_age_us, count)).any():
+        for columns, part in filled:
+            columns.judge_ages(states[part], age_us[part])
+    for columns, _ in filled:
+        columns.count_fresh()
     if not complete or rows.failures:
         age_us[(states != _FRESH) & (states != _STALE)] = -1
     outcomes: list[ViewOutcome] = []

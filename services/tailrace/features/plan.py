@@ -123,11 +123,14 @@ class LookupPlan:
         views: the views, in the pipeline's order.
         defaults: the columns of the answer, by type and shape.
         width: entities looked up for each row, in all views together.
+        max_age_us: int64 [width], the `max_age_us` of the view of each of them; the greatest
+            number for never.
     """
 
     views: tuple[LookupView, ...]
     defaults: tuple[DefaultColumns, ...]
     width: int
+    max_age_us: NDArray[np.int64]
 
 
 def compile_lookup(pipeline: Pipeline) -> LookupPlan:
@@ -138,7 +141,12 @@ def compile_lookup(pipeline: Pipeline) -> LookupPlan:
     for plan in pipeline.views:
         views.append(_lookup_view(plan, offset, defaults))
         offset += plan.elements or 1
-    return LookupPlan(tuple(views), defaults, offset)
+    never = np.iinfo(np.int64).max
+    max_age_us = np.repeat(
+        np.array([never if v.max_age_us is None else v.max_age_us for v in views], np.int64),
+        [view.width for view in views],
+    )
+    return LookupPlan(tuple(views), defaults, offset, max_age_us)
 
 
 def _lookup_view(plan: ViewPlan, offset: int, defaults: tuple[DefaultColumns, ...]) -> LookupView:

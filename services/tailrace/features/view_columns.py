@@ -119,28 +119,31 @@ class ViewColumns:
         return self._complete
 
     def judge_ages(self, states: _States, age_us: _Ages) -> None:
-        """Tells the stale rows from the fresh ones; call after `fill`.
+        """Tells the stale rows from the fresh ones; call after `fill`, if any row is that old.
 
         Args:
             states: uint8 [keys]; FRESH becomes STALE where the view says so.
             age_us: int64 [keys], microseconds.
         """
         view = self._view
-        stale: list[int] = []
-        if view.max_age_us is not None:
-            too_old = (states == _FRESH) & (age_us > view.max_age_us)
-            stale = np.flatnonzero(too_old).tolist()
-        if stale:
-            states[stale] = _STALE
-            view.counts.stale += len(stale)
-            if view.view.on_stale == "fail":
-                for place in stale:
-                    self._errors().stale(place, int(age_us[place]))
-            if view.stale_flag is not None:
-                self._set_flag(view.stale_flag, states == _STALE)
-        fresh = self._sound - len(stale)
-        if fresh:
-            view.counts.fresh += fresh
+        if view.max_age_us is None:
+            return
+        too_old = (states == _FRESH) & (age_us > view.max_age_us)
+        stale: list[int] = np.flatnonzero(too_old).tolist()
+        if not stale:
+            return
+        states[stale] = _STALE
+        self._sound -= len(stale)
+        view.counts.stale += len(stale)
+        if view.view.on_stale == "fail":
+            for place in stale:
+                self._errors().stale(place, int(age_us[place]))
+        if view.stale_flag is not None:
+            self._set_flag(view.stale_flag, states == _STALE)
+
+    def count_fresh(self) -> None:
+        """Counts what is fresh; call last."""
+        self._view.counts.fresh += self._sound
 
     def presence(self) -> NDArray[np.bool_] | None:
         """Returns where the store has a value: bool [features, keys], features as declared.
