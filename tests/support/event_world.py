@@ -134,18 +134,21 @@ def stored_state(server: LocalRedis) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     with redis.Redis.from_url(server.url) as client:
-        names = sorted(key.decode() for key in client.scan_iter(f"{PREFIX}:fw:*", count=1000))
-        for name in names:
-            if name.endswith(":i"):
-                entity = name.removesuffix(":i")
-                oldest = _newest_us(client, entity) - _lateness_us(entity)
-                found[name] = client.zrangebyscore(name, oldest, "+inf", withscores=True)
-            elif name.endswith("}"):
-                head = client.get(name) or b""
-                found[name] = head[:16] + head[32:]
-            else:
-                found[name] = client.get(name)
+        names = _stored_names(client)
+        strings = [name for name in names if not name.endswith(":i")]
+        contents: Any = client.mget(strings) if strings else []
+        for name, content in zip(strings, contents, strict=True):
+            is_head = name.endswith("}")
+            found[name] = content[:16] + content[32:] if is_head and content else content
+        for name in set(names) - set(strings):
+            entity = name.removesuffix(":i")
+            oldest = _newest_us(client, entity) - _lateness_us(entity)
+            found[name] = client.zrangebyscore(name, oldest, "+inf", withscores=True)
     return found
+
+
+def _stored_names(client: redis.Redis) -> list[str]:
+    return sorted(key.decode() for key in client.scan_iter(f"{PREFIX}:fw:*", count=1000))
 
 
 def _newest_us(client: redis.Redis, entity: str) -> float:
@@ -189,7 +192,9 @@ async def looked_up(
 ) -> dict[tuple[str, str], list[Any]]:
     """Returns the features of every entity of every windowed view, for one instant."""
     entities: dict[str, list[str]] = {}
-    for name in stored_state(server):
+    with redis.Redis.from_url(server.url) as client:
+        names = _stored_names(client)
+    for name in names:
         if name.endswith("}"):
             view, _, key = name.partition("{")[2][:-1].split(":", 2)
             entities.setdefault(view, []).append(key)
