@@ -224,16 +224,21 @@ class RowCodec:
         heap_bytes = np.array([len(row) for row in rows]) - size
         if (ends[:, -1] != heap_bytes).any() or (ends[:, 1:] < ends[:, :-1]).any():
             return None
-        strings = np.empty(ends.shape, object)
+        texts: list[str] = []
         try:
-            for place, (row, row_ends) in enumerate(zip(rows, ends.tolist(), strict=True)):
-                start = size
-                for column, end in enumerate(row_ends):
-                    strings[place, column] = row[start : size + end].decode()
-                    start = size + end
+            if ends.shape[1] == 1:
+                texts = [row[size:].decode() for row in rows]
+            else:
+                for row, row_ends in zip(rows, ends.tolist(), strict=True):
+                    start = size
+                    for end in row_ends:
+                        texts.append(row[start : size + end].decode())
+                        start = size + end
         except UnicodeDecodeError:
             return None
-        return strings
+        strings = np.empty(len(texts), object)
+        strings[:] = texts
+        return strings.reshape(ends.shape)
 
 
 def _stored_type(dtype: DType) -> str:
