@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as parquet
 import pytest
 
 from tailrace.features.codec import RowCodec
@@ -38,9 +36,7 @@ def write_rows(world: FeatureWorld, rows: int = ROWS, offset: float = 0.0) -> Pa
     ids[5] = None
     ids[rows // 2] = "k0"
     ids[rows - 1] = "k1"
-    file = world.folder / "things.parquet"
-    parquet.write_table(pa.table({"id": ids, "a": numbers + offset, "n": numbers}), file)
-    return file
+    return world.parquet({"id": ids, "a": numbers + offset, "n": numbers}, "things")
 
 
 def expected(rows: int = ROWS, offset: float = 0.0) -> dict[str, tuple[float, int]]:
@@ -51,13 +47,13 @@ def expected(rows: int = ROWS, offset: float = 0.0) -> dict[str, tuple[float, in
 def stored(world: FeatureWorld) -> dict[str, tuple[float, int]]:
     """Returns all rows of the generation that lookups read, and checks that there are no others."""
     with world.redis() as client:
-        pointer = json.loads(client.get(world.names.pointer("thing")) or b"{}")  # type: ignore[arg-type]
+        pointer = json.loads(client.get(world.names.pointer("thing")) or b"{}")
         prefix = world.names.generation("thing", pointer["generation"]).encode()
         keys: list[bytes] = list(client.scan_iter(world.names.rows("thing") + "*", count=10_000))
         assert all(key.startswith(prefix) for key in keys)
         data: list[bytes] = []
         for start in range(0, len(keys), 10_000):
-            data += client.mget(keys[start : start + 10_000])  # type: ignore[arg-type]
+            data += client.mget(keys[start : start + 10_000])
         assert not client.exists(world.names.loading("thing"), world.names.progress("thing"))
     assert len(keys) == pointer["rows"]
     schema = row_schema(world.views["thing"])
@@ -74,7 +70,7 @@ def stored(world: FeatureWorld) -> dict[str, tuple[float, int]]:
 def rows_done(world: FeatureWorld) -> int:
     with world.redis() as client:
         data = client.get(world.names.progress("thing"))
-    return 0 if data is None else int(json.loads(data)["rows_done"])  # type: ignore[arg-type]
+    return 0 if data is None else int(json.loads(data)["rows_done"])
 
 
 def kill_at(world: FeatureWorld, log: Path, rows: int, *arguments: str) -> int:
@@ -93,7 +89,7 @@ def kill_at(world: FeatureWorld, log: Path, rows: int, *arguments: str) -> int:
 
 def commands_called(world: FeatureWorld, name: str) -> int:
     with world.redis() as client:
-        stats: dict[str, Any] = client.info("commandstats")  # type: ignore[assignment]
+        stats: dict[str, Any] = client.info("commandstats")
     return int(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"])
 
 

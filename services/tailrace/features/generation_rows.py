@@ -9,7 +9,8 @@ from tailrace.features.redis_link import RedisLink
 
 _ROWS_PER_COMMAND = 512
 _BYTES_PER_COMMAND = 1024 * 1024
-_SCAN_COUNT = 1000
+# Few, as lookups wait while Redis works on a batch.
+_SCAN_COUNT = 250
 
 
 async def remove_rows(
