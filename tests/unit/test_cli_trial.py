@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import io
 import math
@@ -17,7 +18,8 @@ from tailrace.cli.example import HeldOutSection
 from tailrace.cli.held_out import HeldOutRow, read_held_out, spread
 from tailrace.cli.local.errors import LaunchError
 from tailrace.cli.progress import Steps
-from tailrace.cli.trial import Outcome, Trial, TrialFailed, try_mesh
+from tailrace.cli.trial import TrialFailed, try_mesh
+from tailrace.cli.trial_result import Outcome, Trial
 from tailrace.client import AsyncClient, Ledger, LedgerEntry, Prediction, Quality
 
 SECTION = HeldOutSection(
@@ -82,6 +84,16 @@ def test_auc_and_base_rate_are_of_all_rows() -> None:
 
 def test_auc_of_one_class_is_unknown() -> None:
     assert math.isnan(trial_of(outcome(True, 0.9, 1.0)).auc)
+
+
+def test_difference_from_offline_is_of_live_answers_that_were_expected() -> None:
+    live = [outcome(True, score, 1.0) for score in (0.5, 0.6)]
+    expected = [dataclasses.replace(each, row=HeldOutRow({}, True, expected=0.75)) for each in live]
+    degraded = dataclasses.replace(expected[0].prediction, quality=Quality.DEFAULT_FEATURES)
+    far_off = dataclasses.replace(degraded, values={"probability": 0.0})
+    trial = trial_of(live[0], *expected, dataclasses.replace(expected[0], prediction=far_off))
+    assert trial.offline_difference == 0.25
+    assert trial_of(*live).offline_difference is None
 
 
 async def test_mesh_that_does_not_answer_has_failed() -> None:

@@ -75,4 +75,5 @@ class EventFeed:
             raise EventsRefused(str(error)) from error
         for problem in report.problems:
             view = f" by the view {problem.view}" if problem.view else ""
-            raise EventsRefused(f"{name} {problem.id} was refused{view}: {problem.message}")
+            field = f"{problem.field}: " if problem.field else ""
+            raise EventsRefused(f"{name} {problem.id} was refused{view}: {field}{problem.message}")

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from tailrace.cli.auc import area_under_curve
 from tailrace.cli.held_out import HeldOutRow
-from tailrace.client import Prediction
+from tailrace.client import Prediction, Quality
 
 
 @dataclass(frozen=True)
@@ -89,11 +89,11 @@ class Trial:
 
     @property
     def offline_difference(self) -> float | None:
-        """Largest difference from what was expected; None where nothing was."""
+        """Largest difference of a live answer from what was expected; None where nothing was."""
         differences = [
             abs(self._score(outcome) - outcome.row.expected)
             for outcome in self.outcomes
-            if outcome.row.expected is not None
+            if outcome.row.expected is not None and outcome.prediction.quality is Quality.LIVE
         ]
         return max(differences, default=None)
 
