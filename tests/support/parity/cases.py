@@ -53,6 +53,7 @@ _BASES = [
     ("UTC", datetime(1969, 12, 31, 23, 45, tzinfo=UTC)),
 ]
 _TEXTS = ["a", "b", "a|b", "\\", "é", ""]
+_WHO = ["a", "a", "a", "a", "a", "a|b", "a|b", "\\", "é", "too long", None]
 _CONDITIONS: list[dict[str, Any]] = [
     {"field": "x", "at_least": 0.5},
     {"field": "x", "below": 0.0},
@@ -93,7 +94,7 @@ def cases(draw: st.DrawFn) -> Case:
     event = {"event": EVENT, "fields": _FIELDS, "max_future": future}
     view = draw(_views(timezone))
     rows = draw(_events(base))
-    asked = draw(st.lists(_asked(base), min_size=1, max_size=12))
+    asked = draw(st.lists(_asked(base, rows), min_size=4, max_size=16))
     times = dict.fromkeys(_TIMES, _UTC_US)
     columns: dict[str, pa.DataType] = {_ID: pa.string(), **times, **_COLUMN_TYPES}
     asked_columns = {key["name"]: _COLUMN_TYPES[key["name"]] for key in view["keys"]}
@@ -131,6 +132,8 @@ def _views(draw: st.DrawFn, timezone: str) -> dict[str, Any]:
         feature = {"name": f"f{number}", "type": type_name, "aggregate": aggregate}
         if type_name in ("float32", "float64"):
             feature["default"] = draw(st.sampled_from([-1.5, float("nan")]))
+        elif type_name == "int64":
+            feature["default"] = draw(st.sampled_from([-7, 0]))
         features.append(feature)
     view: dict[str, Any] = {
         "view": VIEW,
@@ -166,7 +169,7 @@ def _aggregates() -> list[tuple[str, str | None, str]]:
 
 @st.composite
 def _events(draw: st.DrawFn, base: datetime) -> list[dict[str, Any]]:
-    rows = draw(st.lists(_event(base), min_size=1, max_size=30))
+    rows = draw(st.lists(_event(base), min_size=8, max_size=40))
     for number, row in enumerate(rows):
         row[_ID] = f"event-{number}"
     # Sent again: at the same time, known later or earlier, and not always telling the same.
@@ -182,15 +185,15 @@ def _events(draw: st.DrawFn, base: datetime) -> list[dict[str, Any]]:
 def _event(draw: st.DrawFn, base: datetime) -> dict[str, Any]:
     happened = base + draw(_offsets())
     known = happened + timedelta(
-        seconds=draw(st.sampled_from([0, 0, 0, -1, -60, -1800, -4000, 30, 600, 3600, 9000]))
+        seconds=draw(st.sampled_from([0] * 8 + [-1, -60, -1800, -4000, 30, 60, 600, 3600, 9000]))
     )
     return {
         "event_time": happened,
         "known_at": known,
-        "who": draw(st.sampled_from([*_TEXTS, "too long", None])),
-        "number": draw(st.sampled_from([0, 1, -1, 2**53, 2**53 + 1])),
+        "who": draw(st.sampled_from(_WHO)),
+        "number": draw(st.sampled_from([0] * 8 + [1, -1, 2**53, 2**53 + 1])),
         "day": base + draw(st.sampled_from([timedelta(0), timedelta(minutes=-70)])),
-        "x": draw(st.none() | st.floats(-1e6, 1e6) | st.sampled_from([0.1, float("nan")])),
+        "x": draw(st.one_of(st.none(), st.sampled_from([0.1, -2.5, 1e6 / 3]), _NUMBERS)),
         "i": draw(st.none() | st.integers(-5, 5) | st.just(2**53)),
         "b": draw(st.none() | st.booleans()),
         "s": draw(st.sampled_from([*_TEXTS, None])),
@@ -199,13 +202,21 @@ def _event(draw: st.DrawFn, base: datetime) -> dict[str, Any]:
 
 
 @st.composite
-def _asked(draw: st.DrawFn, base: datetime) -> dict[str, Any]:
+def _asked(draw: st.DrawFn, base: datetime, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    # Mostly of an entity that has an event, soon after that became known.
+    if draw(st.sampled_from([True, True, True, False])):
+        row = draw(st.sampled_from(rows))
+        seconds = draw(st.sampled_from([-1, 0, 1, 60, 290, 300, 600, 1800, 7200]))
+        return {**row, "at": row["known_at"] + timedelta(seconds=seconds)}
     return {
         "at": base + draw(_offsets(latest=400)),
         "who": draw(st.sampled_from([*_TEXTS, "nobody", None])),
         "number": draw(st.sampled_from([0, 1, -1, 2**53])),
         "day": base + draw(st.sampled_from([timedelta(minutes=5), timedelta(minutes=-70)])),
     }
+
+
+_NUMBERS = st.one_of(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6), st.just(float("nan")))
 
 
 def _offsets(latest: int = 200) -> st.SearchStrategy[timedelta]:
