@@ -12,6 +12,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BUF := node_modules/.bin/buf
 EXTRAS := server local examples dev
+FEAST_VENV := .venv-feast
+FEAST := $(FEAST_VENV)/.installed
 EXAMPLE ?= examples/flights
 ARGS ?=
 
@@ -56,6 +58,18 @@ $(INSTALLED): pyproject.toml requirements.lock
 	@$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
+# Feast needs another NumPy than the model servers, so it has an environment of its own.
+$(FEAST): requirements-feast.lock $(INSTALLED)
+	@rm -f $@
+	@echo "==> Installing Feast, with all that requirements-feast.lock pins, into $(FEAST_VENV)"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(FEAST_VENV)
+	@$(BIN)/uv pip sync --python $(FEAST_VENV)/bin/python --quiet --require-hashes \
+	  requirements-feast.lock
+	@touch $@
+
+.PHONY: feast
+feast: $(FEAST) ## Create .venv-feast with Feast, for the tests and the bench of features
+
 .PHONY: venv
 venv: $(INSTALLED) ## Create .venv with everything in it
 
@@ -64,6 +78,9 @@ lock: $(INSTALLED) ## Pin the dependencies anew (UPGRADE=1: to their newest vers
 	$(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 	  $(if $(UPGRADE),--upgrade) $(addprefix --extra ,$(EXTRAS)) --output-file requirements.lock
+	$(BIN)/uv pip compile requirements-feast.in --quiet --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+	  $(if $(UPGRADE),--upgrade) --output-file requirements-feast.lock
 
 # --- running -------------------------------------------------------------------------------
 
@@ -72,7 +89,7 @@ up: $(INSTALLED) ## Run the mesh on the example (ARGS=--once: predict, report, s
 	@$(BIN)/tailrace up $(EXAMPLE) $(ARGS)
 
 .PHONY: test
-test: $(INSTALLED) ## Run all tests (ARGS="-k name": some of them)
+test: $(INSTALLED) $(FEAST) ## Run all tests (ARGS="-k name": some of them)
 	$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: faults
@@ -158,6 +175,6 @@ docs: $(INSTALLED) ## Write the generated pages of the documentation anew
 
 .PHONY: clean
 clean: ## Remove what was built, installed and cached
-	rm -rf $(VENV) .build node_modules dist .tailrace
+	rm -rf $(VENV) $(FEAST_VENV) .build node_modules dist .tailrace
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""requirements.lock pins what pyproject.toml asks for, and says nothing of where it came from."""
+"""The locks pin what the project asks for, and say nothing of where it came from."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCK = (ROOT / "requirements.lock").read_text()
+LOCKS = {
+    name: (ROOT / name).read_text() for name in ("requirements.lock", "requirements-feast.lock")
+}
+FEAST = (ROOT / "requirements-feast.in").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NOT_LOCKED = {"gpu"}
 
@@ -20,25 +23,38 @@ def requested() -> list[str]:
     return sorted({*PROJECT["dependencies"], *locked})
 
 
-def pinned_versions() -> dict[str, str]:
-    pins = [line.split(" ")[0] for line in LOCK.splitlines() if "==" in line and line[0].isalnum()]
+def pinned_versions(lock: str) -> dict[str, str]:
+    lines = LOCKS[lock].splitlines()
+    pins = [line.split(" ")[0] for line in lines if "==" in line and line[0].isalnum()]
     return dict(pin.split("==") for pin in pins)
 
 
 @pytest.mark.parametrize("line", requested())
 def test_lock_pins_a_version_that_the_project_takes(line: str) -> None:
     requirement = Requirement(line)
+    pinned = pinned_versions("requirements.lock")[requirement.name]
 
-    assert requirement.specifier.contains(pinned_versions()[requirement.name], prereleases=True)
-
-
-def test_lock_names_no_host() -> None:
-    assert "://" not in LOCK
-    assert "--index-url" not in LOCK
-    assert "--find-links" not in LOCK
+    assert requirement.specifier.contains(pinned, prereleases=True)
 
 
-def test_lock_has_a_hash_for_every_pin() -> None:
-    pins = sum(not line.startswith((" ", "#")) for line in LOCK.splitlines())
+def test_feasts_lock_pins_versions_that_its_list_takes() -> None:
+    lines = [line for line in FEAST.splitlines() if not line.startswith("#")]
+    pinned = pinned_versions("requirements-feast.lock")
 
-    assert LOCK.count(" \\\n    --hash=sha256:") >= pins
+    assert lines
+    for requirement in map(Requirement, lines):
+        assert requirement.specifier.contains(pinned[requirement.name], prereleases=True)
+
+
+@pytest.mark.parametrize("lock", LOCKS.values(), ids=LOCKS.keys())
+def test_lock_names_no_host(lock: str) -> None:
+    assert "://" not in lock
+    assert "--index-url" not in lock
+    assert "--find-links" not in lock
+
+
+@pytest.mark.parametrize("lock", LOCKS.values(), ids=LOCKS.keys())
+def test_lock_has_a_hash_for_every_pin(lock: str) -> None:
+    pins = sum(not line.startswith((" ", "#")) for line in lock.splitlines())
+
+    assert lock.count(" \\\n    --hash=sha256:") >= pins
