@@ -120,7 +120,7 @@ def test_models_are_good_enough(prepared_flights: Path, pipeline: str, auc: floa
     assert facts["export_difference"] <= 1e-5
 
 
-def test_windowed_features_tell_most_of_flights_that_have_not_left(
+def test_windowed_features_gain_on_flights_of_every_kind(
     prepared_flights: Path,
 ) -> None:
     facts: dict[str, Any] = json.loads((prepared_flights / "facts.json").read_text())
