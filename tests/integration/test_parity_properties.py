@@ -6,6 +6,7 @@ import tempfile
 import uuid
 from pathlib import Path
 
+import pytest
 import uvloop
 from hypothesis import HealthCheck, Phase, given, settings
 
@@ -27,8 +28,9 @@ async def _serve(case: Case, pipelines: Path, url: str) -> Replayed:
         return await replay(engine, {EVENT: case.events}, case.instants)
 
 
+@pytest.mark.timeout(300)
 @settings(
-    max_examples=60,
+    max_examples=150,
     deadline=None,
     derandomize=True,
     # To make a failing case small takes minutes; then add Phase.shrink and raise the time limit.

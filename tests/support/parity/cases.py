@@ -114,7 +114,7 @@ def _views(draw: st.DrawFn, timezone: str) -> dict[str, Any]:
     tile = draw(st.sampled_from(["1m", "5m", "7m", "15m"]))
     minutes = int(tile[:-1])
     features = []
-    for number in range(draw(st.integers(1, 6))):
+    for number in range(draw(st.integers(4, 12))):
         function, of, type_name = draw(st.sampled_from(_aggregates()))
         length = draw(st.sampled_from([1, 2, 3, 12, None]))
         aggregate: dict[str, Any] = {"function": function}
@@ -143,7 +143,7 @@ def _views(draw: st.DrawFn, timezone: str) -> dict[str, Any]:
             "type": "events",
             "event": EVENT,
             "tile": tile,
-            "lateness": draw(st.sampled_from(["1m", "10m", "1h", "1d"])),
+            "lateness": draw(st.sampled_from(["1m", "1h", "1d", "1d"])),
         },
         "features": features,
     }
@@ -184,9 +184,7 @@ def _events(draw: st.DrawFn, base: datetime) -> list[dict[str, Any]]:
 @st.composite
 def _event(draw: st.DrawFn, base: datetime) -> dict[str, Any]:
     happened = base + draw(_offsets())
-    known = happened + timedelta(
-        seconds=draw(st.sampled_from([0] * 8 + [-1, -60, -1800, -4000, 30, 60, 600, 3600, 9000]))
-    )
+    known = happened + timedelta(seconds=draw(st.sampled_from(_DELAYS_S)))
     return {
         "event_time": happened,
         "known_at": known,
@@ -216,12 +214,13 @@ def _asked(draw: st.DrawFn, base: datetime, rows: list[dict[str, Any]]) -> dict[
     }
 
 
+_DELAYS_S = [*[0] * 5, -1, -60, -1800, 30, 60, 90, 300, 600, 600, 1800, 3600, 9000]
 _NUMBERS = st.one_of(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6), st.just(float("nan")))
 
 
 def _offsets(latest: int = 200) -> st.SearchStrategy[timedelta]:
     """Draws times after the base: often on the edge of tiles, or just beside it."""
-    minutes = st.integers(-90, latest)
+    minutes = st.one_of(st.integers(-10, 20), st.integers(-10, 20), st.integers(-90, latest))
     micros = st.sampled_from([0, 0, 0, 1, -1, 30_000_000])
     return st.builds(lambda m, us: timedelta(minutes=m, microseconds=us), minutes, micros)
 
