@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -44,9 +45,10 @@ def minutes(*numbers: int) -> pa.Array:
 def write_events(folder: Path, name: str, **known_at: int) -> None:
     """Writes events by id, each with the minute at which it became known."""
     known = minutes(*known_at.values())
-    table = {"id": list(known_at), "event_time": known, "known_at": known}
-    fields = {"origin": ["JFK", *[None] * (len(known) - 1)], "delay": [1.5] * len(known)}
-    pq.write_table(pa.table({**table, **fields}), folder / f"{name}.parquet")
+    columns: dict[str, Any] = {"id": list(known_at), "event_time": known, "known_at": known}
+    columns["origin"] = ["JFK", *[None] * (len(known) - 1)]
+    columns["delay"] = [1.5] * len(known)
+    pq.write_table(pa.table(columns), folder / f"{name}.parquet")
 
 
 def rows(*due: int) -> list[HeldOutRow]:
