@@ -36,7 +36,7 @@ HELD_OUT = HeldOutSection(
 )
 
 
-def minutes(*numbers: int) -> pa.Array:
+def minutes(*numbers: int) -> Any:
     """Returns instants, in minutes after noon."""
     instants = [NOON + timedelta(minutes=number) for number in numbers]
     return pa.array(instants, pa.timestamp("us", "UTC"))
