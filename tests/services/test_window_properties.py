@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tailrace.cli.local.local_redis import LocalRedis
-from tailrace.features.windows.updates import Outcome
+from tailrace.features.windows.updates import Applied, Outcome
 from tailrace.runtime.pipeline.feature_view import FeatureView
 from tests.support.window_model import Event, WindowModel
 from tests.support.window_world import WindowWorld, window_world, windowed_view
@@ -178,7 +178,7 @@ async def test_batches_of_any_size_leave_the_same(fresh_redis: LocalRedis) -> No
     for prefix, size in (("alone", 1), ("some", 7), ("all", 400)):
         async with window_world(fresh_redis.url, view, prefix=prefix) as world:
             model = WindowModel(world.schema)
-            outcomes: list[Outcome] = []
+            outcomes: list[Applied] = []
             for start in range(0, len(happened), size):
                 batch = happened[start : start + size]
                 outcomes += await world.apply([model.update(event) for event in batch])

@@ -247,10 +247,11 @@ async def test_a_writer_leaves_an_entity_alone_that_it_cannot_read(world: Window
     await world.apply([update(n, time) for n, time in enumerate(times)])
     await world.link.call("DEL", world.entity_key("one", ":0"))
     for number in (100, 101):
-        with pytest.raises(FeaturesCorrupt, match="1 entities of view 'v'"):
-            await world.apply(
-                [update(number, times[-1] + MINUTE_US), update(number, times[-1], key="two")]
-            )
+        refused, applied = await world.apply(
+            [update(number, times[-1] + MINUTE_US), update(number, times[-1], key="two")]
+        )
+        assert isinstance(refused, FeaturesCorrupt) and "view 'v'" in refused.message
+        assert applied is Outcome.APPLIED
     decoded, _ = await world.decode(["one", "two"], [times[-1]] * 2)
     assert decoded is not None
     assert list(decoded.corrupt) == [0]
@@ -279,6 +280,18 @@ async def test_a_full_redis_refuses_events_whole(start_redis: StartRedis) -> Non
         assert after == before
         await world.link.call("UNLINK", *[f"filling100000.{filled}" for filled in range(10)])
         assert await world.apply([update(1, BASE_US + 1)]) == [Outcome.APPLIED]
+
+
+async def test_an_entity_of_another_definition_is_refused_alone(world: WindowWorld) -> None:
+    await world.apply([update(1, BASE_US)])
+    head = bytearray(await world.link.call("GET", world.entity_key("one")))
+    head[4] ^= 1  # of the schema's number, behind the format's
+    await world.link.call("SET", world.entity_key("one"), bytes(head))
+    refused, applied = await world.apply([update(2, BASE_US), update(2, BASE_US, key="two")])
+    assert isinstance(refused, SchemaChanged)
+    assert "tailrace features reset v" in refused.message
+    assert applied is Outcome.APPLIED
+    assert await world.link.call("GET", world.entity_key("one")) == head
 
 
 async def test_another_definition_needs_a_new_generation(

@@ -15,7 +15,7 @@ from tailrace.features.pointer import KeyNames
 from tailrace.features.redis_link import RedisLink
 from tailrace.features.redis_store import RedisFeatureStore
 from tailrace.features.windows.schema import WindowSchema, window_schema
-from tailrace.features.windows.updates import Outcome, Update
+from tailrace.features.windows.updates import Applied, Update
 from tailrace.features.windows.window_rows import WindowRows
 from tailrace.features.windows.writer import RedisWindowWriter
 from tailrace.runtime.pipeline.feature_view import FeatureView
@@ -68,7 +68,7 @@ class WindowWorld:
     rows: WindowRows
     now_ms: int
 
-    async def apply(self, updates: Sequence[Update]) -> list[Outcome]:
+    async def apply(self, updates: Sequence[Update]) -> list[Applied]:
         """Applies events and returns what became of each."""
         return await self.writer.apply(self.schema, updates)
 

@@ -8,12 +8,11 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from tailrace.features.events.durability import DurabilityCheck
 from tailrace.features.events.event_metrics import APPLY_SECONDS
 from tailrace.features.windows.schema import WindowSchema
-from tailrace.features.windows.updates import Outcome, Update, WindowWriter
+from tailrace.features.windows.updates import Applied, Update, WindowWriter
 from tailrace.runtime.error_mapping import unexpected
 from tailrace.runtime.errors import (
     Cancelled,
@@ -23,8 +22,6 @@ from tailrace.runtime.errors import (
     TailraceError,
     Unavailable,
 )
-
-Applied: TypeAlias = list[Outcome | TailraceError]
 
 
 class Lane:
@@ -51,7 +48,7 @@ class _Waiting:
     lane: Lane
     schema: WindowSchema
     updates: Sequence[Update]
-    done: asyncio.Future[Applied]
+    done: asyncio.Future[list[Applied]]
 
 
 class Applier:
@@ -85,7 +82,7 @@ class Applier:
 
     def submit(
         self, lane: Lane, schema: WindowSchema, updates: Sequence[Update]
-    ) -> asyncio.Future[Applied]:
+    ) -> asyncio.Future[list[Applied]]:
         """Returns what will become of updates: for each its outcome, or why the view refuses it.
 
         The future fails with a TailraceError if they were perhaps not applied.
@@ -95,7 +92,7 @@ class Applier:
         """
         if lane.failure is not None:
             raise lane.failure
-        done: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[list[Applied]] = asyncio.get_running_loop().create_future()
         waiting = self._waiting.setdefault(schema.view, deque())
         waiting.append(_Waiting(lane, schema, updates, done))
         if schema.view not in self._tasks:
@@ -161,22 +158,11 @@ class Applier:
             if not each.done.done():
                 each.done.set_result(share)
 
-    async def _apply(self, schema: WindowSchema, updates: Sequence[Update]) -> Applied:
+    async def _apply(self, schema: WindowSchema, updates: Sequence[Update]) -> list[Applied]:
         try:
-            return list(await self._writer.apply(schema, updates))
-        except SchemaChanged as error:
+            return await self._writer.apply(schema, updates)
+        except (SchemaChanged, FeaturesCorrupt) as error:
             return [error] * len(updates)
-        except FeaturesCorrupt as error:
-            keys = {update.key for update in updates}
-            if len(keys) == 1:
-                return [error] * len(updates)
-        # One entity that cannot be read must not keep the others from being written. What was
-        # applied before it was found out is a duplicate now.
-        found: dict[str, list[Outcome | TailraceError]] = {}
-        for key in keys:
-            found[key] = await self._apply(schema, [each for each in updates if each.key == key])
-        outcomes = {key: iter(of_key) for key, of_key in found.items()}
-        return [next(outcomes[update.key]) for update in updates]
 
     def _failure(self, error: Exception) -> TailraceError:
         if isinstance(error, TailraceError):

@@ -9,12 +9,12 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
-from tailrace.features.events.applier import Applied, Applier, Lane
+from tailrace.features.events.applier import Applier, Lane
 from tailrace.features.events.catalog import EventCatalog, ServedEvent
 from tailrace.features.events.event_metrics import EVENTS, LAG_SECONDS, UPDATES
 from tailrace.features.events.event_reader import ReadEvents
 from tailrace.features.events.problem import BatchOutcome, EventProblem
-from tailrace.features.windows.updates import Outcome
+from tailrace.features.windows.updates import Applied, Outcome
 from tailrace.runtime.deadline import NS_PER_US
 from tailrace.runtime.errors import NotFound, Reason, TailraceError
 from tailrace.runtime.pipeline.duration import duration_text
@@ -91,7 +91,7 @@ class TakenBatch:
         self,
         served: ServedEvent | None,
         read: ReadEvents | None,
-        pending: dict[str, asyncio.Future[Applied]],
+        pending: dict[str, asyncio.Future[list[Applied]]],
         problems: list[EventProblem],
         now_us: Callable[[], int],
     ) -> None:
@@ -124,7 +124,7 @@ class TakenBatch:
         outcome: BatchOutcome,
         served: ServedEvent,
         read: ReadEvents,
-        applied: dict[str, Applied],
+        applied: dict[str, list[Applied]],
     ) -> None:
         counts = {"accepted": 0, "duplicate": 0}
         for problem in self._problems:

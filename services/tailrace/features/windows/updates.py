@@ -6,9 +6,10 @@ import enum
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from tailrace.features.windows.schema import WindowSchema
+from tailrace.runtime.errors import FeaturesCorrupt, SchemaChanged
 
 EVENT_ID_BYTES = 16
 _TIE_BREAK_BYTES = 6
@@ -59,19 +60,24 @@ class Update:
     distinct: Sequence[bytes | None] = ()
 
 
+Applied: TypeAlias = Outcome | FeaturesCorrupt | SchemaChanged
+"""What became of one event, or why its entity cannot be written: it was left as it is."""
+
+
 class WindowWriter(Protocol):
     """Writes events into windowed views."""
 
-    async def apply(self, schema: WindowSchema, updates: Sequence[Update]) -> list[Outcome]:
+    async def apply(self, schema: WindowSchema, updates: Sequence[Update]) -> list[Applied]:
         """Applies events, in order, and returns what became of each; then readers see them.
 
         The events of one entity are applied in one step; those of different entities are each on
         their own, and may be applied again after a failure: ids that are there are not counted
-        twice.
+        twice. An entity that cannot be read, or was made by another definition of the view, keeps
+        no other from being written.
 
         Raises:
             Unavailable: the store cannot be reached or cannot serve; some may have been applied.
-            SchemaChanged: what is stored of the view was made by another definition.
-            FeaturesCorrupt: what is stored of the view or an entity cannot be read.
+            SchemaChanged: the view's generation was made by another definition of it.
+            FeaturesCorrupt: what is stored about the view itself cannot be read.
         """
         ...

@@ -19,7 +19,7 @@ from tailrace.features.windows.script import (
     WindowScript,
     window_script,
 )
-from tailrace.features.windows.updates import Outcome, Update
+from tailrace.features.windows.updates import Applied, Outcome, Update
 from tailrace.runtime.errors import FeaturesCorrupt, Reason, SchemaChanged, Unavailable
 
 EVENTS_PER_SCRIPT = 64
@@ -127,7 +127,7 @@ class RedisWindowWriter:
         self._generations.pop(schema.view, None)
         self._generations[schema.view] = await open_generation(self._link, self._names, schema)
 
-    async def apply(self, schema: WindowSchema, updates: Sequence[Update]) -> list[Outcome]:
+    async def apply(self, schema: WindowSchema, updates: Sequence[Update]) -> list[Applied]:
         """Applies events and returns what became of each. See `WindowWriter.apply`."""
         view = self._views.get(schema.view)
         if view is None or view.schema != schema:
@@ -148,26 +148,24 @@ class RedisWindowWriter:
 
     async def _apply_once(
         self, view: _View, updates: Sequence[Update], generation: OpenGeneration
-    ) -> list[Outcome] | None:
+    ) -> list[Applied] | None:
         """Returns what became of each event, or None if its generation no longer counts."""
-        outcomes: list[Outcome] = [Outcome.APPLIED] * len(updates)
+        outcomes: list[Applied] = [Outcome.APPLIED] * len(updates)
         name = view.schema.view
         pointer_key = self._names.pointer(name)
         base = self._names.windows(name, generation.pointer.generation)
-        damaged: bytes | None = None
-        at_fault = 0
         for calls in view.rounds(updates, self._clock_ns() // 1_000_000):
             replies, data = await self._run(view.script, base, calls, pointer_key)
             for call, reply in zip(calls, replies, strict=True):
                 if reply[:1] == b"!":
-                    damaged, at_fault = reply, at_fault + 1
+                    fault = _fault(view.schema, reply)
+                    for place in call.places:
+                        outcomes[place] = fault
                     continue
                 for place, digit in zip(call.places, reply, strict=True):
                     outcomes[place] = _OUTCOMES[digit]
             if data != generation.data:
                 return None
-        if damaged is not None:
-            raise _fault(view.schema, damaged, at_fault)
         return outcomes
 
     async def _run(
@@ -212,14 +210,14 @@ def _is_unknown_script(reply: object) -> bool:
     return isinstance(reply, RedisRefused) and reply.error_code == "NOSCRIPT"
 
 
-def _fault(schema: WindowSchema, word: bytes, entities: int) -> FeaturesCorrupt | SchemaChanged:
+def _fault(schema: WindowSchema, word: bytes) -> FeaturesCorrupt | SchemaChanged:
     field = f"features.{schema.view}"
     if word == SCHEMA_CHANGED:
         return SchemaChanged(
-            f"{entities} entities of view {schema.view!r} are stored under another definition of "
-            f"it: it needs a new generation: `tailrace features reset {schema.view}`",
+            f"the entity is stored under another definition of view {schema.view!r}: it needs a "
+            f"new generation: `tailrace features reset {schema.view}`",
             field=field,
         )
     return FeaturesCorrupt(
-        f"what is stored of {entities} entities of view {schema.view!r} cannot be read", field=field
+        f"what is stored of the entity in view {schema.view!r} cannot be read", field=field
     )
