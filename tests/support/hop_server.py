@@ -28,7 +28,9 @@ async def serve_hop(
 ) -> AsyncIterator[grpc.aio.Channel]:
     """Serves in this process until the body is left; yields a channel to the service."""
     await asyncio.to_thread(parts.registry.load)
-    server = GrpcServer(settings, parts.hop, (parts.service_name,), parts.add_to)
+    server = GrpcServer(
+        settings, parts.hop, (parts.service_name, *parts.more_services), parts.add_to
+    )
     await server.start()
     if parts.watch is None:
         await server.set_serving(True)

@@ -44,6 +44,7 @@ class HopParts(Generic[Request, Response]):
         watch: runs beside the hop until cancelled, and tells through the callback whether the
             hop can serve, first after its first look; None for hops that always can.
         close: gives back what the hop holds; called once, last.
+        more_services: full names of further gRPC services that `add_to` registers.
     """
 
     hop: str
@@ -54,3 +55,4 @@ class HopParts(Generic[Request, Response]):
     add_to: Callable[[grpc.aio.Server], None]
     watch: Callable[[TellReadiness], Coroutine[Any, Any, None]] | None = None
     close: Callable[[], Awaitable[None]] = nothing_to_close
+    more_services: tuple[str, ...] = ()

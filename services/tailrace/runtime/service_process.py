@@ -23,7 +23,7 @@ async def run_hop(settings: ServerSettings, parts: HopParts[Any, Any]) -> None:
         await run_service(
             settings,
             parts.hop,
-            (parts.service_name,),
+            (parts.service_name, *parts.more_services),
             parts.registry,
             parts.add_to,
             None if watch is None else lambda server: watch(server.set_serving),

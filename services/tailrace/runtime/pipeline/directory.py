@@ -34,12 +34,14 @@ class DirectoryContent:
         pipelines: the pipelines that could be loaded, by name.
         views: the views that could be loaded, by name.
         events: the event types that could be loaded, by name.
+        files: the file of each view, by view.
         errors: what could not be loaded, by file.
     """
 
     pipelines: dict[str, Pipeline] = field(default_factory=dict)
     views: dict[str, FeatureView] = field(default_factory=dict)
     events: dict[str, EventType] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict)
     errors: dict[Path, SpecError] = field(default_factory=dict)
 
 
@@ -139,7 +141,7 @@ def load_directory(pipelines: Path) -> DirectoryContent:
     found = load_views(features_directory(pipelines))
     views, errors = found.views, found.errors
     refused_views = {file.stem for file in errors}
-    content = DirectoryContent(views=views, events=found.events, errors=errors)
+    content = DirectoryContent(views=views, events=found.events, files=found.files, errors=errors)
     files: dict[str, list[Path]] = {}
     for file in _yaml_files(pipelines):
         try:

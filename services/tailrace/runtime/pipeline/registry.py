@@ -12,7 +12,12 @@ from typing import Generic, TypeVar
 import structlog
 
 from tailrace.runtime.errors import NotFound, Reason, Unavailable
-from tailrace.runtime.pipeline.directory import Signature, directory_signature, load_directory
+from tailrace.runtime.pipeline.directory import (
+    DirectoryContent,
+    Signature,
+    directory_signature,
+    load_directory,
+)
 from tailrace.runtime.pipeline.load import SpecError, nearest
 from tailrace.runtime.pipeline.plan import Pipeline
 from tailrace.runtime.pipeline.problem import refusal
@@ -59,6 +64,7 @@ class PipelineRegistry(Generic[Compiled]):
         self._signature: Signature | None = None
         self._served: dict[str, _Served[Compiled]] = {}
         self._errors: dict[Path, SpecError] = {}
+        self._content = DirectoryContent()
         self._scan_lock = asyncio.Lock()
         self._last_scan = float("-inf")
 
@@ -66,6 +72,15 @@ class PipelineRegistry(Generic[Compiled]):
     def errors(self) -> dict[Path, SpecError]:
         """What keeps files from being served, by file."""
         return dict(self._errors)
+
+    @property
+    def content(self) -> DirectoryContent:
+        """What the directory held when it was last read; another object after each change.
+
+        What is served may differ: a pipeline whose file is broken, or that this service cannot
+        compile.
+        """
+        return self._content
 
     def __contains__(self, name: object) -> bool:
         """Returns whether there is a pipeline of that name."""
@@ -102,6 +117,7 @@ class PipelineRegistry(Generic[Compiled]):
             if str(self._errors.get(file)) != str(refused):
                 _log.error("pipeline file refused", file=str(file), problems=str(refused))
         self._errors = errors
+        self._content = content
 
     async def refresh(self) -> None:
         """Returns once the directory has been read in a thread, not before this call.
