@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from tailrace.features.events.stream_entry import StreamNames
@@ -50,6 +51,8 @@ class PartitionLeases:
         self._lease_ms = lease_ms
         self._until: dict[int, float] = {}
         self._share: set[int] = set()
+        # What is being let go of must not be taken to be held by a renewal that was under way.
+        self._changing = asyncio.Lock()
 
     def held(self) -> set[int]:
         """Returns the partitions that this process may read now."""
@@ -66,6 +69,27 @@ class PartitionLeases:
         Raises:
             Unavailable: Redis cannot be reached; what is held runs out.
         """
+        async with self._changing:
+            await self._renew()
+
+    async def release(self, partitions: set[int]) -> None:
+        """Lets go of partitions. Raises Unavailable."""
+        async with self._changing:
+            for partition in partitions:
+                self._until.pop(partition, None)
+            await self._link.call_many(
+                [
+                    ("EVAL", _RELEASE, 1, self._names.lease(partition), self._consumer)
+                    for partition in sorted(partitions)
+                ]
+            )
+
+    async def leave(self) -> None:
+        """Lets go of everything: this process reads no more. Raises Unavailable."""
+        await self.release(set(self._until))
+        await self._link.call("ZREM", self._names.consumers, self._consumer)
+
+    async def _renew(self) -> None:
         asked_at = time.monotonic()
         seconds, fraction_us = await self._link.call("TIME")
         now_ms = int(seconds) * 1000 + int(fraction_us) // 1000
@@ -83,28 +107,14 @@ class PartitionLeases:
         until = asked_at + self._lease_ms / 1000
         self._until = {p: until for p, is_ours in zip(wanted, granted, strict=True) if is_ours}
 
-    async def release(self, partitions: set[int]) -> None:
-        """Lets go of partitions. Raises Unavailable."""
-        for partition in partitions:
-            self._until.pop(partition, None)
-        await self._link.call_many(
-            [
-                ("EVAL", _RELEASE, 1, self._names.lease(partition), self._consumer)
-                for partition in sorted(partitions)
-            ]
-        )
-
-    async def leave(self) -> None:
-        """Lets go of everything: this process reads no more. Raises Unavailable."""
-        await self.release(set(self._until))
-        await self._link.call("ZREM", self._names.consumers, self._consumer)
-
     async def _members(self, now_ms: int) -> list[str]:
         consumers = self._names.consumers
-        _, _, members = await self._link.call_many(
+        _, _, _, members = await self._link.call_many(
             [
                 ("ZADD", consumers, now_ms, self._consumer),
                 ("ZREMRANGEBYSCORE", consumers, "-inf", now_ms - self._lease_ms),
+                # Redis's clock was set back: who is there says so again, and who died must go.
+                ("ZREMRANGEBYSCORE", consumers, now_ms + self._lease_ms, "+inf"),
                 ("ZRANGE", consumers, 0, -1),
             ]
         )

@@ -26,6 +26,7 @@ BLOCK_MS = 200
 RETRY_S = 0.2
 _RENEWALS = 4
 _START = b"0-0"
+_MAX_NUMBER = 2**64 - 1
 
 _log = structlog.get_logger(__name__)
 
@@ -226,8 +227,10 @@ def _entries(reply: Any) -> list[Entry]:
 
 
 def _after(entry_id: str) -> str:
-    milliseconds, _, number = entry_id.partition("-")
-    return f"{milliseconds}-{int(number) + 1}"
+    milliseconds, number = map(int, entry_id.split("-"))
+    if number == _MAX_NUMBER:
+        return f"{milliseconds + 1}-0"
+    return f"{milliseconds}-{number + 1}"
 
 
 def _no_answer(timeout_s: float) -> Unavailable:
