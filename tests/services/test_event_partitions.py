@@ -44,6 +44,14 @@ async def owned(link: RedisLink, consumer: str) -> set[int]:
     return {partition for partition, owner in enumerate(owners) if owner == consumer.encode()}
 
 
+async def until_waiting(link: RedisLink, calls: int) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            if link.waiting == calls:
+                return
+            await asyncio.sleep(0)
+
+
 async def test_what_is_let_go_of_while_leases_are_renewed_is_not_held(
     fresh_redis: LocalRedis,
 ) -> None:
@@ -56,9 +64,7 @@ async def test_what_is_let_go_of_while_leases_are_renewed_is_not_held(
         surplus = leases.surplus()
         assert surplus == {1, 3, 5}
         renewing = asyncio.create_task(leases.renew())
-        async with asyncio.timeout(10):
-            while link.waiting != PARTITIONS:  # it asks for all of them
-                await asyncio.sleep(0)
+        await until_waiting(link, PARTITIONS)  # it asks for all of them
         await leases.release(surplus)
         await renewing
         assert leases.held() == await owned(link, "a") == {0, 2, 4, 6}

@@ -341,6 +341,26 @@ async def test_a_changed_view_is_loaded_again(make_world: MakeWorld) -> None:
     assert not report.unchanged
 
 
+async def test_rows_of_a_clock_that_was_set_back_are_loaded_anew(make_world: MakeWorld) -> None:
+    world = make_world(thing(max_age="1d"))
+    file = world.parquet({"id": ["x"], "a": [1.0], "b": [1.0]})
+    await world.load("thing", file)
+    with world.redis() as client:
+        pointer = json.loads(client.get(world.names.pointer("thing")) or b"")
+        pointer["loaded_at_us"] += 365 * 86_400_000_000
+        client.set(world.names.pointer("thing"), json.dumps(pointer))
+    assert not (await world.load("thing", file, if_changed=True)).unchanged
+    assert (await world.load("thing", file, if_changed=True)).unchanged
+
+
+async def test_a_lock_that_no_load_has_written_is_told(make_world: MakeWorld) -> None:
+    world = make_world(thing())
+    with world.redis() as client:
+        client.set(world.names.lock("thing"), "mine")
+    with pytest.raises(LoadLocked, match="process \\? on mine"):
+        await world.load("thing", {"id": ["x"], "a": [1.0], "b": [1.0]})
+
+
 async def test_an_unchanged_file_is_loaded_again_before_its_rows_become_stale(
     make_world: MakeWorld,
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -105,6 +106,22 @@ async def test_timestamps_are_compared_exactly(make_world: MakeWorld, instant: i
     report = await load(world, {"x": (2.0, instant - 1), "y": (2.0, instant - 1)}, **everything)
     assert (report.updated, report.outdated) == (1, 1)
     assert await values(world, "x", "y") == [1.0, 2.0]
+
+
+@PLACES
+async def test_a_row_of_the_far_future_keeps_no_later_increment_from_its_rows(
+    make_world: MakeWorld, new_generation: bool
+) -> None:
+    world = make_world(thing())
+    never = 253_370_764_800_000_000  # the year 9999, which stands for "no end"
+    await load(world, {"x": (1.0, 100), "y": (1.0, never)})
+    assert pointer(world)["watermark_us"] < never
+    now_us = time.time_ns() // 1000
+    for value in (2.0, 3.0):
+        rows = {"x": (value, now_us), "z": (value, never)}
+        now_us += 1_000_000
+        await load(world, rows, incremental=True, new_generation=new_generation)
+        assert await values(world, "x", "y", "z") == [value, 1.0, value]
 
 
 async def test_nothing_new_is_no_failure_and_changes_no_row(make_world: MakeWorld) -> None:

@@ -68,7 +68,7 @@ def print_report(report: LoadReport) -> None:
 def print_bad_rows(bad_rows: Mapping[str, int]) -> None:
     """Tells the rows that were refused, the most frequent reason first."""
     for reason, count in sorted(bad_rows.items(), key=lambda item: -item[1]):
-        errors.print(f"  {count:>10,}  {escape(reason)}", highlight=False)
+        errors.print(f"  {count:>10,}  {escape(reason)}", highlight=False, soft_wrap=True)
 
 
 def _instant(at_us: int) -> str:

@@ -116,7 +116,7 @@ class _Increment:
             loaded_at_us=time.time_ns() // NS_PER_US,
             source=self._source.name,
             digest="",  # a full load of whatever source is a change
-            watermark_us=max(watermark_us, rows.watermark_us or watermark_us),
+            watermark_us=max(watermark_us, rows.next_watermark_us or watermark_us),
             timestamp_column=options.timestamp_column,
             increments=current.increments + 1,
         )

@@ -102,7 +102,8 @@ class LoadLock:
     async def _held_by_other(self) -> LoadLocked:
         holder = await self._link.call("GET", self.key)
         remaining_ms = int(await self._link.call("PTTL", self.key))
-        host, pid, _ = (holder or b"?:?:").decode(errors="replace").split(":", 2)
+        host, _, rest = (holder or b"?").decode(errors="replace").partition(":")
+        pid = rest.partition(":")[0] or "?"
         return LoadLocked(
             f"view {self._view!r}: another load of it is running (process {pid} on {host}), or "
             f"has died; its lock ends in {max(remaining_ms, 0) / 1000:.1f} s unless it is renewed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ from tailrace.features.row_encoder import EncodedRows, RowEncoder
 from tailrace.features.table_file import TableFile
 from tailrace.features.typed_column import typed_column
 from tailrace.runtime.columns import DType
+from tailrace.runtime.deadline import NS_PER_US
 from tailrace.runtime.pipeline.feature_view import FeatureView
 
 MALFORMED = "wrong number of columns"
@@ -79,6 +81,17 @@ class LoadRows:
         if self.table.malformed_rows:
             self._encoder.bad_rows[MALFORMED] = self.table.malformed_rows
         return self._encoder.bad_rows
+
+    @property
+    def next_watermark_us(self) -> int | None:
+        """From when on the next increment takes rows, microseconds since 1970; None if not told.
+
+        The latest timestamp so far, but not later than now: one row of the year 9999 must not
+        keep every later increment from finding anything.
+        """
+        if self.watermark_us is None:
+            return None
+        return min(self.watermark_us, time.time_ns() // NS_PER_US)
 
     def batches(self) -> Iterator[EncodedRows]:
         """Yields the good rows of each batch of the file; `done` then tells its end.

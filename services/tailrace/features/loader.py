@@ -174,7 +174,7 @@ class _FullLoad:
             loaded_at_us=_now_us(),
             source=source.name,
             digest=digest,
-            watermark_us=rows.watermark_us,
+            watermark_us=rows.next_watermark_us,
             timestamp_column=self._options.timestamp_column,
         )
         found = RowStatistics(
@@ -216,7 +216,8 @@ def _is_fresh(load_time_us: int, view: FeatureView, options: LoadOptions) -> boo
     """
     if view.max_age is None or options.timestamp_column is not None:
         return True
-    return _now_us() - load_time_us < view.max_age // timedelta(microseconds=1) // 2
+    # A load of the future, by a clock that was set back since, would count for ever else.
+    return abs(_now_us() - load_time_us) < view.max_age // timedelta(microseconds=1) // 2
 
 
 def _now_us() -> int:

@@ -108,7 +108,7 @@ class SqlInput:
                 select = self._select(connection)
                 kinds = dict(_columns(connection, select))
                 columns = [*keys, *others]
-                wanted = ", ".join(_cast(name, kinds[name]) for name in columns)
+                wanted = ", ".join(_cast(name, kinds.get(name, "")) for name in columns)
                 order = ", ".join(map(_quoted, keys))
                 if timestamp_column is not None:
                     order += f", {_quoted(timestamp_column)} DESC NULLS LAST"
@@ -116,7 +116,7 @@ class SqlInput:
                 order += f", hash({', '.join(map(_quoted, others))})"
                 where = ""
                 if timestamp_column is not None and since_us is not None:
-                    where = _since(timestamp_column, kinds[timestamp_column], since_us)
+                    where = _since(timestamp_column, kinds.get(timestamp_column, ""), since_us)
                 # Streamed, as DuckDB's own writer holds more of the result in memory.
                 rows = connection.sql(f"SELECT {wanted} FROM ({select}){where} ORDER BY {order}")
                 batches = rows.to_arrow_reader(BATCH_ROWS)
