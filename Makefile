@@ -112,6 +112,10 @@ bench-mesh: $(INSTALLED) ## Measure the mesh beside all that could be built inst
 bench-submissions: $(INSTALLED) ## Measure submissions beside synchronous predictions
 	$(BIN)/python -m tailrace.loadtest.bench_submissions $(ARGS)
 
+.PHONY: bench-features
+bench-features: $(INSTALLED) $(FEAST) ## Measure lookups beside Feast, and events beside lookups
+	$(BIN)/python -m tailrace.loadtest.bench_features --feast-python $(FEAST_VENV)/bin/python $(ARGS)
+
 # --- protos --------------------------------------------------------------------------------
 
 .PHONY: protos
