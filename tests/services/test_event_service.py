@@ -6,6 +6,8 @@ import asyncio
 import dataclasses
 import os
 import signal
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -346,7 +348,24 @@ def test_sender_that_fails_has_what_it_sent_acknowledged(
 
     with EventClient(service.target) as client, pytest.raises(KeyError):
         client.send("ride", rides(), on_answer=lambda report: totals.append(report.total))
-    assert totals == [10]
+    assert totals[-1] == 10
+
+
+def test_sync_client_sends_what_is_at_hand_while_its_source_waits(
+    tmp_path: Path, fresh_redis: LocalRedis, start_events: StartEvents
+) -> None:
+    service = start_events(write_event_files(tmp_path), fresh_redis)
+    acknowledged = threading.Semaphore(0)
+
+    def rides() -> Iterator[Event]:
+        for number in range(3):
+            yield ride(number)
+            # Of a source that makes its next event of what became of the last one.
+            assert acknowledged.acquire(timeout=10), f"ride {number} was not sent"
+
+    with EventClient(service.target) as client:
+        report = client.send("ride", rides(), on_answer=lambda _: acknowledged.release())
+    assert report.accepted == 3
 
 
 async def test_stream_entries_that_are_no_events_are_kept_with_their_reason(

@@ -59,6 +59,11 @@ class EventBook:
         self._numbers = 0
 
     @property
+    def is_empty(self) -> bool:
+        """Whether the next batch has no events yet."""
+        return self._next is None
+
+    @property
     def is_full(self) -> bool:
         """Whether the next batch takes no more events."""
         return self._next is not None and len(self._next.places) >= self._batch_events

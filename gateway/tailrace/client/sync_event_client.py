@@ -35,10 +35,10 @@ class EventClient(SyncConnection):
     ) -> EventReport:
         """Returns once every event is acknowledged: lookups see what was accepted.
 
-        Events are taken from `events` as they can be sent, on another thread, and a batch is sent
-        when it is full. Send them in the order in which they became known. While the service is
-        UNAVAILABLE, what has no acknowledgement is sent again, in the same order; each event
-        still counts once.
+        Events are taken from `events` as they can be sent, on a thread of its own, and those at
+        hand are sent without waiting for those that would fill a batch. Send them in the order in
+        which they became known. While the service is UNAVAILABLE, what has no acknowledgement is
+        sent again, in the same order; each event still counts once.
 
         Args:
             event_type: name of the event type.
@@ -82,28 +82,47 @@ class _Sending:
         on_answer: Callable[[EventReport], None] | None,
     ) -> None:
         self._book = book
-        self._events = iter(events)
+        self._events = events
         self._open_call = open_call
         self._on_answer = on_answer
-        # Guards the book; held by whoever takes events, too, so that one thread does at a time.
+        # Guards the book.
         self._changed = threading.Condition()
         self._attempts = 0
+        self._left = False
         self._events_error: BaseException | None = None
 
     def run(self, retries: EventRetries) -> None:
-        while True:
-            with self._changed:
-                self._fill()
-                if not self._book.has_more:
-                    break
-                self._attempts += 1
-            try:
-                self._attempt(retries, self._requests(self._attempts))
-            except PredictionError as error:
-                time.sleep(retries.pause_s(error, self._book.has_more))
-                with self._changed:
-                    self._book.restart()
+        taking = threading.Thread(target=self._take, name="tailrace-events", daemon=True)
+        taking.start()
+        try:
+            while self._has_work():
+                try:
+                    self._attempt(retries, self._requests(self._attempts))
+                except PredictionError as error:
+                    time.sleep(retries.pause_s(error, self._book.has_more))
+                    with self._changed:
+                        self._book.restart()
+        except PredictionError:
+            # What is just being taken belongs to what the error names.
+            self._leave()
+            taking.join()
+            raise
+        finally:
+            self._leave()
         raise_end(None, self._events_error)
+
+    def _leave(self) -> None:
+        with self._changed:
+            self._left = True
+            self._changed.notify_all()
+
+    def _has_work(self) -> bool:
+        """Waits for an event that has no answer; returns whether there is one, or their end."""
+        with self._changed:
+            while not self._book.has_more and not self._book.ended:
+                self._changed.wait()
+            self._attempts += 1
+            return self._book.has_more
 
     def _attempt(self, retries: EventRetries, requests: Iterator[IngestEventsRequest]) -> None:
         try:
@@ -131,7 +150,6 @@ class _Sending:
                 while request is None:
                     if self._attempts != attempt:
                         return
-                    self._fill()
                     request = self._book.request()
                     if request is None:
                         if self._book.ended and not self._book.has_more:
@@ -139,12 +157,22 @@ class _Sending:
                         self._changed.wait()
             yield request
 
-    def _fill(self) -> None:
-        """Takes events until a batch is full, or they end."""
+    def _take(self) -> None:
+        """Takes events until they end, or nobody wants them any more."""
         try:
-            while not self._book.ended and not self._book.is_full:
-                self._book.take(next(self._events))
-        except StopIteration:
-            self._book.ended = True
-        except Exception as error:
-            self._events_error, self._book.ended = error, True
+            for event in self._events:
+                with self._changed:
+                    was_empty = self._book.is_empty
+                    self._book.take(event)
+                    if was_empty or self._book.is_full:
+                        self._changed.notify_all()
+                    while self._book.is_full and not self._left:
+                        self._changed.wait()
+                    if self._left:
+                        return
+        except BaseException as error:
+            self._events_error = error
+        finally:
+            with self._changed:
+                self._book.ended = True
+                self._changed.notify_all()
