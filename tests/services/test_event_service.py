@@ -302,6 +302,21 @@ async def test_corrupt_entity_leaves_its_neighbours_be(
         ]
 
 
+async def test_streams_that_share_little_room_all_get_through(
+    tmp_path: Path, fresh_redis: LocalRedis
+) -> None:
+    pipelines = write_event_files(tmp_path, views=[CITY_RIDES])
+    async with serve_events(pipelines, fresh_redis, events_max_bytes=1) as service:
+
+        async def send(first: int) -> int:
+            events = [ride(number) for number in range(first, first + 40)]
+            async with AsyncEventClient(target_of(service)) as client:
+                return (await client.send("ride", events, batch_events=4)).accepted
+
+        async with asyncio.timeout(30):
+            assert await asyncio.gather(*[send(40 * each) for each in range(8)]) == [40] * 8
+
+
 async def test_gibberish_ends_the_stream_with_invalid_argument(
     tmp_path: Path, fresh_redis: LocalRedis
 ) -> None:

@@ -148,6 +148,8 @@ class FeaturesSettings(FeatureStoreSettings):
     """Most bytes of the cache of what lookups have read, overhead included; 0: no cache."""
     feature_cache_ttl_ms: int = Field(default=60_000, ge=1)
     """How long the cache may use what it has read, in milliseconds."""
+    feast_redis_url: str | None = None
+    """Redis that Feast writes; by default, the one that holds the features."""
 
 
 class EventsSettings(FeatureStoreSettings):
@@ -157,6 +159,8 @@ class EventsSettings(FeatureStoreSettings):
     """What the feature Redis must do (`appendfsync`) with events before they are acknowledged."""
     events_max_unanswered: int = Field(default=16, ge=1)
     """Most batches of one stream in progress; no more are read before some are answered."""
+    events_max_bytes: int = Field(default=268_435_456, ge=1)
+    """About how much memory batches of all streams in progress may take; others wait."""
     events_group_max: int = Field(default=1024, ge=1)
     """About how many events are sent to the feature Redis at once, for one view."""
     events_apply_timeout_ms: int = Field(default=5_000, ge=1)

@@ -10,6 +10,7 @@ from tailrace.features.events.applier import Lane
 from tailrace.features.events.event_metrics import BATCHES_IN_PROGRESS
 from tailrace.features.events.intake import EventIntake
 from tailrace.features.events.problem import BatchOutcome
+from tailrace.features.events.room import Room, bytes_of
 from tailrace.runtime.config import EventsSettings
 from tailrace.runtime.errors import (
     DeadlineExceeded,
@@ -29,6 +30,7 @@ class EventStream:
     def __init__(
         self,
         intake: EventIntake,
+        room: Room,
         settings: EventsSettings,
         read: Callable[[], Awaitable[IngestEventsRequest | None]],
         write: Callable[[IngestEventsResponse], Awaitable[None]],
@@ -38,6 +40,7 @@ class EventStream:
 
         Args:
             intake: takes in the batches.
+            room: shared with all other streams: bounds what they have in progress.
             settings: limits and timeouts.
             read: returns the next message, or None after the last.
             write: sends a message; returns once the transport takes more, and raises
@@ -45,6 +48,7 @@ class EventStream:
             draining: set once the process is to end.
         """
         self._intake = intake
+        self._shared_room = room
         self._read = read
         self._write = write
         self._draining = draining
@@ -93,9 +97,9 @@ class EventStream:
             message = await self._read()
             if message is None:
                 return
-            self._begin(message)
+            await self._begin(message)
 
-    def _begin(self, message: IngestEventsRequest) -> None:
+    async def _begin(self, message: IngestEventsRequest) -> None:
         self._read_so_far += 1
         if len(message.events) > self._max_events:
             raise LimitExceeded(
@@ -103,8 +107,16 @@ class EventStream:
                 "allowed",
                 field="events",
             )
-        taken = self._intake.begin(message.event, message.events, self._lane)
+        size = bytes_of(message)
+        await self._shared_room.take(size)
+        try:
+            taken = self._intake.begin(message.event, message.events, self._lane)
+        except BaseException:
+            self._shared_room.give_back(size)
+            raise
         task = asyncio.create_task(taken.outcome())
+        # Not only once it is answered: who does not read answers must not keep others waiting.
+        task.add_done_callback(lambda _: self._shared_room.give_back(size))
         self._answers.append((message.batch, task))
         self._unanswered += 1
         BATCHES_IN_PROGRESS.inc()

@@ -9,6 +9,7 @@ import grpc.aio
 
 from tailrace.features.events.event_stream import EventStream
 from tailrace.features.events.intake import EventIntake
+from tailrace.features.events.room import Room
 from tailrace.runtime.config import EventsSettings
 from tailrace.runtime.error_mapping import parsed
 from tailrace.runtime.errors import TailraceError
@@ -34,6 +35,7 @@ class EventServicer(event_service_pb2_grpc.EventServiceServicer):
         self._intake = intake
         self._settings = settings
         self._draining = draining
+        self._room = Room(settings.events_max_bytes)
 
     async def IngestEvents(  # type: ignore[override]  # read and written, not iterated
         self, request_iterator: Any, context: Context
@@ -50,7 +52,9 @@ class EventServicer(event_service_pb2_grpc.EventServiceServicer):
             return message
 
         writer = PatientWriter(context.write, self._settings.events_idle_timeout_ms / 1000)
-        stream = EventStream(self._intake, self._settings, read, writer.write, self._draining)
+        stream = EventStream(
+            self._intake, self._room, self._settings, read, writer.write, self._draining
+        )
         try:
             await stream.run()
         except TailraceError:
