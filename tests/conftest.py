@@ -1,6 +1,7 @@
 """Fixtures that every test may use: real servers, started when first asked for."""
 
 from tests.support.event_world import start_events
+from tests.support.feast_process import feast_process
 from tests.support.feature_world import make_world
 from tests.support.flights_fixtures import prepared_flights
 from tests.support.keys_read import open_store
@@ -20,6 +21,7 @@ from tests.support.redis_fixtures import fresh_redis, redis_server, start_redis
 from tests.support.triton_fixtures import start_triton, triton_server
 
 __all__ = [
+    "feast_process",
     "fresh_redis",
     "make_world",
     "mesh",

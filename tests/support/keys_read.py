@@ -11,7 +11,7 @@ import pytest_asyncio
 from tailrace.features.key_cache import KeyCache
 from tailrace.features.pointer import KeyNames, Pointer
 from tailrace.features.redis_store import RedisFeatureStore
-from tailrace.features.store import Command
+from tailrace.features.store import Command, FeatureStore
 from tailrace.runtime.errors import Unavailable
 
 OpenStore = Callable[[str, KeyCache | None], RedisFeatureStore]
@@ -40,7 +40,7 @@ class KeysRead:
         return [*values, *replies]
 
 
-async def read_keys(store: RedisFeatureStore, *keys: str) -> list[bytes | None]:
+async def read_keys(store: FeatureStore, *keys: str) -> list[bytes | None]:
     """Returns the values of keys."""
     return list((await store.read([KeysRead(keys)]))[0].rows)
 

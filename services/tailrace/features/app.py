@@ -7,6 +7,7 @@ import functools
 
 import structlog
 
+from tailrace.features.feast.store_beside import StoreBeside
 from tailrace.features.handler import FeatureHandler
 from tailrace.features.key_cache import KeyCache
 from tailrace.features.plan import compile_lookup
@@ -60,12 +61,25 @@ async def run(settings: FeaturesSettings) -> None:
     await run_hop(settings, build(settings))
 
 
-def open_store(settings: FeaturesSettings) -> RedisFeatureStore:
+def open_store(settings: FeaturesSettings) -> FeatureStore:
     """Returns the store that the settings name; it connects when first used.
 
     Raises:
-        StartError: the Redis URL cannot be used.
+        StartError: a Redis URL cannot be used.
     """
+    own = _own_store(settings)
+    feast_url = settings.feast_redis_url
+    if feast_url is None or feast_url == settings.feature_redis_url:
+        return own
+    try:
+        connections = settings.feature_redis_connections
+        feast = RedisFeatureStore(feast_url, prefix="", connections=connections)
+    except ValueError as error:
+        raise StartError(f"features: TAILRACE_FEAST_REDIS_URL cannot be used: {error}") from error
+    return StoreBeside(own, feast)
+
+
+def _own_store(settings: FeaturesSettings) -> RedisFeatureStore:
     cache = None
     if settings.feature_cache_bytes:
         cache = KeyCache(settings.feature_cache_bytes, settings.feature_cache_ttl_ms / 1000)

@@ -24,6 +24,7 @@ from redis.exceptions import RedisError
 
 from tailrace.features.key_tracker import KeyTracker
 from tailrace.features.reply_group import ReplyGroup
+from tailrace.features.store import Command, PackedCommand
 from tailrace.runtime.errors import Reason, Unavailable
 
 Argument = str | bytes | int
@@ -138,7 +139,7 @@ class RedisLink:
 
     async def call_many(
         self,
-        commands: Sequence[Sequence[Argument]],
+        commands: Sequence[Command],
         on_first: Callable[[Any], None] | None = None,
     ) -> list[Any]:
         """Returns the replies to several commands, sent at once and in this order.
@@ -157,7 +158,10 @@ class RedisLink:
         session = self._session
         if session is None or session.lost:
             session = await self._connect()
-        packed = [pack_command(tuple(command)) for command in commands]  # type: ignore[arg-type]
+        packed = [
+            command if isinstance(command, PackedCommand) else pack_command(tuple(command))  # type: ignore[arg-type]
+            for command in commands
+        ]
         return await session.call_many(packed, on_first)
 
     async def call_each(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:

@@ -143,7 +143,9 @@ class RedisFeatureStore:
         """Returns the values of keys and the replies to commands, of one round trip."""
         link = min(self._links, key=lambda link: link.waiting)
         if not commands:
-            return await link.call("MGET", *keys), ()
+            return (await link.call("MGET", *keys), ()) if keys else ((), ())
+        if not keys:
+            return (), await link.call_many(commands)
         values, *replies = await link.call_many([("MGET", *keys), *commands])
         return values, replies
 

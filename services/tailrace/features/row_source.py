@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tailrace.features.codec import DecodedRows
+from tailrace.features.feast.feast_rows import FeastRows
 from tailrace.features.row_schema import RowSchema
 from tailrace.features.static_rows import StaticRows
 from tailrace.features.store import ViewRead
@@ -48,4 +49,6 @@ def row_source(view: FeatureView) -> RowSource:
     """Returns how a view is read."""
     if view.kind == "windowed":
         return WindowRows(view)
+    if view.kind == "feast":
+        return FeastRows(view)
     return StaticRows(view)

@@ -14,7 +14,15 @@ from typing import Any, Protocol
 from tailrace.features.pointer import KeyNames, Pointer
 
 Argument = str | bytes | int
-Command = Sequence[Argument]
+
+
+class PackedCommand(bytes):
+    """A command in the bytes that Redis reads, for those whose parts are known beforehand."""
+
+    __slots__ = ()
+
+
+Command = Sequence[Argument] | PackedCommand
 
 
 class Fetch(Protocol):

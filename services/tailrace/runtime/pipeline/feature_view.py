@@ -11,13 +11,14 @@ from tailrace.runtime.pipeline.aggregate import MAX_TILES
 from tailrace.runtime.pipeline.base import Misfit, Name, SpecModel, shown
 from tailrace.runtime.pipeline.duration import Duration, duration_text
 from tailrace.runtime.pipeline.feature import EntityKey, Feature
-from tailrace.runtime.pipeline.view_source import EventSource, ViewSource
+from tailrace.runtime.pipeline.view_source import EventSource, FeastSource, ViewSource
 
 __all__ = ["EntityKey", "Feature", "FeatureView"]
 
 MAX_VECTOR_BYTES = 512 * 1024
 """Most bytes of the vectors of one row."""
 
+_US = timedelta(microseconds=1)
 _NUMBERS = ("float32", "float64", "int64")
 
 
@@ -118,6 +119,7 @@ class FeatureView(SpecModel):
             self._check_names(self.source.features, names, ".source.features")
             keys = [key.name for key in self.keys]
             self._check_names(self.source.join_keys, keys, ".source.join_keys")
+            self._check_feast_keys(self.source)
         return self
 
     def tile_of(self, feature: Feature) -> timedelta:
@@ -155,6 +157,28 @@ class FeatureView(SpecModel):
             expected = f"at most {MAX_TILES} tiles: give the feature a larger tile of its own"
             found = f"{aggregate.longest() // tile} tiles of {duration_text(tile)}"
             raise Misfit(found, expected, at=f"{at}.aggregate.window")
+
+    def _check_feast_keys(self, source: FeastSource) -> None:
+        """Refuses keys that Feast's store cannot have."""
+        join_keys: set[str] = set()
+        for place, key in enumerate(self.keys):
+            at = f".keys[{place}]"
+            if key.type == "bool":
+                expected = "string, int64 or timestamp, as Feast has no other keys"
+                raise Misfit("a bool", expected, at=f"{at}.type")
+            if key.type == "timestamp" and (key.granularity or _US) % timedelta(seconds=1):
+                expected = "whole seconds, as Feast's keys have"
+                found = "nothing" if key.granularity is None else duration_text(key.granularity)
+                raise Misfit(found, expected, at=f"{at}.granularity")
+            join_key = source.join_keys.get(key.name, key.name)
+            if join_key in join_keys:
+                expected = "each join key once"
+                raise Misfit(f"{shown(join_key)} again", expected, at=".source.join_keys")
+            join_keys.add(join_key)
+        integers = [key.name for key in self.keys if key.type == "int64"]
+        for name in source.int32_keys:
+            if name not in integers:
+                raise Misfit(shown(name), "keys of type int64", at=".source.int32_keys")
 
     @staticmethod
     def _check_names(given: dict[str, str], known: list[str], at: str) -> None:

@@ -59,6 +59,8 @@ class FeastSource(SpecModel):
         feature_view: Feast's name of the view.
         join_keys: Feast's join key for each key of the view; by default, the same name.
         features: Feast's name for each feature; by default, the same name.
+        int32_keys: keys of the view whose entity is of type INT32 in Feast; other integers are
+            INT64 there.
         key_version: Feast's `entity_key_serialization_version`.
     """
 
@@ -67,6 +69,7 @@ class FeastSource(SpecModel):
     feature_view: str = Field(min_length=1)
     join_keys: dict[ColumnName, str] = {}
     features: dict[ColumnName, str] = {}
+    int32_keys: list[ColumnName] = []
     key_version: Literal[3] = 3
 
 

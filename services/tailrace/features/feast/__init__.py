@@ -1,0 +1,1 @@
+"""Views that Feast writes: reads its Redis online store in place."""
