@@ -146,7 +146,8 @@ def _result(
         complete &= columns.fill(found, read.has_pointer, states[part], as_of_us[part], at_us[part])
         filled.append((columns, part))
     age_us: NDArray[np.int64] = np.maximum(at_us - as_of_us, _ZERO)
-    if (age_us > np.repeat(plan.max_age_us, count)).any():
+    # `count_nonzero` and the method `repeat` take a third of what `any` and the function do.
+    if plan.has_max_age and np.count_nonzero(age_us > plan.max_age_us.repeat(count)):
         for columns, part in filled:
             columns.judge_ages(states[part], age_us[part])
     for columns, _ in filled:

@@ -125,12 +125,14 @@ class LookupPlan:
         width: entities looked up for each row, in all views together.
         max_age_us: int64 [width], the `max_age_us` of the view of each of them; the greatest
             number for never.
+        has_max_age: whether any of them has one.
     """
 
     views: tuple[LookupView, ...]
     defaults: tuple[DefaultColumns, ...]
     width: int
     max_age_us: NDArray[np.int64]
+    has_max_age: bool
 
 
 def compile_lookup(pipeline: Pipeline) -> LookupPlan:
@@ -146,7 +148,8 @@ def compile_lookup(pipeline: Pipeline) -> LookupPlan:
         np.array([never if v.max_age_us is None else v.max_age_us for v in views], np.int64),
         [view.width for view in views],
     )
-    return LookupPlan(tuple(views), defaults, offset, max_age_us)
+    has_max_age = any(view.max_age_us is not None for view in views)
+    return LookupPlan(tuple(views), defaults, offset, max_age_us, has_max_age)
 
 
 def _lookup_view(plan: ViewPlan, offset: int, defaults: tuple[DefaultColumns, ...]) -> LookupView:
