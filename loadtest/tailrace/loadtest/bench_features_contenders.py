@@ -109,6 +109,7 @@ class GrpcLookups:
 
     def __init__(self, target: str) -> None:
         """Keeps the channel."""
+        self._calls = 0
         self._channel = grpc.aio.insecure_channel(target)
         self._stub = feature_service_pb2_grpc.FeatureServiceStub(self._channel)
 
@@ -118,7 +119,9 @@ class GrpcLookups:
         batch = request.batch
         batch.pipeline, batch.pipeline_version = STATIC_VIEW, "1"
         batch.rows.count = len(ids)
-        batch.rows.request_ids.extend([f"r{row}" for row in range(len(ids))])
+        # No id twice: which rows are logged follows from them.
+        self._calls += 1
+        batch.rows.request_ids.extend([f"{self._calls:08x}-{row}" for row in range(len(ids))])
         batch.rows.remaining_us.extend([int(TIMEOUT_S * 1e6)] * len(ids))
         block = column_block(f"{STATIC_VIEW}.{KEY}", DType.INT64, ids, None)
         write_block(batch.blocks.add(), block)
