@@ -9,7 +9,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 SERVICES = {
     "ingest": {"tailrace.v1.IngestService"},
-    "features": {"tailrace.v1.FeatureService"},
+    "features": {"tailrace.v1.FeatureService", "tailrace.v1.FeatureRegistryService"},
     "inference": {"tailrace.v1.InferenceService"},
     "postprocess": {"tailrace.v1.PostprocessService"},
     "gateway": {

@@ -125,16 +125,18 @@ def _words(**texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
 def _fit(entry: _Entry, asked: Sequence[str]) -> Hit | None:
     score = 0.0
     places: dict[str, float] = {}
+    has_own = False
     for word in asked:
-        best, place = max(
-            (_WEIGHTS[place] * _fit_word(word, words), place)
-            for place, words in entry.words.items()
-        )
-        if not best:
+        fits = {
+            place: _WEIGHTS[place] * _fit_word(word, words) for place, words in entry.words.items()
+        }
+        place = max(fits, key=lambda place: fits[place])
+        if not fits[place]:
             return None
-        score += best
-        places[place] = max(best, places.get(place, 0.0))
-    if not set(places) - {"view"}:
+        has_own |= any(fit for place, fit in fits.items() if place != "view")
+        score += fits[place]
+        places[place] = max(fits[place], places.get(place, 0.0))
+    if not has_own:
         return None
     return Hit(entry.view, entry.feature, tuple(sorted(places, key=lambda p: -places[p])), score)
 

@@ -13,8 +13,8 @@ from tailrace.features.registry.entities import EntityReader
 from tailrace.features.registry.stored_views import StoredViews
 from tailrace.features.state import FeatureState
 
-# Each takes a few keys of the store, and so many are read without holding others up for long.
-_ENTITIES_AT_ONCE = 250
+# So that decoding, on the event loop that lookups run on, holds them up for a few milliseconds.
+_ENTITIES_AT_ONCE = 100
 
 
 @dataclass(slots=True)
