@@ -11,7 +11,7 @@ from tailrace.loadtest.bench_features_ratios import (
     ratios_of,
     targets_of,
 )
-from tailrace.loadtest.bench_features_run import in_turn
+from tailrace.loadtest.bench_features_run import shuffled
 from tailrace.loadtest.spread import Spread
 
 
@@ -97,7 +97,10 @@ def test_a_bar_is_met_from_its_own_side(name: str, value: float, met: bool) -> N
     assert targets_of({name: Spread.of([value])}) == {name: met}
 
 
-def test_nobody_is_always_first() -> None:
-    items = ["a", "b", "c"]
-    assert [in_turn(items, repeat)[0] for repeat in range(4)] == ["a", "b", "c", "a"]
-    assert all(sorted(in_turn(items, repeat)) == items for repeat in range(4))
+def test_nobody_is_always_first_or_after_the_same_one() -> None:
+    items = ["a", "b", "c", "d"]
+    orders = [shuffled(items, repeat) for repeat in range(12)]
+    assert all(sorted(order) == items for order in orders)
+    assert {order[0] for order in orders} == set(items)
+    before_a = {order[order.index("a") - 1] for order in orders if order[0] != "a"}
+    assert before_a == {"b", "c", "d"}

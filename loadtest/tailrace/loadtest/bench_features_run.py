@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 
@@ -24,6 +25,8 @@ from tailrace.loadtest.bench_features_servers import FeatureServers, Worker
 from tailrace.loadtest.process_usage import MACHINE, ProcessUsage, used_between
 from tailrace.runtime.pipeline.directory import load_directory
 
+Item = TypeVar("Item")
+
 PACED = 2000
 """Events per second."""
 
@@ -32,7 +35,7 @@ _PACED = {"batch": 20, "streams": 1, "in_flight": 100, "rate": PACED}
 # More than can be: events are serialised before they are sent.
 _MOST_PER_S = 40_000
 _BESIDE = (("small", 1), ("small", 100), ("windowed", 1), ("windowed", 100))
-_FRESH_EVENTS = 40
+_FRESH_EVENTS = {"paced": 100, "peak": 30}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,7 @@ class FeatureRun:
             for repeat in range(self._options.repeats):
                 step.tell(f"repeat {repeat + 1} of {self._options.repeats}")
                 for group in subjects:
-                    for subject in in_turn(group, repeat):
+                    for subject in shuffled(group, repeat):
                         self._keep(subject, self._look_up(subject))
         with self._steps.step("Events") as step:
             for repeat in range(self._options.event_repeats):
@@ -128,7 +131,7 @@ class FeatureRun:
                 turns: list[Callable[[], None]] = [
                     self._beside_nothing, self._beside_paced, self._beside_peak, self._ingest,
                 ]  # fmt: skip
-                for turn in in_turn(turns, repeat):
+                for turn in shuffled(turns, repeat):
                     turn()
 
     # -- loading ---------------------------------------------------------------------------
@@ -216,8 +219,9 @@ class FeatureRun:
             self._keep(subject, self._look_up(subject))
 
     def _fresh(self, events: str) -> None:
-        order = {"work": "freshness", "events": _FRESH_EVENTS, "first": self._marked}
-        self._marked += _FRESH_EVENTS
+        count = _FRESH_EVENTS[events]
+        order = {"work": "freshness", "events": count, "first": self._marked}
+        self._marked += count
         found = self._lookups.ask(order)
         if found["unseen"]:
             raise RuntimeError(f"{found['unseen']} accepted events were not seen by a lookup")
@@ -235,10 +239,9 @@ class FeatureRun:
         self.event_cpu_us.append({n: used[n] / outcome["accepted"] * 1e6 for n in names})
 
 
-def in_turn(items: list[Any], repeat: int) -> list[Any]:
-    """Returns the items, nobody always first."""
-    first = repeat % len(items)
-    return items[first:] + items[:first]
+def shuffled(items: Sequence[Item], repeat: int) -> list[Item]:
+    """Returns the items in an order of their own for each repeat: who is first, and after whom."""
+    return random.Random(repeat).sample(items, len(items))
 
 
 async def _load_view(pipelines: Path, server: LocalRedis, file: Path) -> LoadReport:
