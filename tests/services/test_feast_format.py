@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import hiredis
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,6 +15,7 @@ from tailrace.features.entity_key import KeyEncoder
 from tailrace.features.feast.entity_key import FeastKeys
 from tailrace.features.feast.feature_reader import FeatureReader
 from tailrace.features.feast.field_name import feature_field
+from tailrace.features.feast.hash_reads import HashReads
 from tailrace.features.feast.value_parser import BadValue, parse_value
 from tailrace.runtime.columns import DType
 from tailrace.runtime.pipeline.feature_view import Feature, FeatureView
@@ -99,6 +101,12 @@ def test_keys_may_have_other_names_and_types_in_feast(feast_process: FeastProces
     asked = [{"c": {"int64Val": 2**40}, "b": {"int32Val": -7}}]
     [expected] = feast_process.ask("keys", keys=asked)
     assert our_keys(view, [(-7, 2**40), (2**31, 1)]) == [bytes.fromhex(expected) + b"shop", None]
+
+
+@given(st.binary(max_size=20), st.lists(st.binary(max_size=20), min_size=1, max_size=12))
+def test_commands_are_as_hiredis_writes_them(key: bytes, fields: list[bytes]) -> None:
+    packed: bytes = hiredis.pack_command(("HMGET", key, *fields))  # type: ignore[arg-type]
+    assert HashReads(fields).command(key) == packed
 
 
 def feature(kind: str, **parts: Any) -> Feature:

@@ -18,6 +18,7 @@ from tailrace.features.state import FeatureState
 from tailrace.runtime.errors import FeaturesCorrupt, Reason, Unavailable
 from tests.support.feast_process import FeastProcess
 from tests.support.feature_world import NOW_US, PREFIX, MakeWorld, view
+from tests.support.planned_lookups import PlannedLookups, planned
 from tests.support.redis_fixtures import StartRedis
 
 FRESH, STALE, MISSING = FeatureState.FRESH, FeatureState.STALE, FeatureState.MISSING
@@ -306,6 +307,32 @@ async def test_bytes_that_are_no_values_fail_their_row_and_are_counted(
     assert "features and no event timestamp" in problems[2]
     assert cells(result, "x")[3] == 1.0
     assert world.plan.views[0].counts.corrupt == corrupt_before + 3
+
+
+async def test_lists_of_keys_and_instants_work_as_with_other_views(
+    feast: FeastProcess, make_world: MakeWorld
+) -> None:
+    types = {"shop": "STRING", "item": "INT64"}
+    feast.ask("apply", view="stats", keys=types, fields={"x": "Float64", "n": "Int64"})
+    columns = {"shop": ["A", "A", "B"], "item": [1, 2, 1], "x": [1.0, None, 3.0], "n": [1, 2, 3]}
+    columns |= {"event_timestamp": [AT, EARLIER, AT]}
+    feast.ask("write", view="stats", columns=columns, how="write")
+    features: list[dict[str, Any]] = [{"name": "x", "type": "float64", "default": -1.0}]
+    features += [{"name": "n", "type": "int64"}]
+    world = make_world(
+        feast_view(features, [{"name": "shop"}, {"name": "item", "type": "int64"}], max_age="1h")
+    )
+    plan = planned(world, "stats", lists=["item"], elements=3, has_instant=True)
+    lookups = PlannedLookups(world, plan)
+    asked = {"stats.shop": ["A", "B"], "stats.@at": [NOW_US + 1, NOW_US + 10**6]}
+    asked |= lookups.lists("stats.item", [[2, 1, 7], [1]])
+    _, result = await lookups.look_up(asked)
+    assert cells(result, "x") == [[-1.0, 1.0, -1.0], [3.0, -1.0, -1.0]]
+    assert cells(result, "n") == [[2, 1, 0], [3, 0, 0]]
+    assert result.views[0].age_us.tolist() == [3_600_876_545, 10**6]
+    assert result.views[0].element_states is not None
+    states = result.views[0].element_states.tolist()
+    assert states == [[STALE, FRESH, MISSING], [FRESH, 0, 0]]
 
 
 @pytest.mark.parametrize("cache_bytes", [0, 1_000_000])

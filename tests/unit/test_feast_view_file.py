@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
 from tailrace.features.app import open_store
 from tailrace.features.feast.store_beside import StoreBeside
+from tailrace.features.history.errors import HistoryFailed
+from tailrace.features.history.training_set import StaticFile, ViewAt, training_set
 from tailrace.features.redis_store import RedisFeatureStore
 from tailrace.runtime.config import FeaturesSettings
 from tailrace.runtime.pipeline.feature_view import FeatureView
@@ -67,3 +70,10 @@ def test_feasts_redis_is_our_own_unless_a_setting_names_another() -> None:
 def test_a_url_that_cannot_be_used_names_its_setting() -> None:
     with pytest.raises(StartError, match="TAILRACE_FEAST_REDIS_URL cannot be used"):
         open_store(settings(feast_redis_url="http://127.0.0.1"))
+
+
+def test_training_sets_refuse_a_view_whose_past_is_feasts() -> None:
+    rows = pa.table({"k": ["a"], "x": [1.0], "at": pa.array([0], pa.timestamp("us", "UTC"))})
+    view = ViewAt(loaded([{"name": "k"}]), StaticFile(rows, "at"))
+    with pytest.raises(HistoryFailed, match="its past is in Feast's own store"):
+        training_set([view], rows)

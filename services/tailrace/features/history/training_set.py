@@ -168,8 +168,11 @@ def _check_names(views: Sequence[ViewAt]) -> None:
         for key in each.keys:
             if key not in [known.name for known in each.view.keys]:
                 raise HistoryFailed(f"view {each.prefix!r} has no key {key!r}")
+        if each.view.kind == "feast":
+            problem = "is Feast's: its past is in Feast's own store"
+            raise HistoryFailed(f"view {each.prefix!r} {problem}")
         is_windowed = each.view.kind == "windowed"
-        if is_windowed != isinstance(each.made_of, EventFile) or each.view.kind == "feast":
+        if is_windowed != isinstance(each.made_of, EventFile):
             made = "events" if is_windowed else "rows"
             raise HistoryFailed(f"view {each.prefix!r} is {each.view.kind}: it is made of {made}")
         if isinstance(each.made_of, EventFile):
