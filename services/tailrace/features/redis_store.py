@@ -121,10 +121,16 @@ class RedisFeatureStore:
             values, replies = await self._cached.read(keys, first_pointer, commands)
         else:
             values, replies = await self._fetch(keys, commands)
-        pointers = dict(zip(pointed, values[first_pointer:], strict=True))
-        used = dict(zip([read.view for read in wanted], known_by_view, strict=True))
-        if self._learn(pointers, used):
-            return None
+        pointers = list(values[first_pointer:])
+        # Seldom another one.
+        if pointers != [
+            known.data if known else None
+            for read, known in zip(wanted, known_by_view, strict=True)
+            if read.has_pointer
+        ]:
+            used = dict(zip([read.view for read in wanted], known_by_view, strict=True))
+            if self._learn(dict(zip(pointed, pointers, strict=True)), used):
+                return None
         found: list[ViewRows] = []
         value = reply = 0
         for read, known, fetch in zip(wanted, known_by_view, fetches, strict=True):
@@ -141,7 +147,9 @@ class RedisFeatureStore:
         self, keys: Sequence[str], commands: Sequence[Command]
     ) -> tuple[Sequence[bytes | None], Sequence[Any]]:
         """Returns the values of keys and the replies to commands, of one round trip."""
-        link = min(self._links, key=lambda link: link.waiting)
+        link = self._links[0]
+        if len(self._links) > 1:
+            link = min(self._links, key=lambda link: link.waiting)
         if not commands:
             return (await link.call("MGET", *keys), ()) if keys else ((), ())
         if not keys:
