@@ -83,8 +83,8 @@ async def test_aggregates_of_a_query_are_loaded_from_the_views_own_source(
     report = json.loads(result.stdout)
     assert (report["rows"], report["bad_rows"]) == (3, {})
     assert await rows(world, "shop-0", "shop-1", "shop-2") == expected_rows(database)
-    listed = json.loads(run_features(world, "views", "--json").stdout)
-    assert listed[0]["source"] == "sales.duckdb:query"
+    listed = json.loads(run_features(world, "list", "--json").stdout)
+    assert listed[0]["stored"]["source"] == "sales.duckdb:query"
     again = run_features(world, "load", "--view", "shops")
     assert "shops: unchanged, 3 rows in generation 1" in again.stdout
     forced = run_features(world, "load", "--view", "shops", "--always", "--json")

@@ -314,14 +314,17 @@ def test_the_command_loads_lists_and_skips(run: Run) -> None:
     assert "v: 2 rows in generation 1" in loaded.stdout
     assert "1 bad rows left out" in loaded.stdout
     assert "a: wrong type" in loaded.stderr
-    listed = json.loads(run("views", "--json").stdout)
-    assert [(entry["view"], entry["loaded"]) for entry in listed] == [("other", False), ("v", True)]
-    assert (listed[1]["rows"], listed[1]["source"]) == (2, "t.csv")
+    listed = {entry["name"]: entry["stored"] for entry in json.loads(run("list", "--json").stdout)}
+    assert {name: stored["loaded"] for name, stored in listed.items()} == {
+        "other": False,
+        "v": True,
+    }
+    assert (listed["v"]["rows"], listed["v"]["source"]) == (2, "t.csv")
     again = run("load", "t.csv", "--view", "v", "--if-changed", "--json")
     assert json.loads(again.stdout)["unchanged"] is True
-    table = run("views").stdout
-    assert "never" in table
-    assert "t.csv" in table
+    table = run("list").stdout
+    assert "never loaded" in table
+    assert "old" in table
 
 
 @pytest.mark.parametrize(

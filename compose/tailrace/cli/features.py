@@ -4,10 +4,30 @@ from __future__ import annotations
 
 import typer
 
-from tailrace.cli import feature_history, feature_load, feature_reset, feature_views
+from tailrace.cli import (
+    feature_history,
+    feature_load,
+    feature_reset,
+    features_get,
+    features_list,
+    features_search,
+    features_show,
+    features_stats,
+)
 
 app = typer.Typer(
-    help="Load feature views, and list them.", no_args_is_help=True, add_completion=False
+    help="Find feature views, look into them, and load them.",
+    no_args_is_help=True,
+    add_completion=False,
 )
-for _module in (feature_load, feature_history, feature_reset, feature_views):
+for _module in (
+    features_list,
+    features_search,
+    features_show,
+    features_stats,
+    features_get,
+    feature_load,
+    feature_history,
+    feature_reset,
+):
     _module.register(app)

@@ -11,6 +11,8 @@ import typer
 from tailrace.cli.local.errors import LaunchError
 
 if TYPE_CHECKING:
+    import grpc.aio
+
     from tailrace.client import AsyncClient, AsyncEventClient, Tls
 
 Target = Annotated[
@@ -73,7 +75,7 @@ class GatewayOptions:
         from tailrace.client import AsyncClient
 
         return AsyncClient(
-            self._target("gateway"),
+            self.address("gateway"),
             timeout=timeout_s(self.timeout),
             tls=self._tls(),
             connections=connections,
@@ -83,9 +85,37 @@ class GatewayOptions:
         """Returns a client of the event service. Raises as `client`."""
         from tailrace.client import AsyncEventClient
 
-        return AsyncEventClient(self._target("events"), tls=self._tls())
+        return AsyncEventClient(self.address("events"), tls=self._tls())
 
-    def _target(self, process: str) -> str:
+    def channel(self, target: str) -> grpc.aio.Channel:
+        """Returns a channel for stubs of a service that has no client; close it.
+
+        Args:
+            target: where it listens, as `address` says.
+
+        Raises:
+            typer.BadParameter: TLS options that do not fit together.
+        """
+        import grpc.aio
+
+        from tailrace.client.transport import DEFAULT_MAX_MESSAGE_BYTES, Transport
+
+        transport = Transport(target, self._tls(), 1, DEFAULT_MAX_MESSAGE_BYTES)
+        credentials = transport.credentials()
+        if credentials is None:
+            return grpc.aio.insecure_channel(target, transport.options())
+        return grpc.aio.secure_channel(target, credentials, transport.options())
+
+    def address(self, process: str) -> str:
+        """Returns where a service listens: the target that was given, or a process of the mesh.
+
+        Args:
+            process: name of the process, such as `gateway`.
+
+        Raises:
+            LaunchError: no such mesh is up, several are, or the one that was is gone.
+            typer.BadParameter: a target and a name.
+        """
         if self.target and self.name:
             raise typer.BadParameter("give --target or --name, not both")
         return self.target or _mesh_target(self.state_dir, self.name, process)
