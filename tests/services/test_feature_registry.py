@@ -356,7 +356,7 @@ async def test_an_entity_of_a_windowed_view_is_shown_at_an_instant(asked: Asked)
     assert answer.loaded
     assert answer.entities[0].state == FRESH
     assert answer.entities[0].features[0].value.int64_value == 1
-    request.at.FromMicroseconds(now_us - 10 * HOUR_US)
+    request.at.FromMicroseconds(now_us - HOUR_US // 2)
     answer = await asked.stub.GetEntity(request, timeout=5)
     assert answer.entities[0].state == MISSING
     assert answer.at == request.at
@@ -482,3 +482,41 @@ async def test_a_pipeline_that_stays_behind_uses_the_earlier_definition(asked: A
     assert answer.view.max_age_us == HOUR_US * 3 // 4
     earlier = {consumer.pipeline: consumer.earlier_definition for consumer in answer.consumers}
     assert earlier == {"p": False, "shop": True}
+
+
+async def test_of_a_feast_view_it_is_told_what_is_not_known(asked: Asked) -> None:
+    source = {"type": "feast", "project": "rides", "feature_view": "hourly", "int32_keys": ["id"]}
+    features = [{"name": "rate", "type": "float64", "default": 0.5}]
+    keys = [{"name": "id", "type": "int64"}]
+    write_view(
+        asked.world,
+        {
+            "view": "driver",
+            "entity": "driver",
+            "keys": keys,
+            "features": features,
+            "source": source,
+        },
+    )
+    described = await asked.stub.GetView(pb.GetViewRequest(view="driver"), timeout=5)
+    assert described.view.kind == "feast"
+    assert dict(described.view.source.parts) == {
+        "project": "rides",
+        "feature_view": "hourly",
+        "int32_keys": "id",
+        "key_version": "3",
+    }
+    request = pb.GetViewStatisticsRequest(view="driver")
+    answer = await asked.stub.GetViewStatistics(request, timeout=5)
+    assert not answer.HasField("stored") and "Feast writes this view" in answer.notes[0]
+    listed = await asked.stub.ListViews(
+        pb.ListViewsRequest(kind="feast", include_stored=True), timeout=5
+    )
+    assert [view.HasField("stored") for view in listed.views] == [False]
+    entities = [pb.EntityKeys(keys={"id": Value(int64_value=7)})]
+    found = await asked.stub.GetEntity(
+        pb.GetEntityRequest(view="driver", entities=entities), timeout=5
+    )
+    assert found.loaded and found.entities[0].state == MISSING
+    (rate,) = found.entities[0].features
+    assert (rate.value.double_value, rate.present) == (0.5, False)

@@ -380,7 +380,7 @@ class FeatureHit(_message.Message):
     """How well it fits; only its order means something."""
     @_builtins.property
     def matched(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Where the words occur: name, tag, entity, unit, owner, description."""
+        """Where the words occur: name, tag, entity, unit, owner, description, or the view's own texts."""
 
     def __init__(
         self,
@@ -1353,7 +1353,7 @@ class EntityFeatures(_message.Message):
     state: _feature_service_pb2.FeatureState.ValueType
     """How it was found; unspecified where `problem` is set."""
     age_us: _builtins.int
-    """Age of the features at the instant asked for, microseconds; unset where missing."""
+    """Age of the features at the instant asked for, microseconds; set where fresh or stale."""
     reason: _error_pb2.ErrorReason.ValueType
     """Why it cannot be read, machine-readable."""
     problem: _builtins.str
@@ -1364,7 +1364,7 @@ class EntityFeatures(_message.Message):
 
     @_builtins.property
     def as_of(self) -> _timestamp_pb2.Timestamp:
-        """The instant at which they were true; unset where missing."""
+        """The instant at which they were true; set where fresh or stale."""
 
     @_builtins.property
     def features(self) -> _containers.RepeatedCompositeFieldContainer[Global___FeatureValue]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from tailrace.features.registry.entities import Entities
 from tailrace.features.registry.statistics_messages import timestamp
@@ -15,12 +15,6 @@ from tailrace.runtime.timestamps import MAX_TIMESTAMP_US, MIN_TIMESTAMP_US
 from tailrace.runtime.wire import array_to_tensor
 from tailrace.v1 import error_pb2, feature_service_pb2, tensor_pb2
 from tailrace.v1 import feature_registry_service_pb2 as pb
-
-_STATES = {
-    FeatureState.FRESH: feature_service_pb2.FEATURE_STATE_FRESH,
-    FeatureState.STALE: feature_service_pb2.FEATURE_STATE_STALE,
-    FeatureState.MISSING: feature_service_pb2.FEATURE_STATE_MISSING,
-}
 
 
 def entity_messages(
@@ -46,8 +40,9 @@ def _entity(
         message.problem = f"a stored row of view {view.view!r} cannot be read: {problem}"
         return message
     state = FeatureState(int(entities.states[place]))
-    message.state = _STATES[state]
-    if state is not FeatureState.MISSING:
+    # The numbers are the same.
+    message.state = cast(feature_service_pb2.FeatureState.ValueType, state.value)
+    if state in (FeatureState.FRESH, FeatureState.STALE):
         message.age_us = int(entities.age_us[place])
         message.as_of.CopyFrom(timestamp(int(entities.as_of_us[place])))
     for feature in view.features:

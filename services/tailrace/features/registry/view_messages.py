@@ -190,6 +190,8 @@ def _source(source: ViewSource) -> pb.ViewSourceDetail:
             parts[name] = duration_text(value)
         elif isinstance(value, dict):
             parts |= {f"{name}.{key}": str(each) for key, each in value.items()}
+        elif isinstance(value, list):
+            parts |= {name: ", ".join(map(str, value))} if value else {}
         elif name != "type" and value is not None:
             parts[name] = str(value)
     return pb.ViewSourceDetail(type=source.type, parts=parts)
