@@ -23,6 +23,7 @@ from tailrace.runtime.pipeline.view_source import FeastSource
 
 _STRING, _INT32, _INT64, _UNIX_TIMESTAMP = 2, 3, 4, 8
 _US_PER_S = 1_000_000
+_LONG = struct.Struct("<IIq").pack
 _INT32_RANGE = range(-(2**31), 2**31)
 
 _WriteValue = Callable[[str], bytes | None]
@@ -66,10 +67,10 @@ def _value_writer(key: EntityKey, is_int32: bool) -> _WriteValue:
     if key.type == "string":
         return _write_string
     if key.type == "timestamp":
-        return lambda text: struct.pack("<IIq", _UNIX_TIMESTAMP, 8, int(text) // _US_PER_S)
+        return lambda text: _LONG(_UNIX_TIMESTAMP, 8, int(text) // _US_PER_S)
     if is_int32:
         return _write_int32
-    return lambda text: struct.pack("<IIq", _INT64, 8, int(text))
+    return lambda text: _LONG(_INT64, 8, int(text))
 
 
 def _write_string(text: str) -> bytes:

@@ -145,18 +145,23 @@ class FeastFetch:
 
 def _instants(cells: Cells, corrupt: dict[int, str]) -> NDArray[np.int64]:
     """Returns when each row was true, int64 microseconds, and tells of those that do not say."""
-    parsed: dict[bytes, int] = {}
-    instants = np.zeros(len(cells), np.int64)
-    for row, data in enumerate(cells):
-        if data is None:
-            corrupt[row] = "it has features and no event timestamp"
-            continue
-        instant = parsed.get(data)
-        if instant is None:
-            try:
-                instant = parsed[data] = parse_instant(data)
-            except BadValue as error:
-                corrupt[row] = f"event timestamp: {error}"
-                continue
-        instants[row] = instant
-    return instants
+    parsed: dict[bytes | None, int] = {}
+    problems: dict[bytes | None, str] = {}
+    # Rows that were written together have one instant.
+    for data in set(cells):
+        try:
+            parsed[data] = _instant(data)
+        except BadValue as error:
+            parsed[data], problems[data] = 0, str(error)
+    if problems:
+        corrupt.update({row: problems[data] for row, data in enumerate(cells) if data in problems})
+    return np.array([parsed[data] for data in cells], np.int64)
+
+
+def _instant(data: bytes | None) -> int:
+    if data is None:
+        raise BadValue("it has features and no event timestamp")
+    try:
+        return parse_instant(data)
+    except BadValue as error:
+        raise BadValue(f"event timestamp: {error}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +48,7 @@ class FeatureReader:
         """Returns values, [cells] or [cells, length], or None unless all are there and usual."""
         if not all(cells):
             return None
-        return self._read([cell for cell in cells if cell])
+        return self._read(cast(Sequence[bytes], cells))
 
     def read_column(self, cells: Cells) -> FeatureColumn:
         """Returns one feature of rows, whatever is stored."""
