@@ -63,9 +63,9 @@ def parse_options() -> argparse.Namespace:
     add("--feast-python", type=Path, default=Path(".venv-feast/bin/python"), help="with Feast")
     add("--without-feast", action="store_true", help="leave Feast out")
     add("--json", type=Path, default=Path(".bench/features.json"), help="where to write figures")
+    if parser.parse_known_args()[0].quick:
+        parser.set_defaults(entities=50_000, repeats=2, event_repeats=2)
     options = parser.parse_args()
-    if options.quick:
-        options.entities, options.repeats, options.event_repeats = 50_000, 2, 2
     if options.without_feast:
         options.feast_python = None
     elif not options.feast_python.is_file():
