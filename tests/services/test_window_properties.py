@@ -150,7 +150,19 @@ async def _compare(world: WindowWorld, model: WindowModel, chance: random.Random
             # An event may lie up to a minute in the future of the clock that accepts it.
             future = chance.choice((0, 30 * 10**6))
             instants.append((newest or STARTS_US[0]) - future + behind)
+        for _ in range(4):
+            # Where what is kept ends, and far before.
+            back = chance.choice((HOUR_US, 3 * HOUR_US, 30 * HOUR_US, 60 * HOUR_US, 400 * HOUR_US))
+            keys.append(key)
+            instants.append((newest or STARTS_US[0]) - chance.randrange(back))
     found = await world.look_up(keys, instants)
+    for key, at_us in zip(keys, instants, strict=True):
+        lost, earliest_us = await world.not_kept(key, at_us)
+        assert lost == model.not_kept(key, at_us)
+        if earliest_us is not None:
+            assert at_us < earliest_us
+            assert not model.not_kept(key, earliest_us)
+            assert model.not_kept(key, earliest_us - 1)
     for key, at_us, row in zip(keys, instants, found, strict=True):
         expected = model.values(key, at_us)
         if expected is None or row is None:
@@ -235,16 +247,12 @@ async def test_distinct_values_are_estimated_within_two_percent(fresh_redis: Loc
             Event(f"{n}", "one", base + n * 4_000_000, {"user": f"{chance.randrange(15_000)}"})
             for n in range(20_000)
         ]
-        await world.apply([model.update(event) for event in happened])
-        instants = [base + hours * HOUR_US for hours in (3, 13, 23)]
-        rows = await world.look_up(["one"] * 3, instants)
-        model.apply(happened[:1])
-        for row, at_us in zip(rows, instants, strict=True):
-            inside = {
-                event.fields["user"]
-                for event in happened
-                if event.time_us // 300_000_000 <= at_us // 300_000_000
-            }
+        for hours in (3, 13, 23):
+            at_us = base + hours * HOUR_US
+            known = [event for event in happened if event.time_us <= at_us]
+            await world.apply([model.update(event) for event in known])
+            (row,) = await world.look_up(["one"], [at_us])
+            inside = {event.fields["user"] for event in known}
             assert row is not None
             assert abs(row["users"] - len(inside)) <= 0.02 * len(inside)
 

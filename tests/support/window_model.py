@@ -71,7 +71,11 @@ class WindowModel:
         return entity.newest_us if entity else None
 
     def values(self, key: str, at_us: int) -> dict[str, float | None] | None:
-        """Returns every feature at an instant, None for no value; None for no such entity."""
+        """Returns every feature at an instant, None for no value; None for no such entity.
+
+        A feature that is not kept has no value, and an entity of which any is not, is there.
+        """
+        lost = self.not_kept(key, at_us)
         entity = self._entities.get(key, _Entity())
         found: dict[str, float | None] = {}
         any_event = False
@@ -79,7 +83,22 @@ class WindowModel:
             events = [event for event in entity.applied if self._within(feature, event, at_us)]
             any_event = any_event or bool(events)
             found[feature.feature.name] = _compute(feature.aggregate, events)
-        return found if any_event else None
+        if not any_event and not lost:
+            return None
+        return found | dict.fromkeys(lost)
+
+    def not_kept(self, key: str, at_us: int) -> set[str]:
+        """Returns the features whose window begins before what is kept of an entity."""
+        newest = self.newest_us(key)
+        if newest is None:
+            return set()
+        lost = set()
+        for feature in self.schema.features:
+            level = self.schema.levels[feature.level]
+            kept_from = newest // level.tile_us - level.retained_tiles + 1
+            if _window_start_us(feature.aggregate, at_us) // level.tile_us < kept_from:
+                lost.add(feature.feature.name)
+        return lost
 
     def magnitude(self, key: str, name: str) -> float:
         """Returns the sum of absolute values of a field over all events of an entity."""

@@ -102,6 +102,16 @@ class WindowWorld:
             shown[place] = row
         return shown
 
+    async def not_kept(self, key: str, at_us: int) -> tuple[set[str], int | None]:
+        """Returns the features that cannot be told of a key, and since when all of them can be."""
+        decoded, _ = await self.decode([key], [at_us])
+        if decoded is None or decoded.not_kept is None:
+            return set(), None
+        names = [name for group in self.rows.schema.groups for name in group.names]
+        lost = decoded.not_kept.features[:, 0].tolist()
+        found = {name for name, is_lost in zip(names, lost, strict=True) if is_lost}
+        return found, int(decoded.not_kept.earliest_us[0])
+
     async def keys(self, pattern: str = "*") -> list[bytes]:
         """Returns the names of all keys in Redis, sorted."""
         return sorted(await self.link.call("KEYS", pattern))

@@ -53,9 +53,8 @@ def reset(
         )
     if not yes and not typer.confirm(f"Forget all that is stored of view {view!r}?", err=True):
         raise FeaturesFailed(f"view {view!r} was left as it is")
-    max_future = found.events[spec.events.event].max_future
     try:
-        generation, removed = asyncio.run(_reset(window_schema(spec, max_future), settings))
+        generation, removed = asyncio.run(_reset(window_schema(spec), settings))
     except TailraceError as error:
         raise FeaturesFailed(f"{error.message} (Redis at {store_place(settings)})") from error
     if as_json:

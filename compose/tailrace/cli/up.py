@@ -137,7 +137,7 @@ class _Run:
             trial = await self._try(self._mesh, held_out, replay) if held_out else None
             pushes: Sequence[PushTrial] = ()
             if held_out and self._options.mesh.submissions:
-                pushes = await self._push(self._mesh, held_out, replay.rows[0])
+                pushes = await self._push(self._mesh, held_out, replay.rows[-1])
         if held_out and trial:
             shown = spread(trial.measured, _SHOWN_OUTCOMES)
             print_outcomes(self._console, shown, held_out.label)

@@ -34,6 +34,12 @@ _VIEW_DEGRADATIONS = (
         "missing",
         prediction_service_pb2.QUALITY_DEFAULT_FEATURES,
     ),
+    (
+        feature_service_pb2.FEATURE_STATE_NOT_KEPT,
+        "on_missing",
+        "not kept for this instant",
+        prediction_service_pb2.QUALITY_DEFAULT_FEATURES,
+    ),
 )
 
 Response = prediction_service_pb2.PredictResponse

@@ -120,6 +120,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: what is stored of a view was made by another definition of it."""
     ERROR_REASON_INVALID_EVENT: _ErrorReason.ValueType  # 48
     """INVALID_ARGUMENT: an event has no id, or a field that its type does not allow."""
+    ERROR_REASON_FEATURES_NOT_KEPT: _ErrorReason.ValueType  # 49
+    """FAILED_PRECONDITION: the view says `on_missing: fail` and the instant asked for lies before what
+    is kept of the entity.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a request or a row failed. Sent as `google.rpc.ErrorInfo.reason` (without
@@ -224,4 +228,8 @@ ERROR_REASON_SCHEMA_CHANGED: ErrorReason.ValueType  # 47
 """FAILED_PRECONDITION: what is stored of a view was made by another definition of it."""
 ERROR_REASON_INVALID_EVENT: ErrorReason.ValueType  # 48
 """INVALID_ARGUMENT: an event has no id, or a field that its type does not allow."""
+ERROR_REASON_FEATURES_NOT_KEPT: ErrorReason.ValueType  # 49
+"""FAILED_PRECONDITION: the view says `on_missing: fail` and the instant asked for lies before what
+is kept of the entity.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

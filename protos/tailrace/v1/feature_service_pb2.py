@@ -25,21 +25,21 @@ _sym_db = _symbol_database.Default()
 from tailrace.v1 import batch_pb2 as tailrace_dot_v1_dot_batch__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!tailrace/v1/feature_service.proto\x12\x0btailrace.v1\x1a\x17tailrace/v1/batch.proto\"d\n\nViewLookup\x12\x0c\n\x04view\x18\x01 \x01(\t\x12\x0e\n\x06states\x18\x02 \x01(\x0c\x12\x0e\n\x06\x61ge_us\x18\x03 \x01(\x0c\x12\x10\n\x08presence\x18\x04 \x01(\x0c\x12\x16\n\x0e\x65lement_states\x18\x05 \x01(\x0c\":\n\x15LookupFeaturesRequest\x12!\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x12.tailrace.v1.Batch\"\x8b\x01\n\x16LookupFeaturesResponse\x12!\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x12.tailrace.v1.Batch\x12&\n\x05views\x18\x02 \x03(\x0b\x32\x17.tailrace.v1.ViewLookup\x12&\n\x06timing\x18\x03 \x01(\x0b\x32\x16.tailrace.v1.HopTiming*z\n\x0c\x46\x65\x61tureState\x12\x1d\n\x19\x46\x45\x41TURE_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x46\x45\x41TURE_STATE_FRESH\x10\x01\x12\x17\n\x13\x46\x45\x41TURE_STATE_STALE\x10\x02\x12\x19\n\x15\x46\x45\x41TURE_STATE_MISSING\x10\x03\x32k\n\x0e\x46\x65\x61tureService\x12Y\n\x0eLookupFeatures\x12\".tailrace.v1.LookupFeaturesRequest\x1a#.tailrace.v1.LookupFeaturesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!tailrace/v1/feature_service.proto\x12\x0btailrace.v1\x1a\x17tailrace/v1/batch.proto\"d\n\nViewLookup\x12\x0c\n\x04view\x18\x01 \x01(\t\x12\x0e\n\x06states\x18\x02 \x01(\x0c\x12\x0e\n\x06\x61ge_us\x18\x03 \x01(\x0c\x12\x10\n\x08presence\x18\x04 \x01(\x0c\x12\x16\n\x0e\x65lement_states\x18\x05 \x01(\x0c\":\n\x15LookupFeaturesRequest\x12!\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x12.tailrace.v1.Batch\"\x8b\x01\n\x16LookupFeaturesResponse\x12!\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x12.tailrace.v1.Batch\x12&\n\x05views\x18\x02 \x03(\x0b\x32\x17.tailrace.v1.ViewLookup\x12&\n\x06timing\x18\x03 \x01(\x0b\x32\x16.tailrace.v1.HopTiming*\x96\x01\n\x0c\x46\x65\x61tureState\x12\x1d\n\x19\x46\x45\x41TURE_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x46\x45\x41TURE_STATE_FRESH\x10\x01\x12\x17\n\x13\x46\x45\x41TURE_STATE_STALE\x10\x02\x12\x19\n\x15\x46\x45\x41TURE_STATE_MISSING\x10\x03\x12\x1a\n\x16\x46\x45\x41TURE_STATE_NOT_KEPT\x10\x04\x32k\n\x0e\x46\x65\x61tureService\x12Y\n\x0eLookupFeatures\x12\".tailrace.v1.LookupFeaturesRequest\x1a#.tailrace.v1.LookupFeaturesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tailrace.v1.feature_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FEATURESTATE']._serialized_start=379
-  _globals['_FEATURESTATE']._serialized_end=501
+  _globals['_FEATURESTATE']._serialized_start=380
+  _globals['_FEATURESTATE']._serialized_end=530
   _globals['_VIEWLOOKUP']._serialized_start=75
   _globals['_VIEWLOOKUP']._serialized_end=175
   _globals['_LOOKUPFEATURESREQUEST']._serialized_start=177
   _globals['_LOOKUPFEATURESREQUEST']._serialized_end=235
   _globals['_LOOKUPFEATURESRESPONSE']._serialized_start=238
   _globals['_LOOKUPFEATURESRESPONSE']._serialized_end=377
-  _globals['_FEATURESERVICE']._serialized_start=503
-  _globals['_FEATURESERVICE']._serialized_end=610
+  _globals['_FEATURESERVICE']._serialized_start=532
+  _globals['_FEATURESERVICE']._serialized_end=639
 # @@protoc_insertion_point(module_scope)

@@ -34,6 +34,10 @@ class _FeatureStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FeatureS
     """Found, but older than the view allows."""
     FEATURE_STATE_MISSING: _FeatureState.ValueType  # 3
     """Not found: defaults stand in its place."""
+    FEATURE_STATE_NOT_KEPT: _FeatureState.ValueType  # 4
+    """The instant asked for lies so far before the newest event of the entity that windows of it may
+    no longer be kept whole: defaults stand in place of those; `presence` says of which.
+    """
 
 class FeatureState(_FeatureState, metaclass=_FeatureStateEnumTypeWrapper):
     """How one view was found for one row."""
@@ -46,6 +50,10 @@ FEATURE_STATE_STALE: FeatureState.ValueType  # 2
 """Found, but older than the view allows."""
 FEATURE_STATE_MISSING: FeatureState.ValueType  # 3
 """Not found: defaults stand in its place."""
+FEATURE_STATE_NOT_KEPT: FeatureState.ValueType  # 4
+"""The instant asked for lies so far before the newest event of the entity that windows of it may
+no longer be kept whole: defaults stand in place of those; `presence` says of which.
+"""
 Global___FeatureState: _TypeAlias = FeatureState  # noqa: Y015
 
 @_typing.final
@@ -65,7 +73,7 @@ class ViewLookup(_message.Message):
     """uint8 per row: a FeatureState. 0 for rows that failed."""
     age_us: _builtins.bytes
     """int64 little-endian per row: age of the features in microseconds, since the
-    instant they were true; -1 where missing. All features of a view share it.
+    instant they were true; -1 where missing or not kept. All features of a view share it.
     """
     presence: _builtins.bytes
     """uint8 per feature and row, [features, rows], features as the view declares them: 1 where the

@@ -44,6 +44,20 @@ HEADER_BYTES = 16
 MAX_ROW_BYTES = 1024 * 1024
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class NotKept:
+    """What cannot be told of rows, as too much of what it is made of may be gone.
+
+    Attributes:
+        features: bool [features, rows], in storage order: True where a feature cannot be told.
+        earliest_us: int64 [rows], the earliest instants at which all features can be told,
+            microseconds since 1970.
+    """
+
+    features: NDArray[np.bool_]
+    earliest_us: NDArray[np.int64]
+
+
 @dataclass(slots=True, eq=False)
 class DecodedRows:
     """Rows as columns. Corrupt rows hold nulls.
@@ -56,6 +70,8 @@ class DecodedRows:
         corrupt: what is wrong with each row that cannot be read, by row.
         absent: bool [rows], True where something is stored but nothing of it counts, which is as
             if there were no such entity; None if there is no such row.
+        not_kept: what cannot be told at the instants asked for, and is null; None if there is
+            nothing of the kind. Such rows are not absent.
     """
 
     as_of_us: NDArray[np.int64]
@@ -63,6 +79,7 @@ class DecodedRows:
     validity: NDArray[np.bool_] | None
     corrupt: dict[int, str]
     absent: NDArray[np.bool_] | None = None
+    not_kept: NotKept | None = None
 
 
 class RowCodec:

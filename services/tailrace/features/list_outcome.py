@@ -31,7 +31,7 @@ def list_outcome(
     shape = len(rows), view.width
     wanted = np.zeros(shape, np.bool_)
     wanted.reshape(-1)[asked.live] = True
-    # FRESH < STALE < MISSING: the worst is the greatest, and 0 stands for what was not wanted.
+    # FRESH < STALE < MISSING < NOT_KEPT: the worst is the greatest, and 0 is what was not wanted.
     element_states = np.where(wanted, elements.states.reshape(shape), np.uint8(0))
     states = np.maximum(element_states.max(axis=1), np.uint8(_FRESH))
     presence = elements.presence

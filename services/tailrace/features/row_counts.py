@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from tailrace.runtime import telemetry_names as names
 
-_STATES = ("fresh", "stale", "missing", "expired", "not_loaded", "corrupt")
+_STATES = ("fresh", "stale", "missing", "expired", "not_kept", "not_loaded", "corrupt")
 
 
 class RowCounts:
@@ -25,6 +25,7 @@ class RowCounts:
         stale: rows found, but older than the view's `max_age`.
         missing: rows without such an entity, or with a null key.
         expired: rows found, but older than the view's `ttl`.
+        not_kept: rows asked for at an instant that lies before what is kept of their entity.
         not_loaded: rows looked up in a view that was never loaded.
         corrupt: rows that could not be read.
         nulls: features that were null in a stored row.
@@ -38,6 +39,7 @@ class RowCounts:
         self.stale = 0
         self.missing = 0
         self.expired = 0
+        self.not_kept = 0
         self.not_loaded = 0
         self.corrupt = 0
         self.nulls = 0
@@ -51,8 +53,9 @@ class _RowCountsCollector(Collector):
         rows = CounterMetricFamily(
             names.FEATURE_ROWS_TOTAL,
             "Rows looked up in a view, by what was found: fresh, stale, missing (no such entity, "
-            "or a null key), expired (older than the view's ttl), not_loaded (the view was never "
-            "loaded), corrupt. Elements of lists of keys count one by one.",
+            "or a null key), expired (older than the view's ttl), not_kept (the instant lies "
+            "before what is kept of the entity), not_loaded (the view was never loaded), corrupt. "
+            "Elements of lists of keys count one by one.",
             labels=["view", "state"],
         )
         nulls = CounterMetricFamily(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from tailrace.features.plan import LookupView
 from tailrace.runtime.batch import Rows
 from tailrace.runtime.errors import (
@@ -51,6 +53,15 @@ class RowErrors:
         view = self._view.name
         message = f"view {view!r} has no value of {feature!r} for this entity"
         self._fail(place, NotFound, message, Reason.ENTITY_NOT_FOUND, f"{view}.{feature}")
+
+    def not_kept(self, place: int, earliest_us: int) -> None:
+        """The instant lies before what is kept of the entity."""
+        earliest = datetime(1970, 1, 1) + timedelta(microseconds=earliest_us)
+        message = (
+            f"the instant lies before what view {self._view.name!r} keeps of this entity: the "
+            f"earliest that it can answer for is {earliest.isoformat()}Z"
+        )
+        self._fail(place, FailedPrecondition, message, Reason.FEATURES_NOT_KEPT)
 
     def not_loaded(self, place: int) -> None:
         """The view was never loaded."""

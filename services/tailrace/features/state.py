@@ -12,3 +12,4 @@ class FeatureState(enum.IntEnum):
     FRESH = 1
     STALE = 2
     MISSING = 3
+    NOT_KEPT = 4

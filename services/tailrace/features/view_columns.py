@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tailrace.features.asked_keys import AskedKeys
-from tailrace.features.codec import DecodedRows
+from tailrace.features.codec import DecodedRows, NotKept
 from tailrace.features.plan import FlagPlace, GroupPlace, LookupView
 from tailrace.features.row_errors import RowErrors
 from tailrace.features.state import FeatureState
@@ -29,6 +29,7 @@ _FAILED = int(FeatureState.UNSPECIFIED)
 _FRESH = int(FeatureState.FRESH)
 _STALE = int(FeatureState.STALE)
 _MISSING = int(FeatureState.MISSING)
+_NOT_KEPT = int(FeatureState.NOT_KEPT)
 
 
 class ViewColumns:
@@ -73,7 +74,8 @@ class ViewColumns:
         Args:
             found: what is stored, one per key.
             has_pointer: whether the view has a pointer, once it is loaded.
-            states: uint8 [keys], all `FRESH`; becomes MISSING where there is nothing.
+            states: uint8 [keys], all `FRESH`; becomes MISSING where there is nothing, and NOT_KEPT
+                where the instant lies before what is kept.
             as_of_us: int64 [keys]; becomes the instant of what was found.
             at_us: int64 [keys], the instants that the features are wanted for.
 
@@ -109,13 +111,15 @@ class ViewColumns:
             as_of_us[places] = decoded.as_of_us
             if gone is not None:
                 self._take_out(decoded, gone, numbers, states)
+            if decoded.not_kept is not None:
+                self._mark_not_kept(decoded.not_kept, numbers, states)
             if decoded.corrupt:
                 view.counts.corrupt += len(decoded.corrupt)
                 for row, problem in decoded.corrupt.items():
                     self._errors().corrupt(numbers[row], problem)
                 states[[numbers[row] for row in decoded.corrupt]] = _FAILED
         if not self._complete and view.missing_flag is not None:
-            self._set_flag(view.missing_flag, states == _MISSING)
+            self._set_flag(view.missing_flag, states >= _MISSING)
         return self._complete
 
     def judge_ages(self, states: _States, age_us: _Ages) -> None:
@@ -187,6 +191,17 @@ class ViewColumns:
         self._fail_missing(empty, self._errors().missing)
         self._fail_missing(expired, self._errors().expired)
 
+    def _mark_not_kept(self, lost: NotKept, numbers: Sequence[int], states: _States) -> None:
+        """Marks rows of which any feature cannot be told; the others have their values."""
+        self._complete = False
+        rows: list[int] = np.flatnonzero(lost.features.any(axis=0)).tolist()
+        self._sound -= len(rows)
+        self._view.counts.not_kept += len(rows)
+        states[[numbers[row] for row in rows]] = _NOT_KEPT
+        if self._view.view.on_missing == "fail":
+            for row in rows:
+                self._errors().not_kept(numbers[row], int(lost.earliest_us[row]))
+
     def _fill_values(
         self, decoded: DecodedRows, numbers: Sequence[int], gone: Sequence[int] | None
     ) -> None:
@@ -208,16 +223,23 @@ class ViewColumns:
             self._present = np.ones((len(self._view.declared), len(numbers)), np.bool_)
         else:
             self._present = validity
-            self._judge_nulls(validity, [*decoded.corrupt, *(gone or ())], numbers)
+            left_out = [*decoded.corrupt, *(gone or ())]
+            self._judge_nulls(validity, decoded.not_kept, left_out, numbers)
         if gone is not None:
             self._present = self._present.copy()
             self._present[:, gone] = False
 
     def _judge_nulls(
-        self, validity: NDArray[np.bool_], left_out: list[int], numbers: Sequence[int]
+        self,
+        validity: NDArray[np.bool_],
+        not_kept: NotKept | None,
+        left_out: list[int],
+        numbers: Sequence[int],
     ) -> None:
         view = self._view
         nulls = ~validity
+        if not_kept is not None:
+            nulls &= ~not_kept.features
         # A corrupt row decodes as nulls throughout, and fails for a better reason.
         nulls[:, left_out] = False
         count = int(nulls.sum())

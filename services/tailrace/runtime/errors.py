@@ -84,6 +84,7 @@ class Reason(enum.IntEnum):
     EVENT_IN_FUTURE = 46
     SCHEMA_CHANGED = 47
     INVALID_EVENT = 48
+    FEATURES_NOT_KEPT = 49
 
 
 class TailraceError(Exception):

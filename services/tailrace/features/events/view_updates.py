@@ -48,7 +48,7 @@ class ViewUpdates:
             view: a windowed one.
             event_type: of its events.
         """
-        self.schema = window_schema(view, event_type.max_future)
+        self.schema = window_schema(view.of_events(event_type))
         self.lateness = view.events.lateness
         self._key_fields = [
             (view.events.keys.get(key.name, key.name), key.dtype) for key in view.keys

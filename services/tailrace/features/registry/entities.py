@@ -79,7 +79,9 @@ class EntityReader:
             as_of_us[places] = decoded.as_of_us
             found_states = self._states(decoded, at_us[places])
             states[places] = found_states
-            counts = (found_states == FeatureState.FRESH) | (found_states == FeatureState.STALE)
+            counts = np.isin(
+                found_states, (FeatureState.FRESH, FeatureState.STALE, FeatureState.NOT_KEPT)
+            )
             self._take(decoded, places, counts, values, present)
         as_of_us[list(corrupt)] = 0
         return Entities(states, as_of_us, np.maximum(at_us - as_of_us, 0), values, present, corrupt)
@@ -102,6 +104,8 @@ class EntityReader:
             states[age_us > self._ttl_us] = FeatureState.MISSING
         if decoded.absent is not None:
             states[decoded.absent] = FeatureState.MISSING
+        if decoded.not_kept is not None:
+            states[decoded.not_kept.features.any(axis=0)] = FeatureState.NOT_KEPT
         states[list(decoded.corrupt)] = FeatureState.UNSPECIFIED
         return states
 

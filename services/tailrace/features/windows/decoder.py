@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tailrace.features.codec import DecodedRows
 from tailrace.features.row_schema import RowSchema
+from tailrace.features.windows.kept_windows import KeptWindows
 from tailrace.features.windows.layout import (
     DAMAGED,
     FORMAT_VERSION,
@@ -57,6 +58,7 @@ class WindowDecoder:
         self._groups = layout_groups(schema, self._layout)
         by_name = {feature.feature.name: feature for feature in schema.features}
         features = [by_name[name] for group in row_schema.groups for name in group.names]
+        self._kept = KeptWindows(schema, features)
         distinct = [f for f in schema.features if f.aggregate.function == "distinct"]
         self._slots = np.zeros(len(features), np.intp)
         counts: dict[str, dict[int, int]] = {"mean": {}, "stddev": {}}
@@ -86,7 +88,7 @@ class WindowDecoder:
 
         Returns:
             The columns. `as_of_us` is the time of an entity's newest event; `absent` says where no
-            event lies in any window.
+            event lies in any window, and `not_kept` which windows may have lost tiles.
         """
         try:
             return self._decode_sound(entities, distinct, at_us, {})
@@ -117,16 +119,23 @@ class WindowDecoder:
             present |= has_tiles
         slots = parts[0] if len(parts) == 1 else np.concatenate(parts)
         numbers = self._features(slots, distinct, len(entities))
+        as_of_us = heads[:, NEWEST].astype(np.int64)
+        not_kept = self._kept.lost(as_of_us, at_us)
         absent = ~present
+        if not_kept is not None:
+            not_kept.features[:, list(corrupt)] = False
+            numbers[not_kept.features] = np.nan
+            absent &= ~not_kept.features.any(axis=0)
         absent[list(corrupt)] = False
         numbers[:, list(corrupt)] = np.nan
         values, validity = self._typed(numbers)
         return DecodedRows(
-            as_of_us=heads[:, NEWEST].astype(np.int64),
+            as_of_us=as_of_us,
             values=values,
             validity=None if validity.all() else validity,
             corrupt=corrupt,
             absent=absent if absent.any() else None,
+            not_kept=not_kept,
         )
 
     def _features(self, slots: Numbers, distinct: Numbers, rows: int) -> Numbers:

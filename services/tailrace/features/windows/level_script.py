@@ -51,6 +51,31 @@ do
 end"""
 
 
+def renewal_lines(number: int, layout: LevelLayout, life_ms: int) -> Iterator[str]:
+    """Yields the lines that put off expiry of the distinct values of the tiles that are kept.
+
+    Args:
+        number: of the level.
+        layout: of the level; it keeps distinct values.
+        life_ms: how long the level's keys are kept, milliseconds.
+    """
+    newest = layout.record_at + 1
+    yield f"""\
+do
+  local data = (call('GET', head_key .. ':{number}') or '') .. pack('<d', s[{newest}])
+  for at = 1, #data - 7, {layout.record_bytes} do
+    local tile = unpack_numbers('<d', data, at)
+    if tile > s[{newest}] - {layout.level.retained_tiles} then"""
+    for number_of_input in layout.level.distinct:
+        for key in _distinct_keys(layout):
+            values = f"head_key .. ':{number}:{number_of_input}:' .. {key}"
+            yield f"      call('PEXPIRE', {values}, {life_ms})"
+    yield """\
+    end
+  end
+end"""
+
+
 def blank_record(layout: LevelLayout) -> list[str]:
     """Returns the numbers of a tile without values, but that of the tile, in Lua."""
     return [
@@ -183,11 +208,8 @@ def _changes(place: dict[Statistic, int]) -> Iterator[str]:
 
 
 def _distinct(number: int, layout: LevelLayout, life_ms: int) -> Iterator[str]:
-    keys = ["string.format('%.0f', tile)"]
-    if has_blocks(layout.level):
-        keys.append(f"'b' .. string.format('%.0f', floor(tile / {BLOCK_TILES}))")
     for number_of_input in layout.level.distinct:
-        for key in keys:
+        for key in _distinct_keys(layout):
             yield f"""\
 if t[{number_of_input + 1}] then
   local values = head_key .. ':{number}:{number_of_input}:' .. {key}
@@ -195,3 +217,11 @@ if t[{number_of_input + 1}] then
     call('PEXPIRE', values, {life_ms})
   end
 end"""
+
+
+def _distinct_keys(layout: LevelLayout) -> list[str]:
+    """Returns the ends of the names of the HyperLogLogs that hold the values of `tile`, in Lua."""
+    keys = ["string.format('%.0f', tile)"]
+    if has_blocks(layout.level):
+        keys.append(f"'b' .. string.format('%.0f', floor(tile / {BLOCK_TILES}))")
+    return keys

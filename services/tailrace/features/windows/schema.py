@@ -103,6 +103,8 @@ class WindowSchema:
         view: name of the view.
         schema_id: uint32, changes with whatever changes the meaning of what is stored.
         lateness_us: how far an event may lie behind the newest one of its entity, microseconds.
+        reach_us: how far an instant may lie behind the newest event of an entity, microseconds, so
+            that every window is kept whole: the allowed lateness and the bounded future.
         inputs: what of an event goes into counts, sums and so on.
         distinct_inputs: what of an event is counted by its distinct values.
         levels: by tile size, ascending.
@@ -112,19 +114,15 @@ class WindowSchema:
     view: str
     schema_id: int
     lateness_us: int
+    reach_us: int
     inputs: tuple[EventInput, ...]
     distinct_inputs: tuple[EventInput, ...]
     levels: tuple[Level, ...]
     features: tuple[WindowFeature, ...]
 
 
-def window_schema(view: FeatureView, max_future: timedelta = timedelta(minutes=1)) -> WindowSchema:
-    """Returns what the store keeps for a windowed view.
-
-    Args:
-        view: the view; its source are events.
-        max_future: of its event type.
-    """
+def window_schema(view: FeatureView) -> WindowSchema:
+    """Returns what the store keeps for a windowed view, one of the events that it is made of."""
     tiles = sorted({view.tile_of(feature) for feature in view.features})
     inputs: dict[str, tuple[int, EventInput]] = {}
     distinct: dict[str, tuple[int, EventInput]] = {}
@@ -137,11 +135,12 @@ def window_schema(view: FeatureView, max_future: timedelta = timedelta(minutes=1
         number, _ = known.setdefault(_input_text(chosen), (len(known), chosen))
         level = tiles.index(view.tile_of(feature))
         features.append(WindowFeature(feature, aggregate, level, number))
-    slack = view.events.lateness + max_future
+    slack = view.events.lateness + view.max_future
     return WindowSchema(
         view=view.view,
         schema_id=_schema_id(view),
         lateness_us=view.events.lateness // _US,
+        reach_us=slack // _US,
         inputs=tuple(each for _, each in inputs.values()),
         distinct_inputs=tuple(each for _, each in distinct.values()),
         levels=tuple(

@@ -35,6 +35,7 @@ from tailrace.features.windows.level_script import (
     indented,
     level_lines,
     numbers_format,
+    renewal_lines,
 )
 from tailrace.features.windows.schema import Statistic, WindowSchema
 from tailrace.features.windows.updates import EVENT_ID_BYTES
@@ -232,6 +233,8 @@ if applied > 0 then
             f"    if s[{level.records_at + 1}] > 0 then"
             f" call('PEXPIRE', head_key .. ':{number}', {others_life}) end"
         )
+        if level.level.distinct:
+            yield from indented(renewal_lines(number, level, others_life), 4)
     prefix = "".join(f"\\{byte:03d}" for byte in layout.prefix)
     yield f"""\
   end

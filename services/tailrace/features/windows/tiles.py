@@ -20,6 +20,9 @@ Instants = NDArray[np.int64]
 
 _US = timedelta(microseconds=1)
 _HOUR_US = 3_600_000_000
+# Beyond these, some time zone has no local date: the years 1 to 9999 less two days.
+_LEAST_LOCAL_US = -62_135_596_800_000_000 + 48 * _HOUR_US
+_MOST_LOCAL_US = 253_402_300_800_000_000 - 48 * _HOUR_US
 
 
 def tiles_at(instants_us: Instants, tile_us: int) -> Instants:
@@ -48,6 +51,26 @@ def first_tiles(aggregate: Aggregate, tile_us: int, instants_us: Instants) -> In
     return tiles_at(midnights(aggregate.timezone, instants_us), tile_us)
 
 
+def earliest_instants(aggregate: Aggregate, tile_us: int, first: Instants) -> Instants:
+    """Returns the earliest instants whose windows do not begin before given tiles, int64.
+
+    Args:
+        aggregate: says which window.
+        tile_us: size of the tiles, microseconds.
+        first: numbers of tiles, shape [n].
+
+    Returns:
+        Microseconds since 1970.
+    """
+    starts: Instants = first * tile_us
+    if isinstance(aggregate.window, timedelta):
+        return starts + aggregate.window // _US
+    before = midnights(aggregate.timezone, starts)
+    # Days are 23 to 25 h long.
+    after = midnights(aggregate.timezone, before + 26 * _HOUR_US)
+    return np.where(before == starts, starts, after)
+
+
 def midnights(timezone: str, instants_us: Instants) -> Instants:
     """Returns the last midnight of a time zone at or before each instant, int64 microseconds.
 
@@ -73,7 +96,8 @@ def midnights(timezone: str, instants_us: Instants) -> Instants:
 
 def _midnight_us(zone: zoneinfo.ZoneInfo, instant_us: int) -> int:
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    local = (epoch + timedelta(microseconds=instant_us)).astimezone(zone)
+    within = min(max(instant_us, _LEAST_LOCAL_US), _MOST_LOCAL_US)
+    local = (epoch + timedelta(microseconds=within)).astimezone(zone)
     midnight = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0).astimezone(UTC)
     # A skipped 00:00 counts with the offset before the change, which is the change itself.
     return (midnight - epoch) // _US

@@ -26,7 +26,6 @@ class WindowRows:
 
     def __init__(self, view: FeatureView) -> None:
         """Works out where every feature comes from."""
-        # How far events may lie in the future says what is kept, and nothing of where it is.
         self._windows = window_schema(view)
         self.schema = dataclasses.replace(row_schema(view), schema_id=self._windows.schema_id)
         self._decoder = WindowDecoder(self._windows, self.schema)

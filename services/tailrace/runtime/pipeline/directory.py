@@ -107,9 +107,10 @@ def load_views(directory: Path) -> ViewFiles:
         if problems:
             found.errors[file] = SpecError(file, problems)
             continue
-        found.views[name], found.files[name] = view, file
-        of_events = events[view.events.event][1] if view.kind == "windowed" else ""
-        found.digests[name] = digest + of_events
+        if view.kind == "windowed":
+            event, of_events, _ = events[view.events.event]
+            view, digest = view.of_events(event), digest + of_events
+        found.views[name], found.files[name], found.digests[name] = view, file, digest
     return found
 
 

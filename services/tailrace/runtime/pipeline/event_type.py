@@ -19,6 +19,9 @@ EVENT_DTYPES = {
     "timestamp": DType.TIMESTAMP,
 }
 
+MAX_FUTURE = timedelta(minutes=1)
+"""How far events may lie in the future where their type does not say."""
+
 
 class EventField(SpecModel):
     """One field of an event. NaN, infinity and integers beyond 2^53 are refused."""
@@ -48,6 +51,6 @@ class EventType(SpecModel):
     event: Name
     description: str = ""
     fields: dict[ColumnName, EventField] = Field(min_length=1, max_length=200)
-    max_future: Duration = timedelta(minutes=1)
+    max_future: Duration = MAX_FUTURE
     owner: str = ""
     tags: list[str] = []

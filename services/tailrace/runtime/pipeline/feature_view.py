@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from tailrace.runtime.pipeline.aggregate import MAX_TILES
 from tailrace.runtime.pipeline.base import Misfit, Name, SpecModel, shown
 from tailrace.runtime.pipeline.duration import Duration, duration_text
+from tailrace.runtime.pipeline.event_type import MAX_FUTURE, EventType
 from tailrace.runtime.pipeline.feature import EntityKey, Feature
 from tailrace.runtime.pipeline.view_source import EventSource, FeastSource, ViewSource
 
@@ -53,6 +54,8 @@ class FeatureView(SpecModel):
     on_stale: Literal["default", "flag", "fail"] = "default"
     owner: str = ""
     tags: list[str] = []
+    # No part of the file: the event type says it.
+    _max_future: timedelta = PrivateAttr(default=MAX_FUTURE)
 
     @property
     def kind(self) -> Literal["static", "windowed", "feast"]:
@@ -66,6 +69,17 @@ class FeatureView(SpecModel):
         """The source of a windowed view."""
         assert isinstance(self.source, EventSource), "the view is windowed"
         return self.source
+
+    @property
+    def max_future(self) -> timedelta:
+        """How far the events of a windowed view may lie in the future: see `of_events`."""
+        return self._max_future
+
+    def of_events(self, event_type: EventType) -> FeatureView:
+        """Returns the view as one of events of this type."""
+        view = self.model_copy()
+        view._max_future = event_type.max_future
+        return view
 
     @model_validator(mode="after")
     def _names_are_distinct(self) -> FeatureView:
