@@ -25,43 +25,15 @@ from tailrace.features.load_errors import LoadLocked
 from tailrace.features.load_lock import LoadLock
 from tailrace.features.load_options import LOCK_TTL_MS
 from tailrace.features.load_state import UnfinishedLoad
+from tailrace.features.locked_store import LockedStore
 from tailrace.features.pointer import KeyNames, Pointer
-from tailrace.features.redis_link import Argument, RedisLink, RedisRefused, RedisUnreachable
+from tailrace.features.redis_link import RedisLink, RedisRefused, RedisUnreachable
 from tailrace.runtime.errors import FeaturesCorrupt, Unavailable
 
 # Removing the old generation of a hundred million rows takes minutes; whoever is told that a
 # load failed should not wait for that.
 CLEAN_UP_TIMEOUT_S = 600.0
 CLEAN_UP_AFTER_ERROR_TIMEOUT_S = 10.0
-
-# All of them do nothing unless the lock is held.
-_SET = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[2], ARGV[2])
-return 1
-"""
-_START = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[2], ARGV[2])
-redis.call('DEL', KEYS[3])
-return 1
-"""
-_PUBLISH = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[2], ARGV[2])
-redis.call('SET', KEYS[3], ARGV[3])
-redis.call('DEL', KEYS[4], KEYS[5])
-return 1
-"""
-_FORGET = """
-if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[2]) end
-return 1
-"""
-_RELEASE = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('DEL', unpack(KEYS))
-return 1
-"""
 
 
 class GenerationWriter:
@@ -94,6 +66,7 @@ class GenerationWriter:
         self.unfinished: UnfinishedLoad | None = None
         self.has_leftovers = False
         self.lock = LoadLock(link, names.lock(view), view, lock_ttl_ms)
+        self._store = LockedStore(link, names, view, self.lock)
         self._link = link
         self._names = names
         self._view = view
@@ -148,9 +121,7 @@ class GenerationWriter:
             Unavailable: the store cannot be reached or cannot serve, or is full.
         """
         # First: from here on nobody goes on with the rows that are removed.
-        names, view = self._names, self._view
-        keys = (names.loading(view), names.progress(view))
-        await self._call_locked(_START, keys, (b"%d" % self.generation,))
+        await self._store.start(self.generation)
         self._started = True
         self._own = UnfinishedLoad(self.generation, digest, 0, load_time_us) if digest else None
         if self.has_leftovers:
@@ -177,7 +148,7 @@ class GenerationWriter:
         """
         assert self._own is not None, "it has started, with a digest"
         state = replace(self._own, rows_done=rows_done)
-        await self._call_locked(_SET, (self._names.progress(self._view),), (state.to_json(),))
+        await self._store.tell_progress(state)
 
     async def publish(self, pointer: Pointer, statistics: bytes) -> None:
         """Makes what was written what readers see, in one write.
@@ -190,13 +161,9 @@ class GenerationWriter:
             LoadLocked: the lock was lost; readers see what they saw before.
             Unavailable: the store cannot be reached or cannot serve, or is full.
         """
-        names, view = self._names, self._view
-        pairs = (names.pointer(view), names.statistics(view))
-        keys = (*pairs, names.added(view), names.progress(view))
-        contents = (pointer.to_json(), statistics)
         self._publishing = True
         try:
-            await self._call_locked(_PUBLISH, keys, contents)
+            await self._store.publish(pointer, statistics)
         except RedisRefused:
             self._publishing = False
             raise
@@ -205,17 +172,6 @@ class GenerationWriter:
         self.has_leftovers |= self.current is not None and self._started
         self._started, self._own = False, None
         self.current = pointer
-
-    async def _call_locked(
-        self, script: str, keys: Sequence[str], arguments: Sequence[bytes]
-    ) -> None:
-        lock = self.lock
-        lock.check()
-        all_keys: list[Argument] = [lock.key, *keys]
-        command = ("EVAL", script, len(all_keys), *all_keys, lock.token, *arguments)
-        if not await self._link.call(*command):
-            lock.lost = True
-            lock.check()
 
     async def _remove_others(self) -> None:
         """Removes all rows of the view that are not of the current generation."""
@@ -269,16 +225,13 @@ class GenerationWriter:
             published = writing and now is not None and now.generation == written
         if self.lock.lost:
             return
-        keys = [self.lock.key]
-        if published or not self._may_go_on(error):
-            if writing or self.has_leftovers:
-                # First: from here on nobody goes on with the rows that are removed.
-                progress = self._names.progress(self._view)
-                await self._link.call("EVAL", _FORGET, 2, keys[0], progress, self.lock.token)
-                await self._remove_others()
-            keys += (self._names.loading(self._view), self._names.progress(self._view))
+        is_over = published or not self._may_go_on(error)
+        if is_over and (writing or self.has_leftovers):
+            # First: from here on nobody goes on with the rows that are removed.
+            await self._store.forget_progress()
+            await self._remove_others()
         await self.lock.stop_keeping()
-        await self._link.call("EVAL", _RELEASE, len(keys), *keys, self.lock.token)
+        await self._store.release(and_loading=is_over)
 
     def _may_go_on(self, error: BaseException | None) -> bool:
         """Returns whether a later load may want what is in the store.
