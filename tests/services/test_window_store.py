@@ -13,7 +13,7 @@ import pytest_asyncio
 from tailrace.cli.local.local_redis import LocalRedis
 from tailrace.features.redis_link import RedisLink, RedisRefused
 from tailrace.features.windows.generations import new_generation, remove_others
-from tailrace.features.windows.layout import window_layout
+from tailrace.features.windows.layout import LevelLayout, window_layout
 from tailrace.features.windows.script import window_script
 from tailrace.features.windows.updates import Outcome, Update, event_digest
 from tailrace.features.windows.writer import EVENTS_PER_SCRIPT, RedisWindowWriter
@@ -124,6 +124,33 @@ async def test_what_is_kept_of_an_entity_is_bounded(world: WindowWorld) -> None:
     assert max(sizes[len(sizes) // 2 :]) <= max(sizes[: len(sizes) // 2]) * 1.1
     keys = await world.keys("test:fw:*")
     assert len(keys) == 2 + len(layout.levels)
+
+
+async def test_a_late_event_before_all_older_tiles_does_not_keep_them_for_ever(
+    world: WindowWorld,
+) -> None:
+    levels = window_layout(world.schema).levels
+
+    async def check(number: int, level: LevelLayout) -> None:
+        """The head knows the first tile of the string, which is cut by it."""
+        data = await world.link.call("GET", world.entity_key("one", f":{number}")) or b""
+        head = np.frombuffer(await world.link.call("GET", world.entity_key("one")))
+        first, last = head[1 + level.oldest_at], head[1 + level.record_at]
+        tiles = np.frombuffer(data).reshape(-1, level.numbers)[:, 0]
+        assert first == (tiles[0] if len(tiles) else np.inf)
+        kept = level.level.retained_tiles
+        assert not len(tiles) or tiles[0] >= last - (kept + kept // 4) - 1
+
+    # The second comes while there is no older tile, the fourth while there are some.
+    times = [0, -30, 5, -55, *range(60, 5000, 10)]
+    for number, minutes in enumerate(times):
+        outcomes = await world.apply([update(number, BASE_US + minutes * MINUTE_US)])
+        assert outcomes == [Outcome.APPLIED]
+        for place, level in enumerate(levels):
+            await check(place, level)
+    for place, level in enumerate(levels):
+        length = await world.link.call("STRLEN", world.entity_key("one", f":{place}"))
+        assert length < (len(times) // 2) * level.record_bytes
 
 
 async def test_a_window_of_the_most_tiles_is_read_whole(fresh_redis: LocalRedis) -> None:
