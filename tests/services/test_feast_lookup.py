@@ -290,7 +290,7 @@ async def test_bytes_that_are_no_values_fail_their_row_and_are_counted(
     feast.ask("apply", view="stats", keys={"id": "STRING"}, fields={"x": "Float64"})
     columns = {"id": ["a", "b", "c", "d"], "x": [1.0] * 4, "event_timestamp": [AT] * 4}
     feast.ask("write", view="stats", columns=columns, how="write")
-    names = [{"id": {"stringVal": key}} for key in "abc"]
+    names = [{"id": {"stringVal": key}} for key in "abce"]
     hashes = [bytes.fromhex(key) + b"shop" for key in feast.ask("keys", keys=names)]
     [field] = [bytes.fromhex(each) for each in feast.ask("fields", names=["stats:x"])]
     world = make_world(feast_view([{"name": "x", "type": "float64"}]))
@@ -299,14 +299,16 @@ async def test_bytes_that_are_no_values_fail_their_row_and_are_counted(
         client.hset(hashes[0], field, b"\x29\x00")
         client.hset(hashes[1], "_ts:stats", b"\xff")
         client.hdel(hashes[2], "_ts:stats")
-    batch, result = await world.look_up({"stats.id": ["a", "b", "c", "d"]})
+        client.set(hashes[3], "text")
+    batch, result = await world.look_up({"stats.id": ["a", "b", "c", "d", "e"]})
     problems = {row: str(error.message) for row, error in batch.rows.failures.items()}
-    assert sorted(problems) == [0, 1, 2]
+    assert sorted(problems) == [0, 1, 2, 4]
+    assert "what is stored of it is no hash" in problems[4]
     assert "feature 'x': its bytes are no value" in problems[0]
     assert "event timestamp: its bytes are no timestamp" in problems[1]
     assert "features and no event timestamp" in problems[2]
     assert cells(result, "x")[3] == 1.0
-    assert world.plan.views[0].counts.corrupt == corrupt_before + 3
+    assert world.plan.views[0].counts.corrupt == corrupt_before + 4
 
 
 async def test_lists_of_keys_and_instants_work_as_with_other_views(

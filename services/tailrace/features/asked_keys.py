@@ -18,6 +18,9 @@ BlockPlaces = Mapping[str, tuple[Block, int]]
 
 _Mask = NDArray[np.bool_]
 
+_FIRST_INSTANT_US = int(np.datetime64("0002-01-01", "us").astype(np.int64))
+_END_OF_INSTANTS_US = int(np.datetime64("9999-01-01", "us").astype(np.int64))
+
 
 @dataclass(slots=True)
 class AskedKeys:
@@ -59,14 +62,25 @@ def asked_keys(
     return AskedKeys(_spread(texts, asked, len(rows)), live)
 
 
-def instants(column: str, places: BlockPlaces, now_us: int) -> Array:
+def instants(column: str, places: BlockPlaces, now_us: int, rows: Rows) -> Array:
     """Returns the instants that features are wanted for: int64 [rows], now where null.
+
+    A row whose instant is not of the years 2 to 9998 fails: with days and time zones, windows
+    could not be reckoned back from others.
 
     Raises:
         InvalidBatch: the column is not there, or is of another type or shape.
     """
     values, validity = _column(places, column, DType.TIMESTAMP)
-    return values if validity is None else np.where(validity, values, now_us)
+    if validity is not None:
+        values = np.where(validity, values, now_us)
+    beyond = (values < _FIRST_INSTANT_US) | (values >= _END_OF_INSTANTS_US)
+    if not beyond.any():
+        return values
+    for row in np.flatnonzero(beyond).tolist():
+        found = f"an instant {values[row]} µs from 1970, where the years 2 to 9998 are allowed"
+        rows.fail(row, InvalidField(found, field=column))
+    return np.where(beyond, now_us, values)
 
 
 def _lists(

@@ -27,6 +27,7 @@ import structlog
 
 from tailrace.features import cache_metrics as metrics
 from tailrace.features.key_cache import Entry, KeyCache
+from tailrace.features.lookup_replies import told_apart
 from tailrace.features.redis_link import RedisLink
 from tailrace.features.store import Command
 
@@ -105,7 +106,8 @@ class CachedReads:
     ) -> tuple[Sequence[bytes | None], Sequence[Any], bool]:
         """Returns values, replies, and whether the entries used fit to them."""
         if not asked:
-            return (), await self.link.call_many(commands), self._cache.holds(used)
+            _, replies = told_apart((), await self.link.call_each(commands))
+            return (), replies, self._cache.holds(used)
         fits = False
 
         def take(values: Sequence[bytes | None]) -> None:
@@ -115,8 +117,8 @@ class CachedReads:
                 self._cache.put(asked, values)
                 self._account.settle()
 
-        values, *replies = await self.link.call_many([("MGET", *asked), *commands], take)
-        return values, replies, fits
+        values, *replies = await self.link.call_each([("MGET", *asked), *commands], take)
+        return *told_apart(values, replies), fits
 
     # -- KeyTracker ------------------------------------------------------------------------
 

@@ -111,7 +111,7 @@ class FeatureHandler:
             start = view.offset * count
             view_at_us = at_us[start : start + view.width * count]
             if view.instant is not None:
-                view_at_us[:] = np.repeat(instants(view.instant, places, now_us), view.width)
+                view_at_us[:] = np.repeat(instants(view.instant, places, now_us, rows), view.width)
             asked.append(asked_keys(view, places, live, rows))
             keys += len(asked[-1].live)
             wanted.append(view.source.read(asked[-1].keys, view_at_us))

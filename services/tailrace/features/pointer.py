@@ -11,6 +11,12 @@ from dataclasses import asdict, dataclass
 
 from tailrace.runtime.errors import FeaturesCorrupt
 
+# What JSON of any other content can come to: an infinity is no integer, and lists may be nested
+# until the parser gives up.
+_UNREADABLE = (
+    ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError,
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
@@ -61,7 +67,7 @@ class Pointer:
                 timestamp_column=None if timestamp_column is None else str(timestamp_column),
                 increments=int(content.get("increments", 0)),
             )
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except _UNREADABLE as error:
             raise FeaturesCorrupt(
                 f"what is stored about view {view!r} cannot be read: {type(error).__name__}",
                 field=f"features.{view}",

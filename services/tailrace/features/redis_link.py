@@ -158,16 +158,20 @@ class RedisLink:
         session = self._session
         if session is None or session.lost:
             session = await self._connect()
-        packed = [
-            command if isinstance(command, PackedCommand) else pack_command(tuple(command))  # type: ignore[arg-type]
-            for command in commands
-        ]
-        return await session.call_many(packed, on_first)
+        return await session.call_many(_packed(commands), on_first)
 
-    async def call_each(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
+    async def call_each(
+        self,
+        commands: Sequence[Sequence[Argument]],
+        on_first: Callable[[Any], None] | None = None,
+    ) -> list[Any]:
         """Returns what became of each of several commands, sent at once and in this order.
 
         That is its reply, or the RedisRefused that Redis answered with.
+
+        Args:
+            commands: as those of `call_many`.
+            on_first: as that of `call_many`.
 
         Raises:
             RedisUnreachable: no connection, or lost before the last answer; each command may or
@@ -176,8 +180,7 @@ class RedisLink:
         session = self._session
         if session is None or session.lost:
             session = await self._connect()
-        packed = [pack_command(tuple(command)) for command in commands]  # type: ignore[arg-type]
-        return await session.call_many(packed, kept=RedisRefused)
+        return await session.call_many(_packed(commands), on_first, RedisRefused)
 
     def reset(self, cause: str) -> None:
         """Drops the connection; what waits for an answer fails with RedisUnreachable."""
@@ -386,6 +389,13 @@ class _Session(asyncio.Protocol):
             future = self.waiting.popleft()
             if not future.done():
                 future.set_exception(RedisUnreachable(self._cause))
+
+
+def _packed(commands: Sequence[Sequence[Argument]]) -> list[bytes]:
+    return [
+        command if isinstance(command, PackedCommand) else pack_command(tuple(command))  # type: ignore[arg-type]
+        for command in commands
+    ]
 
 
 def _error_code(error: ReplyError) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 
 from tailrace.features.cached_reads import CachedReads
 from tailrace.features.key_cache import KeyCache
+from tailrace.features.lookup_replies import told_apart
 from tailrace.features.pointer import KeyNames, Pointer
 from tailrace.features.redis_link import RedisLink
 from tailrace.features.store import Command, ViewRead, ViewRows
@@ -153,9 +154,9 @@ class RedisFeatureStore:
         if not commands:
             return (await link.call("MGET", *keys), ()) if keys else ((), ())
         if not keys:
-            return (), await link.call_many(commands)
-        values, *replies = await link.call_many([("MGET", *keys), *commands])
-        return values, replies
+            return told_apart((), await link.call_each(commands))
+        values, *replies = await link.call_each([("MGET", *keys), *commands])
+        return told_apart(values, replies)
 
     def _learn(
         self, pointers: Mapping[str, bytes | None], used: Mapping[str, _KnownPointer | None]

@@ -83,9 +83,14 @@ class RowErrors:
 
     def mismatched(self, place: int, schema_id: int) -> None:
         """The view is stored under another schema."""
+        view = self._view.view
+        if view.kind == "windowed":
+            mend = f"it needs a new generation: `tailrace features reset {view.view}`"
+        else:
+            mend = "load it anew"
         message = (
             f"view {self._view.name!r} is stored under schema {schema_id:08x}, expected "
-            f"{self._view.source.schema.schema_id:08x}: load it anew"
+            f"{self._view.source.schema.schema_id:08x}: {mend}"
         )
         self._fail(place, FeaturesCorrupt, message, Reason.FEATURES_CORRUPT)
 

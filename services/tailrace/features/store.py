@@ -25,6 +25,17 @@ class PackedCommand(bytes):
 Command = Sequence[Argument] | PackedCommand
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Stands in place of a reply where what is stored under a command's keys is of another kind.
+
+    Attributes:
+        error_code: the first word of the store's answer.
+    """
+
+    error_code: str
+
+
 class Fetch(Protocol):
     """What one view needs of Redis in one lookup."""
 
@@ -43,7 +54,8 @@ class Fetch(Protocol):
 
         Args:
             values: one per key of `keys`.
-            replies: one per command of `commands`.
+            replies: one per command of `commands`; an `Unreadable` where its keys hold something
+                else, of which the rows concerned are told when they are decoded.
         """
         ...
 

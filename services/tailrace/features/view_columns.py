@@ -185,7 +185,7 @@ class ViewColumns:
             self._target(place)[:, places] = place.defaults
         absent = decoded.absent
         empty = [] if absent is None else [numbers[place] for place in gone if absent[place]]
-        expired = [place for place in places if place not in empty]
+        expired = sorted(set(places).difference(empty))
         self._view.counts.missing += len(empty)
         self._view.counts.expired += len(expired)
         self._fail_missing(empty, self._errors().missing)

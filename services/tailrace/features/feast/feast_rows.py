@@ -17,13 +17,17 @@ from tailrace.features.feast.hash_reads import HashReads
 from tailrace.features.feast.value_parser import BadValue, parse_instant
 from tailrace.features.pointer import KeyNames, Pointer
 from tailrace.features.row_schema import FeatureGroup, row_schema
-from tailrace.features.store import Command
+from tailrace.features.store import Command, Unreadable
 from tailrace.runtime.columns import Array
 from tailrace.runtime.pipeline.feature_view import FeatureView
 from tailrace.runtime.pipeline.view_source import FeastSource
 
 Reply = Sequence[bytes | None]
 """The values of an entity's fields: features in storage order, and when they were true."""
+
+# Stands for the timestamp of an entity under whose key something else is stored; no instant is
+# written so.
+_NO_HASH = b"\xffno hash"
 
 
 class FeastRows:
@@ -120,6 +124,7 @@ class FeastFetch:
     ) -> None:
         """Keeps the keys wanted; each entity is read once."""
         self._wanted = wanted
+        self._fields = reads.fields - 1
         self._unique: list[str] = []
         commands: list[Command] = []
         for key in dict.fromkeys(wanted):
@@ -133,14 +138,19 @@ class FeastFetch:
         self, values: Sequence[bytes | None], replies: Sequence[Any]
     ) -> Sequence[Reply | None]:
         """Returns the fields of every key wanted, None where Feast has none of them."""
-        found: list[Reply | None] = [
-            reply if reply[-1] is not None or any(each is not None for each in reply) else None
-            for reply in replies
-        ]
+        found = [self._found(reply) for reply in replies]
         if len(found) == len(self._wanted):
             return found
         by_key: dict[str | None, Reply | None] = dict(zip(self._unique, found, strict=True))
         return [by_key.get(key) for key in self._wanted]
+
+    def _found(self, reply: Any) -> Reply | None:
+        if isinstance(reply, Unreadable):
+            return [None] * self._fields + [_NO_HASH]
+        if reply[-1] is not None or any(each is not None for each in reply):
+            found: Reply = reply
+            return found
+        return None
 
 
 def _instants(cells: Cells, corrupt: dict[int, str]) -> NDArray[np.int64]:
@@ -161,6 +171,8 @@ def _instants(cells: Cells, corrupt: dict[int, str]) -> NDArray[np.int64]:
 def _instant(data: bytes | None) -> int:
     if data is None:
         raise BadValue("it has features and no event timestamp")
+    if data == _NO_HASH:
+        raise BadValue("what is stored of it is no hash")
     try:
         return parse_instant(data)
     except BadValue as error:

@@ -16,6 +16,7 @@ class HashReads:
 
     def __init__(self, fields: Sequence[bytes]) -> None:
         """Writes what stands before and after the key."""
+        self.fields = len(fields)
         self._before = b"*%d\r\n%b$" % (len(fields) + 2, _bulk(b"HMGET"))
         self._after = b"\r\n" + b"".join(map(_bulk, fields))
 

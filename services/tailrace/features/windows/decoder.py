@@ -41,6 +41,9 @@ _DIRECT = {
 }
 _BEYOND_INT64 = 2.0**63
 
+UNREADABLE = -1
+"""Stands for an estimate that could not be had, as what is stored of it is damaged."""
+
 
 class WindowDecoder:
     """Decodes what is stored of entities of one view, for given instants."""
@@ -83,7 +86,7 @@ class WindowDecoder:
         Args:
             entities: what is stored of each row.
             distinct: float64 [features of function distinct, in the view's order, rows], the
-                estimates.
+                estimates, or UNREADABLE.
             at_us: int64 [rows], microseconds since 1970.
 
         Returns:
@@ -91,6 +94,8 @@ class WindowDecoder:
             event lies in any window, and `not_kept` which windows may have lost tiles.
         """
         try:
+            if len(distinct) and (distinct < 0).any():
+                raise Damaged("its distinct values cannot be counted")
             return self._decode_sound(entities, distinct, at_us, {})
         except Damaged:
             # Seldom: find out which rows they are, and read the others.
@@ -98,6 +103,8 @@ class WindowDecoder:
             sound = list(entities)
             for row, entity in enumerate(entities):
                 problem = self._problem(entity)
+                if not problem and (distinct[:, row] < 0).any():
+                    problem = "its distinct values cannot be counted"
                 if problem:
                     corrupt[row], sound[row] = problem, self._blank()
             return self._decode_sound(sound, distinct, at_us, corrupt)
@@ -141,7 +148,7 @@ class WindowDecoder:
     def _features(self, slots: Numbers, distinct: Numbers, rows: int) -> Numbers:
         """Returns all features in storage order, float64 [features, rows]; NaN, inf for none."""
         numbers = slots[self._slots] if len(slots) else np.empty((len(self._slots), rows))
-        with np.errstate(invalid="ignore", divide="ignore"):
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             places, counts = self._means
             if len(places):
                 numbers[places] /= slots[counts]

@@ -80,7 +80,8 @@ def slot_numbers(
     for statistic in (Statistic.COUNT, Statistic.SUM, Statistic.M2):
         parts[statistic] = sums[:, group.columns[statistic]]
     if len(group.columns[Statistic.M2]):
-        parts[Statistic.M2] += _between_tiles(group, records, sums, starts, ends)
+        with np.errstate(over="ignore", invalid="ignore"):
+            parts[Statistic.M2] += _between_tiles(group, records, sums, starts, ends)
     for statistic, extreme, of_nothing in (
         (Statistic.MIN, np.minimum, np.inf),
         (Statistic.MAX, np.maximum, -np.inf),
@@ -160,12 +161,13 @@ def _between_tiles(
     window = np.repeat(np.arange(len(starts)), lengths)
     places = np.arange(len(window)) + np.repeat(starts - begins, lengths)
     counts = records[:, count][places]
-    with np.errstate(invalid="ignore", divide="ignore"):
+    # What is too large to be squared is infinite then, and no value.
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         means = sums[:, total] / sums[:, count]
         deviations = records[:, total][places] / counts - means[window]
         squares = np.where(counts > 0, counts * deviations**2, 0.0)
-    padded = np.concatenate((squares, np.zeros((1, squares.shape[1]))))
-    between = np.add.reduceat(padded, begins, axis=0)
+        padded = np.concatenate((squares, np.zeros((1, squares.shape[1]))))
+        between = np.add.reduceat(padded, begins, axis=0)
     between[lengths == 0] = 0.0
     return between
 

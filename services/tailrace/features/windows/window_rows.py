@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from tailrace.features.codec import DecodedRows
 from tailrace.features.pointer import KeyNames, Pointer
 from tailrace.features.row_schema import row_schema
-from tailrace.features.store import Command
-from tailrace.features.windows.decoder import WindowDecoder
+from tailrace.features.store import Command, Unreadable
+from tailrace.features.windows.decoder import UNREADABLE, WindowDecoder
 from tailrace.features.windows.layout import distinct_suffixes
 from tailrace.features.windows.layout_group import Window
 from tailrace.features.windows.record_table import StoredEntity
@@ -107,7 +107,7 @@ class WindowFetch:
             if entity is None:
                 found.append(None)
             else:
-                estimates = tuple(int(replies[each[row]]) for each in self._estimates)
+                estimates = tuple(_estimate(replies[each[row]]) for each in self._estimates)
                 found.append((entity, estimates))
         return found
 
@@ -131,3 +131,7 @@ class WindowFetch:
             command = ("PFCOUNT", *[f"{start}{end}" for end in ends])
             commands.append(self._replies.setdefault(command, len(self._replies)))
         self._estimates.append(commands)
+
+
+def _estimate(reply: Any) -> int:
+    return UNREADABLE if isinstance(reply, Unreadable) else int(reply)
