@@ -25,6 +25,9 @@ MAX_WINDOW = timedelta(days=30)
 MAX_TILES = 512
 """Most tiles of one window: what a read of one entity may cost, whatever the window's length."""
 
+MAX_TILE_SIZES = 16
+"""Most sizes of tiles in one view: so many keys are read of each entity."""
+
 _LONGEST_DAY = timedelta(hours=25)
 
 
@@ -39,12 +42,6 @@ class Condition(SpecModel):
     at_most: float | None = None
     above: float | None = None
     below: float | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_bool_by_mistake(cls, content: object) -> object:
-        # Booleans are welcome here, where a field of an event is one.
-        return content
 
     @model_validator(mode="after")
     def _says_one_thing(self) -> Condition:
@@ -95,7 +92,8 @@ class Aggregate(SpecModel):
     def _is_known(cls, value: str) -> str:
         try:
             zoneinfo.ZoneInfo(value)
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError) as error:
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+            # OSError: names are paths, and this one is of a folder, or too long.
             raise Misfit(shown(value), "an IANA time zone such as America/New_York") from error
         return value
 

@@ -14,6 +14,9 @@ VERSION_PATTERN = r"^[A-Za-z0-9_.\-]{1,32}$"
 MODEL_VERSION_PATTERN = r"^[1-9][0-9]*$"
 FUNCTION_PATTERN = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
 
+# Python refuses to write out numbers of thousands of digits.
+_MOST_SHOWN = 10**60
+
 PATTERN_TEXTS = {
     NAME_PATTERN: "a name: a letter, then up to 63 letters, digits, '_' and '-'",
     COLUMN_PATTERN: (
@@ -56,6 +59,8 @@ def shown(value: object) -> str:
         return str(value).lower()
     if isinstance(value, dict):
         return "a mapping" if value else "an empty mapping"
+    if isinstance(value, int) and abs(value) >= _MOST_SHOWN:
+        return f"a number of {value.bit_length()} bits"
     text = value.isoformat() if isinstance(value, date) else repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 

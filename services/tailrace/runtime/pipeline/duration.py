@@ -10,6 +10,9 @@ from pydantic import BeforeValidator
 
 from tailrace.runtime.pipeline.base import Misfit, shown
 
+MAX_DURATION = timedelta(days=1_000_000)
+"""What instants and ages can be reckoned with in microseconds, as int64, without a doubt."""
+
 _UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -17,17 +20,17 @@ def parse_duration(value: object) -> timedelta:
     """Returns a timedelta for text such as `250ms`, `30s`, `5m`, `24h`, `30d`.
 
     Raises:
-        Misfit: the text is not of that form, or longer than a timedelta can be.
+        Misfit: the text is not of that form, or longer than `MAX_DURATION`.
     """
     if isinstance(value, timedelta):
         return value
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)", str(value))
     if match is None:
         raise Misfit(shown(value), "a duration such as 250ms, 30s, 5m, 24h or 30d")
-    try:
-        return timedelta(seconds=float(match[1]) * _UNITS_S[match[2]])
-    except OverflowError as error:
-        raise Misfit(shown(value), "a duration below a million years") from error
+    seconds = float(match[1]) * _UNITS_S[match[2]]
+    if seconds > MAX_DURATION.total_seconds():
+        raise Misfit(shown(value), f"a duration of at most {MAX_DURATION.days}d")
+    return timedelta(seconds=seconds)
 
 
 def duration_text(length: timedelta) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 
 from tailrace.runtime.pipeline.event_type import EventField, EventType
 from tailrace.runtime.pipeline.feature_view import Feature, FeatureView
 from tailrace.runtime.pipeline.problem import Problem, nearest
+
+_MOST = {"int64": 2.0**53, "double": sys.float_info.max}
+"""The greatest numbers that a field of an event can hold."""
 
 _NUMERIC = ("int64", "double", "bool", "timestamp")
 _COUNTABLE = ("string", "int64", "bool")
@@ -83,8 +87,10 @@ def _comparable(field: EventField, operand: object) -> bool:
         return isinstance(operand, str)
     if field.type == "bool":
         return isinstance(operand, bool)
-    is_number = isinstance(operand, int | float) and not isinstance(operand, bool)
-    return is_number and field.type in ("int64", "double")
+    if not isinstance(operand, int | float) or isinstance(operand, bool):
+        return False
+    # What no field can hold is compared differently by what reads it.
+    return field.type in _MOST and abs(operand) <= _MOST[field.type]
 
 
 def _unknown_field(path: str, name: str, event: EventType) -> Problem:

@@ -125,12 +125,6 @@ class Feature(SpecModel):
             return self.values.index(str(self.default))
         return self.default
 
-    @model_validator(mode="before")
-    @classmethod
-    def _no_bool_by_mistake(cls, content: object) -> object:
-        # `_default_fits` tells booleans from numbers by the feature's type.
-        return content
-
     @model_validator(mode="after")
     def _default_fits(self) -> Feature:
         value: Any = self.default

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from tailrace.runtime.pipeline.aggregate import MAX_TILES
+from tailrace.runtime.pipeline.aggregate import MAX_TILE_SIZES, MAX_TILES
 from tailrace.runtime.pipeline.base import Misfit, Name, SpecModel, shown
 from tailrace.runtime.pipeline.duration import Duration, duration_text
 from tailrace.runtime.pipeline.event_type import MAX_FUTURE, EventType
@@ -128,6 +128,7 @@ class FeatureView(SpecModel):
                 self._check_window(feature, at)
         if self.source is not None and self.source.type == "events":
             self._check_names(self.source.keys, [key.name for key in self.keys], ".source.keys")
+            self._check_tiles()
         if self.source is not None and self.source.type == "feast":
             names = [feature.name for feature in self.features]
             self._check_names(self.source.features, names, ".source.features")
@@ -193,6 +194,15 @@ class FeatureView(SpecModel):
         for name in source.int32_keys:
             if name not in integers:
                 raise Misfit(shown(name), "keys of type int64", at=".source.int32_keys")
+
+    def _check_tiles(self) -> None:
+        sizes: set[timedelta] = set()
+        for place, feature in enumerate(self.features):
+            sizes.add(self.tile_of(feature))
+            if len(sizes) > MAX_TILE_SIZES:
+                found = f"a tile size of its own, {duration_text(self.tile_of(feature))}"
+                expected = f"at most {MAX_TILE_SIZES} sizes of tiles in a view"
+                raise Misfit(found, expected, at=f".features[{place}].aggregate.tile")
 
     @staticmethod
     def _check_names(given: dict[str, str], known: list[str], at: str) -> None:

@@ -15,6 +15,9 @@ from tailrace.runtime.pipeline.spec_types import inside, tags_of, with_tag
 
 Path = tuple[Any, ...]
 
+MAX_TOLD = 200
+"""Most problems of a file that are worked out: nobody reads more, and each takes its time."""
+
 _MAPPING = "a mapping of names to values"
 _INSTANT = "an instant such as 2013-01-01T05:00:00Z"
 # What each of pydantic's error types asks for; `{}` is filled in from the error's context.
@@ -83,7 +86,8 @@ def problems_of(model: type[BaseModel], content: object, error: ValidationError)
         content: as parsed.
         error: as raised.
     """
-    findings = [_locate(model, content, detail) for detail in error.errors(include_url=False)]
+    details = error.errors(include_url=False)
+    findings = [_locate(model, content, detail) for detail in details[:MAX_TOLD]]
     findings = [finding for finding in findings if _counts(finding, findings)]
     problems = [_problem(model, content, finding) for finding in findings]
     # A misspelt name is one problem, not an unknown name and a missing one.
@@ -92,12 +96,15 @@ def problems_of(model: type[BaseModel], content: object, error: ValidationError)
         for finding, problem in zip(findings, problems, strict=True)
         if finding.detail["type"] == "extra_forbidden"
     }
-    return _merged(
+    told = _merged(
         problem
         for finding, problem in zip(findings, problems, strict=True)
         if finding.detail["type"] != "missing"
         or (finding.path[:-1], str(finding.path[-1])) not in unknown
     )
+    if len(details) > MAX_TOLD:
+        told.append(Problem("", f"{len(details) - MAX_TOLD} more problems", "none"))
+    return told
 
 
 def _locate(model: type[BaseModel], content: object, detail: Any) -> _Finding:

@@ -13,7 +13,7 @@ import yaml
 from yaml.constructor import SafeConstructor
 
 from tailrace.runtime.pipeline.problem import Problem, SpecError
-from tailrace.runtime.pipeline.yaml_lines import compose
+from tailrace.runtime.pipeline.yaml_lines import MAX_DEPTH, MAX_VALUES, compose
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
 # Up to here a broken file is parsed again by the slow parser, whose messages say more.
@@ -54,6 +54,9 @@ def read_yaml(path: Path) -> LoadedFile:
         SpecError: it cannot be read, is too large, is not YAML, or holds a name twice.
     """
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            # To read a pipe or a device may never end.
+            raise SpecError(path, [Problem("", "a pipe or a device", "a readable file")])
         data = path.read_bytes()
     except OSError as error:
         raise SpecError(
@@ -65,6 +68,9 @@ def read_yaml(path: Path) -> LoadedFile:
         root = compose(data)
     except yaml.YAMLError as error:
         raise SpecError(path, [_syntax_problem(data, error)]) from error
+    too_much = _too_much(root)
+    if too_much is not None:
+        raise SpecError(path, [too_much])
     twice = list(_names_twice(root))
     if twice:
         raise SpecError(path, twice)
@@ -108,6 +114,49 @@ def _names_twice(root: yaml.Node | None) -> Iterator[Problem]:
             if first is not key.start_mark:
                 found = f"the name {key.value!r} again, first in line {first.line + 1}"
                 yield _marked(key.start_mark, found, "each name once")
+
+
+class _TooDeep(Exception):
+    pass
+
+
+def _too_much(root: yaml.Node | None) -> Problem | None:
+    """Returns what is wrong where a few aliases stand for more than could be worked on."""
+    # By node: how many values it stands for, and how deep they are nested.
+    known: dict[int, tuple[int, int]] = {}
+
+    def extent(node: yaml.Node, depth: int) -> tuple[int, int]:
+        size, height = known.get(id(node), (0, 0))
+        if depth + height > MAX_DEPTH:
+            # One that holds itself comes here, too.
+            raise _TooDeep
+        if size:
+            return size, height
+        children: list[yaml.Node] = []
+        if isinstance(node, yaml.MappingNode):
+            children = [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            children = node.value
+        extents = [extent(child, depth + 1) for child in children]
+        size = 1 + sum(size for size, _ in extents)
+        known[id(node)] = size, 1 + max((height for _, height in extents), default=0)
+        return known[id(node)]
+
+    if root is None:
+        return None
+    try:
+        size, _ = extent(root, 0)
+    except _TooDeep:
+        return Problem("", "aliases nested too deep", f"at most {MAX_DEPTH} levels", line=1)
+    if size > MAX_VALUES:
+        return Problem(
+            "", f"{_about(size)} values", f"at most {MAX_VALUES}, aliases included", line=1
+        )
+    return None
+
+
+def _about(size: int) -> str:
+    return f"{size}" if size < 10**12 else "10^12 or more"
 
 
 def _nodes(root: yaml.Node | None) -> Iterator[yaml.Node]:

@@ -15,6 +15,9 @@ LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # libyaml's parser is happy to nest until the stack is gone, and the process with it.
 MAX_DEPTH = 64
 
+MAX_VALUES = 250_000
+"""Most names and values of a file: each of them takes microseconds to read."""
+
 _INDEX = re.compile(r"\[(\d+)\]")
 
 
@@ -22,19 +25,25 @@ def compose(data: bytes, loader: Any = LOADER) -> yaml.Node | None:
     """Returns the document as nodes, None if it is empty.
 
     Raises:
-        yaml.YAMLError: it is not one YAML document, or nested more than `MAX_DEPTH` deep.
+        yaml.YAMLError: it is not one YAML document, nested more than `MAX_DEPTH` deep, or has
+            more than `MAX_VALUES` values.
     """
-    depth = 0
+    depth = values = 0
     for event in yaml.parse(data, Loader=loader):
+        values += isinstance(event, yaml.NodeEvent)
+        if values > MAX_VALUES:
+            raise _refused(event, f"found more than {MAX_VALUES} values")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                mark: Any = event.start_mark
-                problem = "found lists or mappings nested too deep"
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+                raise _refused(event, "found lists or mappings nested too deep")
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
     return yaml.compose(data, Loader=loader)
+
+
+def _refused(event: Any, problem: str) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
 
 
 def lines_of(file: Path, paths: Sequence[str]) -> list[int]:
@@ -46,6 +55,8 @@ def lines_of(file: Path, paths: Sequence[str]) -> list[int]:
         file: a YAML file.
         paths: such as `ingest.steps[2].parts`.
     """
+    if not file.is_file():
+        return [0] * len(paths)
     try:
         root = compose(file.read_bytes())
     except (OSError, yaml.YAMLError):
