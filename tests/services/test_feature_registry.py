@@ -360,6 +360,12 @@ async def test_an_entity_of_a_windowed_view_is_shown_at_an_instant(asked: Asked)
     answer = await asked.stub.GetEntity(request, timeout=5)
     assert answer.entities[0].state == MISSING
     assert answer.at == request.at
+    # So long before the newest event that windows of that time are no longer kept.
+    request.at.FromMicroseconds(now_us - 10 * HOUR_US)
+    answer = await asked.stub.GetEntity(request, timeout=5)
+    assert answer.entities[0].state == feature_service_pb2.FEATURE_STATE_NOT_KEPT
+    assert not answer.entities[0].HasField("age_us")
+    assert not any(each.present for each in answer.entities[0].features)
 
 
 async def test_a_corrupt_row_is_told_beside_sound_ones(asked: Asked) -> None:

@@ -32,6 +32,7 @@ _STATES: dict[int, str] = {
     feature_service_pb2.FEATURE_STATE_FRESH: "fresh",
     feature_service_pb2.FEATURE_STATE_STALE: "[red]stale[/]",
     feature_service_pb2.FEATURE_STATE_MISSING: "[yellow]missing[/]: defaults stand in",
+    feature_service_pb2.FEATURE_STATE_NOT_KEPT: "[yellow]not kept[/] for this instant",
 }
 _BOOLS = {"true": True, "1": True, "false": False, "0": False}
 
