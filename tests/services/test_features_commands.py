@@ -71,7 +71,7 @@ async def test_list_tells_kinds_freshness_owners_and_users(world: FeatureWorld) 
     rows = {line.split()[0]: " ".join(line.split()) for line in lines if line.strip()}
     assert rows["item"].startswith("item static item item_id 5 3 ")
     assert rows["item"].endswith("old catalogue p, shop")
-    assert rows["clicks"].startswith("clicks windowed item id 3 - ")
+    assert rows["clicks"].startswith("clicks windowed item id 3 - has events web ")
     assert rows["unused"].endswith("never loaded - nobody")
     listed = json.loads(run_features(world, "list", "--json", "--owner", "web").stdout)
     assert [view["name"] for view in listed] == ["clicks"]
@@ -80,6 +80,17 @@ async def test_list_tells_kinds_freshness_owners_and_users(world: FeatureWorld) 
     assert json.loads(run_features(world, "views", "--json", "--owner", "web").stdout) == listed
     wrong = run_features(world, "list", "--kind", "streaming")
     assert wrong.returncode == 1 and "static, windowed, feast" in wrong.stderr
+
+
+async def test_views_without_rows_are_told_by_kind(
+    make_world: MakeWorld, tmp_path: Path, fresh_redis: LocalRedis
+) -> None:
+    empty = registry_world(make_world, tmp_path, fresh_redis)
+    lines = run_features(empty, "list").stdout.splitlines()
+    rows = {line.split()[0]: " ".join(line.split()) for line in lines if line.strip()}
+    assert "no events yet" in rows["clicks"] and "never loaded" in rows["item"]
+    got = run_features(empty, "get", "item", "item_id=1")
+    assert got.returncode == 1 and "item: never loaded" in got.stdout
 
 
 async def test_stale_data_is_marked(world: FeatureWorld) -> None:

@@ -19,6 +19,7 @@ from tailrace.cli.features_source import Registry
 from tailrace.cli.features_words import (
     age_words,
     instant_words,
+    not_loaded_words,
     plain,
     table_console,
     value_words,
@@ -72,7 +73,9 @@ async def get(
     else:
         console = table_console()
         if not answer.loaded:
-            console.print(f"[yellow]{escape(view)} was never loaded[/]", soft_wrap=True)
+            console.print(
+                f"[yellow]{escape(view)}: {not_loaded_words(detail.kind)}[/]", soft_wrap=True
+            )
         for entity in answer.entities:
             _print_entity(console, detail, entity)
     found = (feature_service_pb2.FEATURE_STATE_FRESH, feature_service_pb2.FEATURE_STATE_STALE)

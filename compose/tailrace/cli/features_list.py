@@ -76,7 +76,7 @@ def _table(views: list[pb.FeatureViewSummary], place: str) -> Table:
             escape(", ".join(view.keys)),
             str(view.features),
             f"{stored.rows:,}" if stored.HasField("rows") else "-",
-            stored_words(stored) if view.HasField("stored") else "-",
+            stored_words(stored, view.kind) if view.HasField("stored") else "-",
             escape(view.owner or "-"),
             escape(", ".join(view.pipelines) or "nobody"),
         )

@@ -67,7 +67,7 @@ def _lines(answer: pb.GetViewStatisticsResponse) -> list[str]:
     if answer.kind == "feast":
         return lines
     bound = f", may be {age_words(answer.max_age_us)} old" if answer.HasField("max_age_us") else ""
-    lines.append(f"data: {stored_words(stored)}{bound}")
+    lines.append(f"data: {stored_words(stored, answer.kind)}{bound}")
     if stored.problem:
         lines.append(f"[red]{escape(stored.problem)}[/]")
     if not stored.loaded or stored.problem:

@@ -59,18 +59,23 @@ def age_words(age_us: int) -> str:
     return "0 s"
 
 
-def stored_words(stored: pb.StoredView) -> str:
-    """Returns how fresh a view is, with rich's markup; what is amiss is red."""
+def stored_words(stored: pb.StoredView, kind: str) -> str:
+    """Returns how fresh a view of a kind is, with rich's markup; what is amiss is red."""
     if stored.problem:
         return "[red]cannot be read[/]"
     if not stored.loaded:
-        return "[yellow]never loaded[/]"
+        return f"[yellow]{not_loaded_words(kind)}[/]"
     if stored.schema_changed:
         return "[red]other schema[/]"
     if not stored.HasField("age_us"):
-        return "-"
+        return "has events" if kind == "windowed" else "-"
     age = f"{age_words(stored.age_us)} old"
     return f"[red]{age}, stale[/]" if stored.stale else age
+
+
+def not_loaded_words(kind: str) -> str:
+    """Returns what there is to say of a view of a kind that has no rows."""
+    return "no events yet" if kind == "windowed" else "never loaded"
 
 
 def value_words(value: tensor_pb2.Value, type_name: str = "") -> str:
