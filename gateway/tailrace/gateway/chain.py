@@ -127,6 +127,7 @@ class Chain:
             answer = await self._call(
                 "features", self._ports.features, request, start_ns, hops_after, group
             )
+            _refuse_late(answer, len(rows))
         except TailraceError as error:
             if not self._degrades(error):
                 raise
@@ -238,6 +239,17 @@ class Chain:
         answer = await self._callers[hop].call(port, request, budget, floor_ns, spending)
         self._budgets.observe(hop, spending.duration_ns)
         return answer
+
+
+def _refuse_late(answer: HopAnswer, rows: int) -> None:
+    """Raises the error of the first row if the time of all of them was over.
+
+    A hop that begins too late says so of each row, while its budget is that of the call.
+    """
+    # Not a list where they are read from a message, one by one.
+    answer.failures = failures = list(answer.failures)
+    if len(failures) == rows and all(e.code is Code.DEADLINE_EXCEEDED for _, e in failures):
+        raise failures[0][1]
 
 
 def _too_small(hop: str, remaining_ns: int, floor_ns: int) -> DeadlineExceeded:
