@@ -7,15 +7,21 @@ from typing import Any
 
 import pytest
 
-from tailrace.gateway.served_chains import MAX_KEYS, convoy_bounds
-from tailrace.runtime.config import GatewaySettings
+from tailrace.gateway.served_chains import convoy_bounds
+from tailrace.runtime.config import MAX_KEYS_PER_LOOKUP, GatewaySettings
 from tailrace.runtime.pipeline.directory import load_directory
 from tests.support.pipeline_files import VIEWS, write_yaml
 
 MEBIBYTE = 1024 * 1024
 
 
-def most_rows(folder: Path, field: dict[str, Any], columns: list[str], message_bytes: int) -> int:
+def most_rows(
+    folder: Path,
+    field: dict[str, Any],
+    columns: list[str],
+    message_bytes: int,
+    max_keys: int = MAX_KEYS_PER_LOOKUP,
+) -> int:
     """Most rows of a convoy, where `zones` is such a field, and features of it are looked up."""
     content = {
         "pipeline": "rank",
@@ -38,22 +44,32 @@ def most_rows(folder: Path, field: dict[str, Any], columns: list[str], message_b
         write_yaml(folder / "features" / f"{name}.yaml", view)
     loaded = load_directory(write_yaml(folder / "pipelines" / "rank.yaml", content).parent)
     assert loaded.errors == {}
-    settings = GatewaySettings(convoy_max_rows=256, max_message_bytes=message_bytes)
+    settings = GatewaySettings(
+        convoy_max_rows=256, max_message_bytes=message_bytes, max_keys_per_lookup=max_keys
+    )
     return convoy_bounds(loaded.pipelines["rank"], settings).max_rows
 
 
 @pytest.mark.parametrize(
-    ("max_items", "expected"),
-    [(None, 256), (100, 256), (1_000, MAX_KEYS // 1_001), (10_000, MAX_KEYS // 10_001)],
+    ("max_items", "max_keys", "expected"),
+    [
+        (None, 32_768, 256),
+        (100, 32_768, 256),
+        (1_000, 32_768, 32_768 // 1_001),
+        (10_000, 32_768, 32_768 // 10_001),
+        (100, 1_000, 1_000 // 101),
+        (100, 10, 1),
+        (1_000, 1_000_000, 256),
+    ],
 )
 def test_no_more_keys_are_looked_up_than_one_lookup_may_have(
-    tmp_path: Path, max_items: int | None, expected: int
+    tmp_path: Path, max_items: int | None, max_keys: int, expected: int
 ) -> None:
     field: dict[str, Any] = {"type": "int64"}
     if max_items is not None:
         field["max_items"] = max_items
 
-    assert most_rows(tmp_path, field, ["driver.rides"], 16 * MEBIBYTE) == expected
+    assert most_rows(tmp_path, field, ["driver.rides"], 16 * MEBIBYTE, max_keys) == expected
 
 
 def test_lists_do_not_outgrow_a_message(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from tailrace.gateway.local_hop import LocalHop
 from tailrace.gateway.local_hops import build_local_hops
 from tailrace.gateway.remote_hop import RemoteHop
 from tailrace.runtime.channel import service_channel
-from tailrace.runtime.config import FeaturesSettings, GatewaySettings
+from tailrace.runtime.config import GatewaySettings
 from tailrace.runtime.deadline import NS_PER_MS
 from tailrace.runtime.pipeline.column_kind import Kinds, request_kinds
 from tailrace.runtime.pipeline.plan import Pipeline
@@ -37,8 +37,6 @@ from tailrace.v1 import (
 
 # Requests are copied into the message for ingest, whose tensors may then take as much again.
 CONVOY_BYTES_SHARE = 4
-# What the features hop looks up at once unless it is told otherwise: a convoy with more would fail.
-MAX_KEYS: int = FeaturesSettings.model_fields["max_keys_per_lookup"].default
 
 TakeTiming = Callable[[batch_pb2.HopTiming], None]
 
@@ -124,7 +122,7 @@ def convoy_bounds(pipeline: Pipeline, settings: GatewaySettings) -> ConvoyBounds
         max_rows = max(1, min(max_rows, settings.max_message_bytes // row_bytes))
     row_keys = sum(plan.elements or 1 for plan in pipeline.views)
     if row_keys:
-        max_rows = max(1, min(max_rows, MAX_KEYS // row_keys))
+        max_rows = max(1, min(max_rows, settings.max_keys_per_lookup // row_keys))
     target_ms = pipeline.spec.deadline.default_ms * settings.convoy_target_share
     return ConvoyBounds(
         max_rows=max_rows,

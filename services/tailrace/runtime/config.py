@@ -22,6 +22,9 @@ MAX_REPLICAS = 64
 PlacementText = Annotated[str, AfterValidator(check_placement)]
 
 
+MAX_KEYS_PER_LOOKUP = 32_768
+
+
 class SettingsError(Exception):
     """One or more settings cannot be used; the message lists every one of them."""
 
@@ -142,8 +145,8 @@ class FeaturesSettings(FeatureStoreSettings):
 
     feature_redis_connections: int = Field(default=1, ge=1)
     """Connections to keep to Redis."""
-    max_keys_per_lookup: int = Field(default=32_768, ge=1)
-    """Most keys of one lookup: rows times views."""
+    max_keys_per_lookup: int = Field(default=MAX_KEYS_PER_LOOKUP, ge=1)
+    """Most keys of one lookup: rows times views, each element of a list counted."""
     feature_cache_bytes: int = Field(default=0, ge=0)
     """Most bytes of the cache of what lookups have read, overhead included; 0: no cache."""
     feature_cache_ttl_ms: int = Field(default=60_000, ge=1)
@@ -290,6 +293,8 @@ class GatewaySettings(CallbackSettings):
     """Processes that share the gateway's port; worker i has TAILRACE_METRICS_PORT plus i."""
     convoy_max_rows: int = Field(default=256, ge=1)
     """Most requests of one convoy."""
+    max_keys_per_lookup: int = Field(default=MAX_KEYS_PER_LOOKUP, ge=1)
+    """Most keys of one convoy: no more than the feature service has, which refuses such lookups."""
     convoy_max_in_flight: int = Field(default=4, ge=1)
     """Most convoys of one pipeline version in flight at once."""
     convoy_max_window_ms: float = Field(default=20, ge=0)
