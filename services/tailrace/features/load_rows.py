@@ -101,7 +101,9 @@ class LoadRows:
                 is allowed as soon as it is exceeded, else at the end.
         """
         encoder = self._encoder
-        for batch in self.table.batches(encoder.columns):
+        # Eight bytes a number, whatever its type.
+        row_bytes = 8 * sum(feature.length or 1 for feature in self.view.features)
+        for batch in self.table.batches(encoder.columns, row_bytes):
             self._numbers = np.arange(self.done + 1, self.done + 1 + batch.num_rows)
             self.done += batch.num_rows
             self._batch = batch if self.since_us is None else self._not_older(batch, self.since_us)

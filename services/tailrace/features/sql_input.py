@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from tailrace.features.load_errors import LoadFailed
-from tailrace.features.table_file import BATCH_ROWS, TableFile
+from tailrace.features.table_file import TableFile
 
 # What Parquet would make a float of, or what has no type of ours, as what it can be loaded from.
 _CASTS = {
@@ -29,6 +29,8 @@ _CASTS = {
     "UHUGEINT": "DECIMAL(38, 0)",
     "UUID": "VARCHAR",
 }
+# As few as DuckDB hands out: they are beside what its memory is limited to.
+_BATCH_ROWS = 2048
 _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
 
 
@@ -119,7 +121,7 @@ class SqlInput:
                     where = _since(timestamp_column, kinds.get(timestamp_column, ""), since_us)
                 # Streamed, as DuckDB's own writer holds more of the result in memory.
                 rows = connection.sql(f"SELECT {wanted} FROM ({select}){where} ORDER BY {order}")
-                batches = rows.to_arrow_reader(BATCH_ROWS)
+                batches = rows.to_arrow_reader(_BATCH_ROWS)
                 with parquet.ParquetWriter(result, batches.schema) as writer:
                     for batch in batches:
                         writer.write_batch(batch)

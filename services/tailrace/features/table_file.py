@@ -17,6 +17,8 @@ from tailrace.features.load_errors import LoadFailed
 PARQUET_SUFFIXES = (".parquet", ".pq")
 CSV_SUFFIXES = (".csv",)
 BATCH_ROWS = 8192
+# A batch is in memory several times over: as read, as typed columns, and as stored rows.
+_BATCH_BYTES = 32 * 1024 * 1024
 
 
 class TableFile:
@@ -72,8 +74,12 @@ class TableFile:
         with self._arrow_errors(), self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
-    def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Yields the rows of some columns in batches; may be called again.
+    def batches(self, columns: Sequence[str], row_bytes: int = 1) -> Iterator[pa.RecordBatch]:
+        """Yields the rows of some columns in batches; may be called again, with the same batches.
+
+        Args:
+            columns: the columns wanted.
+            row_bytes: what a row takes at least, in bytes: of large rows a batch has fewer.
 
         Raises:
             LoadFailed: the file cannot be read, or is another one than when its header was read.
@@ -84,7 +90,8 @@ class TableFile:
                 yield from self._csv_batches(columns)
             else:
                 with parquet.ParquetFile(self.path) as reader:
-                    yield from reader.iter_batches(BATCH_ROWS, columns=list(columns))
+                    rows = _batch_rows(max(row_bytes, _row_bytes(reader.metadata)))
+                    yield from reader.iter_batches(rows, columns=list(columns))
             if self._version() != self._seen:
                 raise LoadFailed(f"{self.label} was changed while it was read; load it again")
 
@@ -121,6 +128,16 @@ class TableFile:
             yield
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise LoadFailed(f"{self.label} cannot be read: {error}") from error
+
+
+def _batch_rows(row_bytes: int) -> int:
+    return max(1, min(BATCH_ROWS, _BATCH_BYTES // row_bytes))
+
+
+def _row_bytes(metadata: parquet.FileMetaData) -> int:
+    """Returns what a row of the largest row group takes, in bytes, as encoded."""
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    return max((group.total_byte_size // max(group.num_rows, 1) for group in groups), default=1)
 
 
 def _parse(on_malformed: Callable[[Any], Literal["skip"]]) -> arrow_csv.ParseOptions:
