@@ -39,6 +39,10 @@ def figures_of(run: FeatureRun, ratios: Mapping[str, Spread], redis: str) -> dic
             name: {**asdict(load), "entities_per_s": load.entities / load.seconds}
             for name, load in run.loaded.items()
         },
+        "grpc_adds_us": {rows: _hop_us(run, rows) for rows in (1, 100)},
+        "service_cpu_us": {
+            rows: asdict(Spread.of(found)) for rows, found in run.service_cpu_us.items()
+        },
         "event_cpu_us": _event_cpu(run),
         "outside_cores": asdict(Spread.of(run.outside_cores)),
         "idle_cores": asdict(Spread.of(run.idle_cores)),
@@ -65,8 +69,11 @@ def print_report(console: Console, run: FeatureRun, ratios: Mapping[str, Spread]
             f"{sum(one.calls for one in slices):,}",
         )
     console.print(table)
-    hops = [_hop_us(run, rows) for rows in (1, 100)]
-    console.print(f"gRPC adds {hops[0]:.0f} µs to a lookup of 1 row, {hops[1]:.0f} to one of 100")
+    for rows, found in run.service_cpu_us.items():
+        console.print(
+            f"gRPC adds {_hop_us(run, rows):.0f} µs to a lookup, rows: {rows}; the service takes "
+            f"{Spread.of(found).text(0)} µs of CPU for it"
+        )
     per_event = ", ".join(f"{name} {us:.1f}" for name, us in _event_cpu(run).items())
     console.print(f"CPU per event at the peak, µs: {per_event}")
     table = _table("Ratios", "figure", "median (min–max)", "aim", "")

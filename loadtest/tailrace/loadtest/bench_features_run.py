@@ -60,6 +60,7 @@ class FeatureRun:
         figures: of lookups and events.
         loaded: what each load took, by name.
         event_cpu_us: CPU time per event at the peak, by process, of each repeat.
+        service_cpu_us: CPU time of the features service per call, by rows, of each slice.
         outside_cores: what processes outside the benchmark took, of each slice.
         idle_cores: what processes took that had nothing to do, of each slice of lookups.
         versions: of Feast and what it stands on.
@@ -84,6 +85,7 @@ class FeatureRun:
         self.figures = Figures()
         self.loaded: dict[str, Loaded] = {}
         self.event_cpu_us: list[dict[str, float]] = []
+        self.service_cpu_us: dict[int, list[float]] = {}
         self.outside_cores: list[float] = []
         self.idle_cores: list[float] = []
         self.versions: dict[str, str] = {}
@@ -118,7 +120,7 @@ class FeatureRun:
                 with self._sending(mode):
                     self._look_up(Subject("windowed", 1), 0.5)
         self.figures = Figures()
-        self.outside_cores, self.idle_cores, self.event_cpu_us = [], [], []
+        self.outside_cores, self.idle_cores, self.service_cpu_us = [], [], {}
         with self._steps.step("Lookups") as step:
             for repeat in range(self._options.repeats):
                 step.tell(f"repeat {repeat + 1} of {self._options.repeats}")
@@ -162,7 +164,7 @@ class FeatureRun:
         worker = self._workers.get(subject.contender, self._lookups)
         before, began = self._usage.cpu_s(), time.monotonic()
         found = Latencies(**worker.ask(order))
-        self._account(before, time.monotonic() - began, subject)
+        self._account(before, time.monotonic() - began, subject, found.calls)
         if found.wrong:
             raise RuntimeError(
                 f"{found.wrong} of the rows of {subject} are not as they were loaded"
@@ -172,10 +174,15 @@ class FeatureRun:
     def _keep(self, subject: Subject, found: Latencies) -> None:
         self.figures.lookups.setdefault(subject, []).append(found)
 
-    def _account(self, before: dict[str, float], elapsed_s: float, subject: Subject) -> None:
+    def _account(
+        self, before: dict[str, float], elapsed_s: float, subject: Subject, calls: int
+    ) -> None:
         used = used_between(before, self._usage.cpu_s())
         known = sum(each for name, each in used.items() if name != MACHINE)
         self.outside_cores.append(max(0.0, used[MACHINE] - known) / elapsed_s)
+        if subject.contender == "grpc":
+            per_call_us = used["features"] / calls * 1e6
+            self.service_cpu_us.setdefault(subject.rows, []).append(per_call_us)
         if subject.events == "none":
             at_work = {"redis", "small redis", subject.contender}
             if subject.contender not in FEAST:
