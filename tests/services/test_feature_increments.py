@@ -16,7 +16,8 @@ from tailrace.features.increment_writer import IncrementWriter
 from tailrace.features.load_errors import LoadFailed, LoadLocked
 from tailrace.features.load_lock import LoadLock
 from tailrace.features.load_options import BadRowLimit
-from tailrace.features.redis_link import RedisLink, RedisUnreachable
+from tailrace.features.redis_errors import RedisUnreachable
+from tailrace.features.redis_link import RedisLink
 from tailrace.features.state import FeatureState
 from tests.support.feature_world import FeatureWorld, MakeWorld, view
 

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from tailrace.features.redis_link import RedisLink, RedisUnreachable
+from tailrace.features.redis_errors import RedisUnreachable
+from tailrace.features.redis_link import RedisLink
 from tailrace.features.redis_store import RedisFeatureStore
 from tailrace.features.static_rows import StaticRead
 from tailrace.runtime.errors import Code, Reason, Unavailable

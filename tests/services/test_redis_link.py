@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tailrace.cli.local.local_redis import LocalRedis
-from tailrace.features.redis_link import RedisLink, RedisRefused, RedisUnreachable
+from tailrace.features.redis_errors import RedisRefused, RedisUnreachable
+from tailrace.features.redis_link import RedisLink
 from tests.support.redis_fixtures import StartRedis
 
 OpenLink = Callable[[str], RedisLink]

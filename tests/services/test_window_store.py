@@ -11,7 +11,8 @@ import pytest
 import pytest_asyncio
 
 from tailrace.cli.local.local_redis import LocalRedis
-from tailrace.features.redis_link import RedisLink, RedisRefused
+from tailrace.features.redis_errors import RedisRefused
+from tailrace.features.redis_link import RedisLink
 from tailrace.features.windows.generations import new_generation, remove_others
 from tailrace.features.windows.layout import LevelLayout, window_layout
 from tailrace.features.windows.script import window_script

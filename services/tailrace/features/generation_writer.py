@@ -27,7 +27,8 @@ from tailrace.features.load_options import LOCK_TTL_MS
 from tailrace.features.load_state import UnfinishedLoad
 from tailrace.features.locked_store import LockedStore
 from tailrace.features.pointer import KeyNames, Pointer
-from tailrace.features.redis_link import RedisLink, RedisRefused, RedisUnreachable
+from tailrace.features.redis_errors import RedisRefused, RedisUnreachable
+from tailrace.features.redis_link import RedisLink
 from tailrace.runtime.errors import FeaturesCorrupt, Unavailable
 
 # Removing the old generation of a hundred million rows takes minutes; whoever is told that a

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tailrace.features.redis_link import RedisRefused
+from tailrace.features.redis_errors import RedisRefused
 from tailrace.features.store import Unreadable
 
 # Answers that are about one key: it holds another type of value, or a damaged HyperLogLog.

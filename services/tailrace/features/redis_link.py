@@ -1,4 +1,4 @@
-"""One multiplexed connection to Redis; no other module knows redis-py.
+"""One multiplexed connection to Redis; beside `redis_session`, no other module knows redis-py.
 
 redis-py's client takes a connection out of its pool for each command and puts it back, which
 costs 40 µs a command, and more under concurrency. Here calls share a connection that redis-py
@@ -14,53 +14,22 @@ A link with a `KeyTracker` has Redis tell which of the keys that were read by it
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hiredis import HiredisError, PushNotification, Reader, ReplyError, pack_command
+from hiredis import pack_command
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.exceptions import RedisError
 
 from tailrace.features.key_tracker import KeyTracker
-from tailrace.features.reply_group import ReplyGroup
+from tailrace.features.redis_errors import RedisRefused, RedisUnreachable
+from tailrace.features.redis_session import RedisSession
 from tailrace.features.store import Command, PackedCommand
-from tailrace.runtime.errors import Reason, Unavailable
 
 Argument = str | bytes | int
 
-_INCOMPLETE = object()
-_INVALIDATE = b"invalidate"
 # Answers that a server gives for a while to whoever asks.
 _PASSING = ("BUSY", "LOADING")
-
-
-class RedisRefused(Unavailable):
-    """Redis answered with an error, such as OOM, MISCONF or LOADING.
-
-    Attributes:
-        error_code: the first word of the answer.
-    """
-
-    default_reason = Reason.FEATURE_STORE_UNAVAILABLE
-
-    def __init__(self, error_code: str) -> None:
-        super().__init__(f"the feature store refused: {error_code}")
-        self.error_code = error_code
-
-
-class RedisUnreachable(Unavailable):
-    """There is no connection to Redis, or it was lost before the answer came.
-
-    Attributes:
-        cause: what happened, in a few words.
-    """
-
-    default_reason = Reason.FEATURE_STORE_UNAVAILABLE
-
-    def __init__(self, cause: str) -> None:
-        super().__init__(f"the feature store cannot be reached: {cause}")
-        self.cause = cause
 
 
 class RedisLink:
@@ -102,7 +71,7 @@ class RedisLink:
             raise ValueError(f"unknown option in the Redis URL: {error}") from error
         self._connect_timeout_s = connect_timeout_s
         self._tracker = tracker
-        self._session: _Session | None = None
+        self._session: RedisSession | None = None
         self._connecting = asyncio.Lock()
         self._attempts = 0
         self._last_cause = ""
@@ -194,7 +163,7 @@ class RedisLink:
             session.lose("the connection was closed")
             await session.ended()
 
-    async def _connect(self) -> _Session:
+    async def _connect(self) -> RedisSession:
         attempts_seen = self._attempts
         async with self._connecting:
             if self._session is not None and not self._session.lost:
@@ -211,7 +180,7 @@ class RedisLink:
                 raise self._failed("no answer while connecting") from error
             return self._session
 
-    async def _open(self) -> _Session:
+    async def _open(self) -> RedisSession:
         connection = self._new_connection()
         try:
             await connection.connect()  # type: ignore[no-untyped-call]
@@ -222,12 +191,12 @@ class RedisLink:
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
-        session = _Session(connection)
+        session = RedisSession(connection)
         if self._tracker is not None:
             await self._track(session, self._tracker)
         return session
 
-    async def _track(self, session: _Session, tracker: KeyTracker) -> None:
+    async def _track(self, session: RedisSession, tracker: KeyTracker) -> None:
         """Has the server tell of changed keys, or the tracker that it will not."""
         try:
             refusal = await session.track(tracker)
@@ -252,152 +221,8 @@ class RedisLink:
         return connection
 
 
-class _Session(asyncio.Protocol):
-    """A connection while it lasts: redis-py opens it and says who we are, and is then left out.
-
-    Replies are handed out as they arrive, without a task in between that would have to be woken
-    first.
-    """
-
-    def __init__(self, connection: AbstractConnection) -> None:
-        # Redis says nothing unasked, so there is nothing left to read of the greeting.
-        writer = connection._writer
-        assert writer is not None, "it is connected"
-        connection._writer = connection._reader = None
-        self.waiting: deque[asyncio.Future[Any] | ReplyGroup] = deque()
-        self.lost = False
-        self._loop = asyncio.get_running_loop()
-        self._replies = Reader(notEnoughData=_INCOMPLETE)
-        self._tracker: KeyTracker | None = None
-        self._cause = "the connection was closed"
-        self._writable = asyncio.Event()
-        self._writable.set()
-        self._ended = self._loop.create_future()
-        # Kept, as it closes its transport when it is collected.
-        self._writer = writer
-        self._transport = writer.transport
-        self._transport.set_protocol(self)
-
-    async def call(self, packed: bytes) -> Any:
-        while not self._writable.is_set():
-            await self._writable.wait()
-        if self.lost:
-            raise RedisUnreachable(self._cause)
-        reply: asyncio.Future[Any] = self._loop.create_future()
-        self.waiting.append(reply)
-        self._transport.write(packed)
-        return await reply
-
-    async def call_many(
-        self,
-        packed: Sequence[bytes],
-        on_first: Callable[[Any], None] | None = None,
-        kept: type[Exception] | None = None,
-    ) -> list[Any]:
-        if not packed:
-            return []
-        while not self._writable.is_set():
-            await self._writable.wait()
-        if self.lost:
-            raise RedisUnreachable(self._cause)
-        together: asyncio.Future[list[Any]] = self._loop.create_future()
-        group = ReplyGroup(together, len(packed), on_first, kept)
-        self.waiting.extend([group] * len(packed))
-        self._transport.write(b"".join(packed))
-        return await together
-
-    async def track(self, tracker: KeyTracker) -> str:
-        """Has the tracker told from now on; returns an empty string, or what Redis refused with.
-
-        A server that refuses is spoken to as before.
-        """
-        try:
-            await self.call(pack_command(("HELLO", "3")))  # type: ignore[arg-type]
-        except RedisRefused as error:
-            return error.error_code
-        try:
-            await self.call(pack_command(("CLIENT", "TRACKING", "ON")))  # type: ignore[arg-type]
-        except RedisRefused as error:
-            await self.call(pack_command(("HELLO", "2")))  # type: ignore[arg-type]
-            return error.error_code
-        self._tracker = tracker
-        tracker.tracking_began()
-        return ""
-
-    def lose(self, cause: str) -> None:
-        if not self.lost:
-            self.lost = True
-            self._cause = cause
-            self._transport.abort()
-            if self._tracker is not None:
-                self._tracker.tracking_ended()
-            self._fail_waiting()
-
-    async def ended(self) -> None:
-        await self._ended
-
-    # -- asyncio.Protocol ------------------------------------------------------------------
-
-    def data_received(self, data: bytes) -> None:
-        if self.lost:
-            return
-        replies = self._replies
-        replies.feed(data)
-        try:
-            while (reply := replies.gets()) is not _INCOMPLETE:
-                self._hand_out(reply)
-        except (HiredisError, IndexError) as error:
-            # Not Redis, or an answer that nobody asked for.
-            self.lose(type(error).__name__)
-
-    def pause_writing(self) -> None:
-        self._writable.clear()
-
-    def resume_writing(self) -> None:
-        self._writable.set()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.lose(type(exc).__name__ if exc is not None else "ConnectionError")
-        if not self._ended.done():
-            self._ended.set_result(None)
-
-    def _hand_out(self, reply: Any) -> None:
-        if self._tracker is not None and isinstance(reply, list):
-            if isinstance(reply, PushNotification):
-                self._hand_on(self._tracker, reply)
-                return
-            if PushNotification in set(map(type, reply)):
-                # Some older servers write one into the middle of a reply, of a key that they
-                # find expired while they read it.
-                self.lose("a notification inside a reply")
-                return
-        future = self.waiting.popleft()
-        if future.done():
-            return
-        if isinstance(reply, ReplyError):
-            future.set_exception(RedisRefused(_error_code(reply)))
-        else:
-            future.set_result(reply)
-
-    def _hand_on(self, tracker: KeyTracker, push: list[Any]) -> None:
-        if push[0] == _INVALIDATE:
-            tracker.keys_changed(push[1])
-
-    def _fail_waiting(self) -> None:
-        self._writable.set()
-        while self.waiting:
-            future = self.waiting.popleft()
-            if not future.done():
-                future.set_exception(RedisUnreachable(self._cause))
-
-
 def _packed(commands: Sequence[Sequence[Argument]]) -> list[bytes]:
     return [
         command if isinstance(command, PackedCommand) else pack_command(tuple(command))  # type: ignore[arg-type]
         for command in commands
     ]
-
-
-def _error_code(error: ReplyError) -> str:
-    words: Sequence[str] = str(error).split(maxsplit=1)
-    return words[0] if words else "an error"

@@ -6,7 +6,8 @@ from typing import Any
 
 import structlog
 
-from tailrace.features.redis_link import RedisLink, RedisRefused
+from tailrace.features.redis_errors import RedisRefused
+from tailrace.features.redis_link import RedisLink
 from tailrace.runtime.errors import Reason, Unavailable
 
 _STRENGTH = {"none": 0, "no": 0, "everysec": 1, "always": 2}

@@ -17,7 +17,8 @@ from tailrace.features.events.intake import EventIntake
 from tailrace.features.events.partition_leases import PartitionLeases
 from tailrace.features.events.stream_batch import Entry, read_entries
 from tailrace.features.events.stream_entry import StreamNames
-from tailrace.features.redis_link import Argument, RedisLink, RedisRefused
+from tailrace.features.redis_errors import RedisRefused
+from tailrace.features.redis_link import Argument, RedisLink
 from tailrace.runtime.config import EventsSettings
 from tailrace.runtime.errors import Reason, TailraceError, Unavailable
 

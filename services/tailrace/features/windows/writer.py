@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tailrace.features.pointer import KeyNames
-from tailrace.features.redis_link import Argument, RedisLink, RedisRefused
+from tailrace.features.redis_errors import RedisRefused
+from tailrace.features.redis_link import Argument, RedisLink
 from tailrace.features.windows.generations import OpenGeneration, open_generation
 from tailrace.features.windows.schema import WindowSchema
 from tailrace.features.windows.script import (
