@@ -153,8 +153,6 @@ class FeaturesSettings(FeatureStoreSettings):
     """How long the cache may use what it has read, in milliseconds."""
     feast_redis_url: str | None = None
     """Redis that Feast writes; by default, the one that holds the features."""
-    feast_redis_url: str | None = None
-    """Redis that Feast writes; by default, the one that holds the features."""
 
 
 class EventsSettings(FeatureStoreSettings):
