@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from tailrace.features.events.applier import Lane
 from tailrace.features.events.event_metrics import BATCHES_IN_PROGRESS
-from tailrace.features.events.intake import EventIntake
+from tailrace.features.events.intake import EventIntake, TakenBatch
 from tailrace.features.events.problem import BatchOutcome
 from tailrace.features.events.room import Room, bytes_of
 from tailrace.runtime.config import EventsSettings
@@ -22,6 +22,9 @@ from tailrace.v1.event_service_pb2 import IngestEventsRequest, IngestEventsRespo
 
 # Of the largest message: what is left is for the frames around the problems.
 MESSAGE_SHARE = 0.9
+
+MAX_ANSWER_BYTES = 1024 * 1024
+"""With more in answers that its caller has not read, nothing more is read of a stream."""
 
 
 class EventStream:
@@ -57,7 +60,8 @@ class EventStream:
         self._max_bytes = int(settings.max_message_bytes * MESSAGE_SHARE)
         self._idle_s = settings.events_idle_timeout_ms / 1000
         self._lane = Lane()
-        self._answers: deque[tuple[int, asyncio.Task[BatchOutcome]]] = deque()
+        self._answers: deque[asyncio.Task[IngestEventsResponse]] = deque()
+        self._answer_bytes = 0
         self._unanswered = 0
         self._read_so_far = 0
         self._news = asyncio.Event()
@@ -83,7 +87,7 @@ class EventStream:
         finally:
             self._lane.close()
             BATCHES_IN_PROGRESS.dec(self._unanswered)
-            tasks = [reading, watching, *(task for _, task in self._answers)]
+            tasks = [reading, watching, *self._answers]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -91,7 +95,7 @@ class EventStream:
     async def _read_batches(self) -> None:
         while not self._draining.is_set():
             self._room.clear()
-            if self._unanswered >= self._max_unanswered:
+            if self._unanswered >= self._max_unanswered or self._answer_bytes > MAX_ANSWER_BYTES:
                 await self._room.wait()
                 continue
             message = await self._read()
@@ -114,10 +118,10 @@ class EventStream:
         except BaseException:
             self._shared_room.give_back(size)
             raise
-        task = asyncio.create_task(taken.outcome())
-        # Not only once it is answered: who does not read answers must not keep others waiting.
+        task = asyncio.create_task(self._answer_to(message.batch, taken))
+        # Not only once it is sent: who does not read answers must not keep others waiting.
         task.add_done_callback(lambda _: self._shared_room.give_back(size))
-        self._answers.append((message.batch, task))
+        self._answers.append(task)
         self._unanswered += 1
         BATCHES_IN_PROGRESS.inc()
         self._news.set()
@@ -127,11 +131,11 @@ class EventStream:
         while True:
             self._news.clear()
             while self._answers:
-                number, task = self._answers[0]
-                outcome = await asyncio.shield(task)
+                answer = await asyncio.shield(self._answers[0])
                 self._answers.popleft()
-                await self._write(self._answer(number, outcome))
+                await self._write(answer)
                 self._unanswered -= 1
+                self._answer_bytes -= answer.ByteSize()
                 BATCHES_IN_PROGRESS.dec()
                 self._room.set()
             if reading.done():
@@ -145,6 +149,12 @@ class EventStream:
             except TimeoutError as error:
                 if self._read_so_far == read_before:
                     raise DeadlineExceeded(f"no batch came for {self._idle_s:g} s") from error
+
+    async def _answer_to(self, number: int, taken: TakenBatch) -> IngestEventsResponse:
+        # At once, as a message takes a fraction of what the outcome does.
+        answer = self._answer(number, await taken.outcome())
+        self._answer_bytes += answer.ByteSize()
+        return answer
 
     def _answer(self, number: int, outcome: BatchOutcome) -> IngestEventsResponse:
         answer = IngestEventsResponse(
