@@ -177,8 +177,8 @@ async def test_an_instant_in_the_future_is_answered_with_what_is_known(
 ) -> None:
     times = [NOW_US - minutes * MINUTE_US for minutes in range(30)]
     lookups = await clicked(make_world, tmp_path, {"one": times}, max_age="1h", ttl="1d")
-    # The last of them is the latest that a request can name.
-    instants = [NOW_US, NOW_US + 2 * HOUR_US, NOW_US + 5 * HOUR_US, 253_402_300_799_999_999]
+    # The last of them ends the year 9998.
+    instants = [NOW_US, NOW_US + 2 * HOUR_US, NOW_US + 5 * HOUR_US, 253_370_764_799_999_999]
     _, found = await lookups.look_up({"clicks.id": ["one"] * 4, "clicks.@at": instants})
     assert found.views[0].states.tolist() == [FRESH, FeatureState.STALE, MISSING, MISSING]
     assert found.columns["clicks.hour"].tolist() == [30, 0, 0, 0]
