@@ -43,10 +43,6 @@ FORMAT_VERSION = 1
 HEADER_BYTES = 16
 MAX_ROW_BYTES = 1024 * 1024
 
-# So that an age, counted from any `as_of` that 8 bytes can hold, is never beyond int64 and so
-# below zero, which would make the oldest row look fresh.
-_OLDEST_US = np.array([-(2**62)])
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NotKept:
@@ -202,8 +198,7 @@ class RowCodec:
                 return None
             bits = np.unpackbits(bitmap, axis=1, count=self.schema.features, bitorder="little")
             validity = bits.T != 0
-        as_of_us = np.maximum(table["as_of"], _OLDEST_US)
-        return DecodedRows(as_of_us, tuple(values), validity, corrupt)
+        return DecodedRows(table["as_of"], tuple(values), validity, corrupt)
 
     def _problem(self, row: bytes) -> str:
         """Returns what is wrong with a row, or an empty string."""

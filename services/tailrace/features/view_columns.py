@@ -31,6 +31,10 @@ _STALE = int(FeatureState.STALE)
 _MISSING = int(FeatureState.MISSING)
 _NOT_KEPT = int(FeatureState.NOT_KEPT)
 
+# So that an age, counted from any `as_of` that 8 bytes can hold, is never beyond int64 and so
+# below zero, which would make the oldest row look fresh.
+_OLDEST_US = np.array([-(2**62)])
+
 
 class ViewColumns:
     """The columns of one view, as they are being filled."""
@@ -105,6 +109,7 @@ class ViewColumns:
         if stored:
             places = self._places
             decoded = view.source.decode(stored, at_us[places])
+            decoded.as_of_us = np.maximum(decoded.as_of_us, _OLDEST_US)
             self._sound = len(stored) - len(decoded.corrupt)
             gone = self._gone(decoded, at_us[places])
             self._fill_values(decoded, numbers, gone)
