@@ -21,6 +21,7 @@ from tailrace.runtime.batch import Batch
 from tailrace.runtime.batch import Rows as BatchRows
 from tailrace.runtime.columns import Columns, DType, column_block
 from tailrace.runtime.pipeline.directory import load_directory
+from tailrace.runtime.unary_method import UnaryMethod
 from tailrace.runtime.wire import block_from_proto, write_block
 from tailrace.v1 import feature_service_pb2, feature_service_pb2_grpc
 
@@ -105,13 +106,14 @@ class WindowedLookups(HandlerLookups):
 
 
 class GrpcLookups:
-    """A call of the features service by its generated stubs: serialise, call, parse."""
+    """A call of the features service as the gateway makes it: serialise, call, parse."""
 
     def __init__(self, target: str) -> None:
         """Keeps the channel."""
         self._calls = 0
         self._channel = grpc.aio.insecure_channel(target)
-        self._stub = feature_service_pb2_grpc.FeatureServiceStub(self._channel)
+        stub = feature_service_pb2_grpc.FeatureServiceStub(self._channel)
+        self._look_up = UnaryMethod(stub.LookupFeatures)
 
     def prepare(self, ids: NDArray[np.int64]) -> feature_service_pb2.LookupFeaturesRequest:
         """Returns the request as a message."""
@@ -129,7 +131,7 @@ class GrpcLookups:
 
     async def call(self, prepared: feature_service_pb2.LookupFeaturesRequest) -> Any:
         """Calls, and parses the answer."""
-        return await self._stub.LookupFeatures(prepared, timeout=TIMEOUT_S)
+        return await self._look_up(prepared, timeout=TIMEOUT_S)
 
     def values(self, answer: feature_service_pb2.LookupFeaturesResponse) -> Rows:
         """Returns the features. Raises RuntimeError if a row has failed."""
