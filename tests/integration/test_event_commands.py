@@ -133,6 +133,11 @@ def test_unknown_names_are_told_with_the_nearest(tmp_path: Path) -> None:
     assert (column.returncode, "did you mean 'city'?" in column.stderr) == (1, True)
     gone = run(tmp_path, "events", "send", "ride", "--file", str(tmp_path / "no.csv"), *target)
     assert (gone.returncode, "there is no file" in gone.stderr) == (1, True)
+    send = ("events", "send", "ride", "--file", str(file), *target)
+    folder = run(tmp_path, *send, "--events-dir", "none")
+    assert (folder.returncode, "no folder none; name that" in folder.stderr) == (1, True)
+    retry = run(tmp_path, *send, "--retry", "3")
+    assert (retry.returncode, "--retry: found '3'" in retry.stderr) == (2, True)
 
 
 def test_send_says_what_is_not_acknowledged(tmp_path: Path) -> None:

@@ -92,7 +92,11 @@ def _instant(value: Any) -> datetime:
         raise ValueError("there is no instant")
     if isinstance(value, datetime):
         return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
-    moment = datetime.fromisoformat(str(value))
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError as error:
+        expected = "an instant such as 2013-11-01T13:20:00Z"
+        raise ValueError(f"found {value!r}, expected {expected}") from error
     if moment.tzinfo is None:
         raise ValueError(f"found {value!r} without an offset, such as Z")
     return moment

@@ -132,7 +132,7 @@ def _send(
         file=file,
         rejects=rejects,
         batch_events=batch_events,
-        retry_s=timeout_s(retry),
+        retry_s=timeout_s(retry, "--retry"),
         speed=speed,
         as_json=as_json,
     )
@@ -141,17 +141,24 @@ def _send(
 
 def _event_type(name: str, events_dir: Path | None) -> EventType:
     from tailrace.runtime.config import FeaturesSettings, load_settings
-    from tailrace.runtime.pipeline.directory import features_directory, load_views
+    from tailrace.runtime.pipeline.directory import (
+        events_directory,
+        features_directory,
+        load_event_types,
+    )
     from tailrace.runtime.pipeline.problem import nearest
 
-    features = features_directory(load_settings(FeaturesSettings).pipelines_dir)
-    if events_dir is not None:
-        features = events_dir.resolve().parent / "features"
-    found = load_views(features)
-    if name in found.events:
-        return found.events[name]
-    folder = features.parent / "events" if events_dir is None else events_dir
-    problems = "".join(f"\n{error}" for file, error in found.errors.items())
-    hint = nearest(name, found.events)
+    folder = events_dir
+    if folder is None:
+        pipelines = load_settings(FeaturesSettings).pipelines_dir
+        folder = events_directory(features_directory(pipelines))
+    if not folder.is_dir():
+        expected = "name that of the event types: --events-dir"
+        raise EventTypeUnknown(f"there is no folder {folder}; {expected}")
+    types, errors = load_event_types(folder)
+    if name in types:
+        return types[name]
+    problems = "".join(f"\n{error}" for error in errors.values())
+    hint = nearest(name, types)
     suggestion = f"; did you mean {hint!r}?" if hint else ""
     raise EventTypeUnknown(f"no event type {name!r} in {folder}{suggestion}{problems}")

@@ -136,16 +136,20 @@ class GatewayOptions:
             raise typer.BadParameter(f"unusable TLS options: {error}") from error
 
 
-def timeout_s(text: str) -> float:
-    """Returns a timeout in seconds. Raises typer.BadParameter if it is none."""
+def timeout_s(text: str, option: str = "--timeout") -> float:
+    """Returns the timeout that an option says, in seconds.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
     from tailrace.runtime.pipeline.duration import parse_duration
 
     try:
         seconds = parse_duration(text).total_seconds()
     except ValueError as error:
-        raise typer.BadParameter(f"--timeout: {error}") from error
+        raise typer.BadParameter(f"{option}: {error}") from error
     if seconds <= 0:
-        raise typer.BadParameter("--timeout has to be above zero")
+        raise typer.BadParameter(f"{option} has to be above zero")
     return seconds
 
 

@@ -193,13 +193,14 @@ def _check_columns(view: FeatureView, single: Mapping[str, DType], schema: Any) 
     needed += [
         (each.name, described(each), partial(can_hold, feature=each)) for each in view.features
     ]
+    others = sorted(set(schema.names) - {name for name, _, _ in needed})
     problems = []
     for name, expected, can_be in needed:
         place = schema.get_field_index(name)
         if schema.names.count(name) > 1:
             problems.append(f"column {name!r} is there more than once")
         elif place < 0:
-            hint = nearest(name, schema.names)
+            hint = nearest(name, others)
             suggestion = f"; did you mean its column {hint!r}?" if hint else ""
             problems.append(f"no column {name!r}{suggestion}")
         elif not can_be(schema.field(place).type):
@@ -207,4 +208,4 @@ def _check_columns(view: FeatureView, single: Mapping[str, DType], schema: Any) 
             problems.append(f"column {name!r} is of type {found}, expected {expected}")
     if problems:
         listed = "\n".join(f"  {problem}" for problem in dict.fromkeys(problems))
-        raise LoadFailed(f"the file does not fit view {view.view!r}:\n{listed}")
+        raise LoadFailed(f"it does not fit view {view.view!r}:\n{listed}")

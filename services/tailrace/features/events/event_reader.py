@@ -102,7 +102,7 @@ class EventReader:
 
     def _in_future(self, ahead_us: int, of: str, field: str) -> EventRefused:
         return EventRefused(
-            f"it lies {ahead_us / 1e6:g} s after {of}, at most {self._max_future_us / 1e6:g} s "
+            f"it lies {ahead_us / 1e6:.12g} s after {of}, at most {self._max_future_us / 1e6:g} s "
             "are allowed",
             field=field,
             reason=Reason.EVENT_IN_FUTURE,

@@ -97,8 +97,7 @@ class ViewFiles:
 def load_views(directory: Path) -> ViewFiles:
     """Returns the views of a directory; a broken file never hides a good one."""
     found = ViewFiles()
-    event_files = _yaml_files(events_directory(directory))
-    events = _load_named("event", event_files, load_event_type, lambda e: e.event, found.errors)
+    events = _load_events(events_directory(directory), found.errors)
     found.events = {name: event for name, (event, _, _) in events.items()}
     view_files = _yaml_files(directory)
     views = _load_named("view", view_files, load_feature_view, lambda v: v.view, found.errors)
@@ -112,6 +111,20 @@ def load_views(directory: Path) -> ViewFiles:
             view, digest = view.of_events(event), digest + of_events
         found.views[name], found.files[name], found.digests[name] = view, file, digest
     return found
+
+
+def load_event_types(directory: Path) -> tuple[dict[str, EventType], dict[Path, SpecError]]:
+    """Returns the event types of a directory by name, and what could not be loaded by file."""
+    errors: dict[Path, SpecError] = {}
+    events = _load_events(directory, errors)
+    return {name: event for name, (event, _, _) in events.items()}, errors
+
+
+def _load_events(
+    directory: Path, errors: dict[Path, SpecError]
+) -> dict[str, tuple[EventType, str, Path]]:
+    files = _yaml_files(directory)
+    return _load_named("event", files, load_event_type, lambda event: event.event, errors)
 
 
 def _load_named(
