@@ -90,6 +90,22 @@ def test_a_nan_fails_its_row_and_names_its_column() -> None:
     assert isinstance(rows.failures[1], InvalidField)
 
 
+def test_a_bad_value_of_a_feature_is_told_as_one() -> None:
+    block = float_block(["a", "item.price"], [[np.nan, 1], [2, np.nan]])
+    rows = rows_of(2)
+    assembler = InputAssembler(
+        [stacked(DType.FLOAT32, ["a", "item.price"])], features=["item.price"]
+    )
+    assembler.assemble(Columns(2, [block]), rows.live(), rows)
+    assert rows.failures[0].message == (
+        "the column 'a' holds NaN, which the model input 'features' does not take"
+    )
+    assert rows.failures[1].message == (
+        "the column 'item.price' is a feature and holds NaN, as its stored value or as its "
+        "default, which the model input 'features' does not take"
+    )
+
+
 def test_allow_nan_lets_nan_pass_and_turns_null_into_it() -> None:
     validity = np.array([[True, False, True], [True, True, True]])
     block = float_block(["a", "b"], [[1, 2, 3], [np.nan, 5, 6]], validity)

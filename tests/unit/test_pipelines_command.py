@@ -60,6 +60,20 @@ def test_sound_files_are_listed_with_their_versions(folder: Path) -> None:
     ]
 
 
+def test_a_nan_default_that_its_model_input_does_not_take_is_a_warning(folder: Path) -> None:
+    view = changed(VIEWS["place"], ("features.0.default", float("nan")))
+    write_yaml(folder / "features" / "place.yaml", view)
+    file = folder / "pipelines" / "tip.yaml"
+
+    result = run("pipelines", "check", folder)
+
+    assert result.exit_code == 0
+    warning = f"{file}: warning: the default of feature 'place.busy' is NaN, which the model input"
+    assert warning in result.stdout
+    write_yaml(file, changed(PIPELINE, ("model.inputs.0.allow_nan", True)))
+    assert "warning" not in run("pipelines", "check", folder).stdout
+
+
 def test_every_problem_of_every_file_is_told(folder: Path) -> None:
     broken = break_pipeline(folder, ("modle", {}), ("version", 1))
     misspelt = changed(VIEWS["place"], ("on_mising", "x"))

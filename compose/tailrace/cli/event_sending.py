@@ -15,11 +15,11 @@ from typing import IO, Any
 from tailrace.cli.event_file import read_events
 from tailrace.cli.event_rows import BadRow
 from tailrace.cli.gateway_options import GatewayOptions
+from tailrace.cli.problem_kinds import ProblemKinds
 from tailrace.client import Event, EventProblem, EventReport, PredictionError
 from tailrace.runtime.pipeline.event_type import EventType
 
 _TOLD_EVERY_S = 2.0
-_SHOWN_PROBLEMS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class FileRun:
     Attributes:
         event_type: what the events are.
         file: where they are.
-        rejects: file for what was refused, one JSON object a line; None shows some of it.
+        rejects: file for what was refused, one JSON object a line; None shows each kind once.
         batch_events: most events of one batch.
         retry_s: how long to try again while the service is unavailable, in seconds.
         speed: seconds of `known_at` for each second; None sends as fast as can be.
@@ -87,7 +87,7 @@ class _FileSending:
         self._rejects = rejects
         self._report = EventReport()
         self._bad_rows = 0
-        self._shown = 0
+        self._kinds = ProblemKinds()
         self._began = self._told_at = time.monotonic()
 
     @property
@@ -145,12 +145,10 @@ class _FileSending:
             "seconds": round(seconds, 3),
             "events_per_s": round(report.total / max(seconds, 1e-9), 1),
         }
+        self._print_kinds()
         if self._run.as_json:
             print(json.dumps(result))
             return
-        if self._shown > _SHOWN_PROBLEMS:
-            more = self._shown - _SHOWN_PROBLEMS
-            print(f"… and {more:,} more problems; --rejects FILE keeps all", file=sys.stderr)
         print(
             f"{report.total:,} events in {seconds:.1f} s ({result['events_per_s']:,.0f}/s): "
             f"{report.accepted:,} accepted, {report.duplicates:,} duplicates, "
@@ -161,9 +159,14 @@ class _FileSending:
         if self._rejects is not None:
             self._rejects.write(json.dumps(document, ensure_ascii=False) + "\n")
             return
-        self._shown += 1
-        if self._shown <= _SHOWN_PROBLEMS:
-            print(json.dumps(document, ensure_ascii=False), file=sys.stderr)
+        self._kinds.add(document)
+
+    def _print_kinds(self) -> None:
+        lines = list(self._kinds.lines())
+        for line in lines:
+            print(line, file=sys.stderr)
+        if lines:
+            print("--rejects FILE keeps all problems", file=sys.stderr)
 
 
 class _Pacer:

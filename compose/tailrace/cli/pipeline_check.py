@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,12 @@ class CheckReport:
     errors: list[SpecError] = field(default_factory=list)
     pipelines: list[Pipeline] = field(default_factory=list)
     views: dict[Path, str] = field(default_factory=dict)
+
+    @property
+    def warnings(self) -> dict[Path, list[str]]:
+        """What keeps no pipeline out, but fails rows of it: a line each, by pipeline file."""
+        found = {pipeline.file: _nan_defaults(pipeline) for pipeline in self.pipelines}
+        return {file: lines for file, lines in found.items() if lines}
 
 
 def check_path(path: Path) -> CheckReport:
@@ -83,6 +90,24 @@ def _check_pipeline(file: Path) -> CheckReport:
         error for error in whole.errors if error.file.parent == features_directory(file.parent)
     ]
     return CheckReport([*own, *(views if own else [])], pipelines)
+
+
+def _nan_defaults(pipeline: Pipeline) -> list[str]:
+    """Returns a line for each feature whose default its model input does not take."""
+    nan = {
+        f"{plan.name}.{feature.name}"
+        for plan in pipeline.views
+        for feature in plan.view.features
+        if isinstance(feature.default, float) and math.isnan(feature.default)
+    }
+    return [
+        f"the default of feature {name!r} is NaN, which the model input {item.name!r} does not "
+        "take: rows without a value fail, unless it says allow_nan or the default is another"
+        for item in pipeline.spec.model.inputs
+        if not item.allow_nan
+        for name in item.source_columns()
+        if name in nan
+    ]
 
 
 def _check_views(directory: Path) -> CheckReport:

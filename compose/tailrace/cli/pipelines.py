@@ -69,6 +69,8 @@ def check(
         print(error)
     for pipeline in report.pipelines:
         print(f"{pipeline.file}: pipeline {pipeline.name} {pipeline.version}: sound")
+        for warning in report.warnings.get(pipeline.file, ()):
+            print(f"{pipeline.file}: warning: {warning}")
     for file, view in report.views.items():
         print(f"{file}: view {view}: sound")
     raise typer.Exit(1 if report.errors else 0)

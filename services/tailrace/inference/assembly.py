@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,15 +45,23 @@ class InputAssembler:
     Where each column lies is worked out once per layout of the incoming blocks and kept.
     """
 
-    def __init__(self, inputs: Sequence[ModelInput], columns: Kinds | None = None) -> None:
+    def __init__(
+        self,
+        inputs: Sequence[ModelInput],
+        columns: Kinds | None = None,
+        features: Collection[str] = (),
+    ) -> None:
         """Keeps the inputs, as the pipeline file declares them.
 
         Args:
             inputs: of the model.
             columns: what the pipeline file says of the columns; None where none is a list.
+            features: the columns that are features: what they hold is not the caller's doing, and
+                messages say so.
         """
         self._inputs = tuple(inputs)
         self._columns = columns or {}
+        self._features = frozenset(features)
         self._makers: dict[Layout, list[InputMaker]] = {}
 
     def assemble(self, columns: Columns, live: NDArray[np.intp], rows: Rows) -> Assembled:
@@ -78,7 +86,7 @@ class InputAssembler:
             tensor, cells = maker.make(blocks, taken)
             tensors[maker.name] = tensor
             if cells is not None:
-                _fail_rows(maker, cells, tensor, live, rows)
+                self._fail_rows(maker, cells, tensor, live, rows)
                 bad_rows = cells.any(axis=1)
                 bad = bad_rows if bad is None else bad | bad_rows
         assembled = Assembled(live, tensors)
@@ -100,23 +108,30 @@ class InputAssembler:
             return list_maker(item, lengths, blocks)
         return stack_maker(item, blocks) if item.column is None else column_maker(item, blocks)
 
-
-def _fail_rows(
-    maker: InputMaker, cells: BadCells, tensor: Array, live: NDArray[np.intp], rows: Rows
-) -> None:
-    """Fails every row with a bad cell, for its first one."""
-    for place in np.flatnonzero(cells.any(axis=1)).tolist():
-        column = int(cells[place].argmax())
-        name = maker.columns[column]
-        cell = tensor[place] if maker.is_single else tensor[place, ..., column]
-        rows.fail(
-            int(live[place]),
-            InvalidField(
-                f"the column {name!r} holds {_describe(cell)}, which the model input "
-                f"{maker.name!r} does not take",
-                field=name,
-            ),
-        )
+    def _fail_rows(
+        self,
+        maker: InputMaker,
+        cells: BadCells,
+        tensor: Array,
+        live: NDArray[np.intp],
+        rows: Rows,
+    ) -> None:
+        """Fails every row with a bad cell, for its first one."""
+        for place in np.flatnonzero(cells.any(axis=1)).tolist():
+            column = int(cells[place].argmax())
+            name = maker.columns[column]
+            cell = tensor[place] if maker.is_single else tensor[place, ..., column]
+            holds = f"holds {_describe(cell)}"
+            if name in self._features:
+                holds = f"is a feature and {holds}, as its stored value or as its default"
+            rows.fail(
+                int(live[place]),
+                InvalidField(
+                    f"the column {name!r} {holds}, which the model input {maker.name!r} does not "
+                    "take",
+                    field=name,
+                ),
+            )
 
 
 def _describe(cell: Array) -> str:

@@ -39,7 +39,8 @@ class InferencePlan:
         self.pipeline = pipeline.name
         self.model = model
         self.choice = choose_versions(section)
-        self.assembler = InputAssembler(section.inputs, pipeline.columns)
+        features = [column.name for plan in pipeline.views for column in plan.columns()]
+        self.assembler = InputAssembler(section.inputs, pipeline.columns, features)
         self.outputs = tuple(section.outputs)
         self.output_names = tuple(output.name for output in section.outputs)
         self.output_checks = tuple(OutputCheck(output) for output in section.outputs)
