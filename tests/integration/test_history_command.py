@@ -92,6 +92,20 @@ def test_the_report_as_json(folder: Path) -> None:
     assert json.loads(output)["events"] == {"ride": {"read": 3, "refused": {"no id": 1}}}
 
 
+def test_events_without_known_at_are_taken_as_known_when_they_happened(folder: Path) -> None:
+    file = folder / "rides.ndjson"
+    file.write_text(
+        '{"id": "a", "event_time": "2024-05-01T12:01:00Z", "city": "a"}\n'
+        '{"id": 2, "event_time": "2024-05-01T14:04:00+02:00", "city": "a", "fare": 3}\n'
+    )
+    status, output, error = _run(folder, "--view", "city_rides", "--events", f"ride={file}")
+    assert status == 0, error
+    assert "ride: no column known_at; each event is taken to be known when it happened" in output
+    assert "ride: 2 events, 0 refused" in output
+    made = parquet.read_table(folder / "out.parquet")
+    assert made["city_rides.rides"].to_pylist() == [0, 2]
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -99,6 +113,12 @@ def test_the_report_as_json(folder: Path) -> None:
         (["--view", "city_rides"], "--events ride=FILE"),
         (["--view", "city_rides", "--events", "absent.parquet"], "no such file"),
         (["--view", "city", "--events", "rides.parquet"], "of which type"),
+        (
+            ["--view", "city_rides", "--events", "rdie=rides.parquet"],
+            "no event type 'rdie', nor such a file; did you mean 'ride'?",
+        ),
+        (["--view", "city", "--at", "when"], "(--at COLUMN says which"),
+        (["--view", "city", "--key", "city.city=place"], "(--key NAME.city=COLUMN says which"),
         (["--view", "timeless", "--rows", "timeless=x.parquet"], "--timestamp timeless=COLUMN"),
         (["--view", "city", "--key", "city.town=town"], "--key city.town=town"),
         (["--view", "city", "--view", "city"], "is there twice"),

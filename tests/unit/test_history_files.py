@@ -79,6 +79,40 @@ def test_csv_values_of_the_wrong_type_are_refused_one_by_one(tmp_path: Path) -> 
     assert values(made) == [1.5]
 
 
+def test_lines_of_json_are_refused_one_by_one(tmp_path: Path) -> None:
+    file = tmp_path / "events.ndjson"
+    when = '"event_time": "2024-05-01T12:00:00Z", "known_at": "2024-05-01T14:00:00+02:00"'
+    file.write_text(
+        f'{{"id": "a", {when}, "city": "a", "fare": 1.5, "riders": 2, "x/y": {{}}}}\n'
+        f'{{"id": "b", {when}, "city": "a", "fare": "1.5"}}\n'
+        f'{{"id": "c", {when}, "city": "a", "riders": 2.5}}\n'
+        f'{{"id": "d", {when}, "fare": 1}}\n'
+        f'{{"id": 5, {when}, "city": "a", "fare": 4, "riders": null}}\n'
+        f'{{"id": true, {when}, "city": "a"}}\n'
+        f'{{"id": "g", {when}, "city": 7}}\n'
+        '{"id": "h", "event_time": 1, "known_at": "noon", "city": "a"}\n'
+        "\n[1]\nnot JSON\n"
+    )
+    made = training_set([ViewAt(SUM, EventFile(RIDE, file))], asked(5))
+    assert made.report.events["ride"].refused == {
+        "city is not of type string": 1,
+        "event_time is not an instant": 1,
+        "fare is not of type double": 1,
+        "id is not text": 1,
+        "no city": 1,
+        "not a JSON object": 2,
+        "riders is not of type int64": 1,
+    }
+    assert values(made) == [5.5]
+
+
+def test_events_without_known_at_are_known_when_they_happened() -> None:
+    events = rides({"t": 0, "known": 9, "fare": 1.0}, {"t": 3, "fare": 2.0})
+    made = computed(SUM, events.drop_columns(["known_at"]), asked(2, 5))
+    assert made.report.events["ride"].known_when_happened
+    assert values(made) == [1.0, 3.0]
+
+
 def test_columns_of_optional_fields_may_be_absent() -> None:
     events = rides({"t": 0}).drop_columns(["fare", "riders"])
     assert values(computed(SUM, events, asked(5))) == [0.0]

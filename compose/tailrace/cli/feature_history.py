@@ -25,7 +25,11 @@ from tailrace.cli.feature_options import (
 )
 from tailrace.cli.history_request import HistoryRequest, views_at
 from tailrace.features.history.engine import DEFAULT_MEMORY_MB, EngineOptions
-from tailrace.features.history.errors import HistoryFailed
+from tailrace.features.history.errors import (
+    HistoryFailed,
+    InstantColumnMissing,
+    KeyColumnMissing,
+)
 from tailrace.features.history.report import HistoryReport
 from tailrace.features.history.training_set import TrainingSet, training_set
 
@@ -50,7 +54,7 @@ def history(
     out: Annotated[Path, typer.Option(help="Parquet file to write.")],
     events: Annotated[
         list[str] | None,
-        typer.Option(help="Parquet or CSV file of events: FILE, or EVENT=FILE for each type."),
+        typer.Option(help="Events, Parquet, CSV or NDJSON: FILE, or EVENT=FILE for each type."),
     ] = None,
     rows: Annotated[
         list[str] | None,
@@ -78,7 +82,8 @@ def history(
 
     Each instant gets what a lookup would have answered then: of windowed views, from the events
     that were known at it; of static views, the latest row that is not after it. Event files have
-    the columns id, event_time, known_at, and one per field of the event type.
+    the columns id, event_time, known_at, and one per field of the event type. Without known_at,
+    an event is taken to be known when it happened.
     """
     if out.suffix not in (".parquet", ".pq"):
         raise FeaturesFailed(f"--out {out}: the name should end in .parquet")
@@ -89,13 +94,31 @@ def history(
         with contextlib.ExitStack() as open_files, _progress() as on_progress:
             wanted = views_at(request, found, open_files)
             made = training_set(wanted, instants, at=at, options=options, on_progress=on_progress)
+    except InstantColumnMissing as failure:
+        hint = "--at COLUMN says which column says when"
+        raise FeaturesFailed(f"{failure} ({hint})") from failure
+    except KeyColumnMissing as failure:
+        hint = f"--key NAME.{failure.key}=COLUMN says which column is the key"
+        raise FeaturesFailed(f"{failure} ({hint})") from failure
     except HistoryFailed as failure:
         raise FeaturesFailed(str(failure)) from failure
+    _tell_known(made.report)
     _write(made, out)
     if as_json:
         print(json.dumps(made.report.to_dict()))
     else:
         _print_report(made.report, out)
+
+
+def _tell_known(report: HistoryReport) -> None:
+    for name, read in report.events.items():
+        if read.known_when_happened:
+            errors.print(
+                f"{escape(name)}: no column known_at; each event is taken to be known when it "
+                "happened (event_time)",
+                highlight=False,
+                soft_wrap=True,
+            )
 
 
 def _write(made: TrainingSet, out: Path) -> None:

@@ -13,6 +13,7 @@ from tailrace.features.load_errors import LoadFailed
 from tailrace.features.load_input import FileInput, LoadInput, view_input
 from tailrace.runtime.pipeline.directory import ViewFiles
 from tailrace.runtime.pipeline.feature_view import FeatureView
+from tailrace.runtime.pipeline.problem import nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,12 @@ def _event_files(
     for text in given:
         event, has_name, file = text.partition("=")
         # A file's name may have a `=`, too.
+        if has_name and event not in found.events and not Path(text).exists():
+            hint = nearest(event, found.events)
+            suggestion = f"; did you mean {hint!r}?" if hint else ""
+            raise FeaturesFailed(
+                f"--events {text}: there is no event type {event!r}, nor such a file{suggestion}"
+            )
         if not has_name or event not in found.events:
             if len(needed) != 1:
                 names = ", ".join(sorted(needed)) or "none of the views needs any"

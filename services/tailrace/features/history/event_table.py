@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -28,12 +29,14 @@ class EventTable:
             since 1970), and one per field: `field_<name>`.
         read: how many there were.
         refused: how many were refused, by reason.
+        known_when_happened: whether there was no column known_at, so that event_time stands for it.
     """
 
     event: EventType
     table: str
     read: int
     refused: dict[str, int]
+    known_when_happened: bool = False
 
 
 def field_column(name: str) -> str:
@@ -48,14 +51,18 @@ def event_table(engine: Engine, event: EventType, source: Source, now_us: int) -
         engine: holds them.
         event: their type; columns that it does not declare are ignored, and the column of a
             field that may be absent may be absent, too.
-        source: has the columns id, event_time, known_at, and those of the fields.
+        source: has the columns id, event_time, those of the fields, and perhaps known_at: without
+            it, each event counts as known when it happened.
         now_us: this machine's clock, microseconds since 1970.
 
     Raises:
         HistoryFailed: a column is not there or is of the wrong type, or there are no events.
     """
-    raw = {"id": DType.STRING, "event_time": DType.TIMESTAMP, "known_at": DType.TIMESTAMP}
-    columns = {name: source.column(name, dtype) for name, dtype in raw.items()}
+    known = _known_column(source, event)
+    raw = {"id": "id", "event_time": "event_time", "known_at": known}
+    columns = {"id": source.id_column("id")}
+    for name in ("event_time", "known_at"):
+        columns[name] = source.column(raw[name], DType.TIMESTAMP)
     present = {
         name: field
         for name, field in event.fields.items()
@@ -68,8 +75,9 @@ def event_table(engine: Engine, event: EventType, source: Source, now_us: int) -
     absent = [name for name in event.fields if name not in present]
     selected += [f"NULL AS {field_column(name)}" for name in absent]
     given = {name: f"given_{place}" for place, name in enumerate([*raw, *present])}
-    selected += [f"{identifier(name)} IS NOT NULL AS {flag}" for name, flag in given.items()]
-    problems = [*_event_problems(event, given, now_us)]
+    selected += [f"{source.given(raw.get(name, name))} AS {flag}" for name, flag in given.items()]
+    selected.append(f"{source.bad_row} AS is_bad")
+    problems = [("is_bad", "not a JSON object"), *_event_problems(event, given, now_us)]
     for name, field in present.items():
         problems += _field_problems(name, field, given[name])
     cases = " ".join(f"WHEN {test} THEN {literal(reason)}" for test, reason in problems)
@@ -87,12 +95,25 @@ def event_table(engine: Engine, event: EventType, source: Source, now_us: int) -
     by_reason.pop(None, None)
     if by_reason:
         engine.run(f"DELETE FROM {judged} WHERE reason IS NOT NULL")
-    return EventTable(event, judged, read, dict(sorted(by_reason.items())))
+    return EventTable(event, judged, read, dict(sorted(by_reason.items())), known != "known_at")
+
+
+def _known_column(source: Source, event: EventType) -> str:
+    """Returns the column that says when an event became known.
+
+    Raises:
+        HistoryFailed: it seems to be misspelt.
+    """
+    others = [name for name in source.columns if name not in ("id", "event_time", *event.fields)]
+    if "known_at" not in others and difflib.get_close_matches("known_at", others, cutoff=0.8):
+        source.column("known_at", DType.TIMESTAMP)
+    return "known_at" if "known_at" in others else "event_time"
 
 
 def _event_problems(event: EventType, given: dict[str, str], now_us: int) -> Iterator[_Problem]:
     slack_us = event.max_future // _US
     yield f"NOT {given['id']} OR id = ''", "no id"
+    yield "id IS NULL", "id is not text"
     yield f"strlen(id) > {MAX_ID_BYTES}", f"an id of more than {MAX_ID_BYTES} bytes"
     for name in ("event_time", "known_at"):
         yield f"NOT {given[name]}", f"no {name}"

@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 
 from tailrace.features.history.accepted import key_sql
 from tailrace.features.history.engine import Engine
-from tailrace.features.history.errors import HistoryFailed
+from tailrace.features.history.errors import (
+    ColumnMissing,
+    HistoryFailed,
+    InstantColumnMissing,
+    KeyColumnMissing,
+)
 from tailrace.features.history.source import Source, TableLike, open_source
 from tailrace.runtime.columns import DType
 from tailrace.runtime.pipeline.feature_view import FeatureView
@@ -44,12 +49,16 @@ class Instants:
             columns: the column of each key; by default, the one of its name.
 
         Raises:
-            HistoryFailed: there is no such column, or it is of another type.
+            KeyColumnMissing: there is no such column.
+            HistoryFailed: it is of another type.
         """
         found = []
         for key in view.keys:
             column = columns.get(key.name, key.name)
-            found.append(key_sql(key, self.source.column(column, key.dtype)))
+            try:
+                found.append(key_sql(key, self.source.column(column, key.dtype)))
+            except ColumnMissing as missing:
+                raise KeyColumnMissing(str(missing), key.name) from missing
         return found
 
 
@@ -62,10 +71,14 @@ def read_instants(engine: Engine, rows: TableLike, at: str) -> Instants:
         at: name of the column of the instants.
 
     Raises:
+        InstantColumnMissing: there is no column `at`.
         HistoryFailed: they cannot be read, there are none, or one of them is null or no instant.
     """
     with open_source(engine, rows, WHAT) as source:
-        instant = source.column(at, DType.TIMESTAMP)
+        try:
+            instant = source.column(at, DType.TIMESTAMP)
+        except ColumnMissing as missing:
+            raise InstantColumnMissing(str(missing)) from missing
         table = rows if isinstance(rows, pa.Table) else engine.table(f"FROM {source.relation}")
         if not table.num_rows:
             raise HistoryFailed(f"{source.what}: there are none")

@@ -13,10 +13,12 @@ class ReadReport:
     Attributes:
         read: events or rows in it.
         refused: how many were refused, by reason.
+        known_when_happened: whether events came without known_at, and event_time stood for it.
     """
 
     read: int
     refused: dict[str, int]
+    known_when_happened: bool = False
 
 
 @dataclass(slots=True)
@@ -66,7 +68,8 @@ class HistoryReport:
 
 
 def _read(report: ReadReport) -> dict[str, Any]:
-    return {"read": report.read, "refused": report.refused}
+    assumed = {"known_at": "event_time"} if report.known_when_happened else {}
+    return {"read": report.read, "refused": report.refused, **assumed}
 
 
 def _view(report: ViewReport) -> dict[str, Any]:

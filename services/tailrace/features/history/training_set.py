@@ -39,7 +39,8 @@ class EventFile:
 
     Attributes:
         event: their type.
-        rows: have the columns id, event_time, known_at, and those of the type's fields.
+        rows: have the columns id, event_time, known_at, and those of the type's fields; without
+            known_at, each event counts as known when it happened.
     """
 
     event: EventType
@@ -195,10 +196,11 @@ def _windowed(
     view, event = each.view, made_of.event
     keys = wanted.keys(view, each.keys)
     if event.event not in tables:
-        with open_source(engine, made_of.rows, f"events of {event.event!r}") as source:
+        what = f"events of {event.event!r}"
+        with open_source(engine, made_of.rows, what, takes_json=True) as source:
             tables[event.event] = event_table(engine, event, source, now_us)
         read = tables[event.event]
-        report.events[event.event] = ReadReport(read.read, read.refused)
+        report.events[event.event] = ReadReport(read.read, read.refused, read.known_when_happened)
     inputs = view_inputs(view, event)
     accepted = accepted_events(engine, view, tables[event.event], inputs)
     named = ", ".join(f"{sql} AS key_{place}" for place, sql in enumerate(keys))
