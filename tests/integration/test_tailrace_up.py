@@ -236,6 +236,16 @@ def test_example_with_event_types_has_an_event_service(
     events = launcher.state().process("events")
     with EventClient(f"127.0.0.1:{events.grpc_port}") as client:
         assert client.send("ride", [ride(1), ride(1)]).duplicates == 1
+    assert launcher.state().pipelines_dir == minimal_example / "pipelines"
+    reset = subprocess.run(
+        tailrace("features", "reset", "city-rides", "--yes", "--json", "--name", launcher.name),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert reset.returncode == 0, reset.stderr
+    assert json.loads(reset.stdout)["keys_removed"] > 0
     status = run_status(launcher.name)
     assert json.loads(status.stdout)["processes"]["events"]["health"] == "SERVING"
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +18,7 @@ from tailrace.cli.gateway_options import (
     TlsCertificate,
     TlsKey,
     TlsServerName,
+    mesh_address,
     timeout_s,
 )
 from tailrace.cli.local.errors import LaunchError
@@ -46,7 +49,8 @@ Target = Annotated[
 EventsDir = Annotated[
     Path | None,
     typer.Option(
-        help="Folder of the event-type files; by default `events` beside TAILRACE_PIPELINES_DIR."
+        help="Folder of the event-type files; by default that of the mesh of --name, `events` "
+        "beside TAILRACE_PIPELINES_DIR, or that of the mesh that is up."
     ),
 ]
 Rejects = Annotated[
@@ -127,31 +131,48 @@ def _send(
 ) -> None:
     from tailrace.cli.event_sending import FileRun, send_file
 
+    retry_s = timeout_s(retry, "--retry")
+    options, folder = _place(options, events_dir)
     run = FileRun(
-        event_type=_event_type(event, events_dir),
+        event_type=_event_type(event, folder),
         file=file,
         rejects=rejects,
         batch_events=batch_events,
-        retry_s=timeout_s(retry, "--retry"),
+        retry_s=retry_s,
         speed=speed,
         as_json=as_json,
     )
     raise typer.Exit(asyncio.run(send_file(options, run)))
 
 
-def _event_type(name: str, events_dir: Path | None) -> EventType:
+def _place(options: GatewayOptions, events_dir: Path | None) -> tuple[GatewayOptions, Path]:
+    """Returns whom to send to, by address, and the folder that says what the events are.
+
+    What is taken from a mesh is told on stderr. Raises as `GatewayOptions.client`.
+    """
     from tailrace.runtime.config import FeaturesSettings, load_settings
-    from tailrace.runtime.pipeline.directory import (
-        events_directory,
-        features_directory,
-        load_event_types,
-    )
+    from tailrace.runtime.pipeline.directory import events_directory, features_directory
+
+    settings = load_settings(FeaturesSettings)
+    pipelines = settings.pipelines_dir
+    if options.target:
+        # Refuses a name beside it.
+        options.address("events")
+        return options, events_dir or events_directory(features_directory(pipelines))
+    mesh = options.mesh()
+    if mesh.pipelines_dir and (options.name or "pipelines_dir" not in settings.model_fields_set):
+        pipelines = mesh.pipelines_dir
+    folder = events_dir or events_directory(features_directory(pipelines))
+    target = mesh_address(mesh, "events")
+    told = f"mesh {mesh.mesh}: sends to its event service at {target}, by the types of {folder}"
+    print(told, file=sys.stderr)
+    return replace(options, target=target, name=None), folder
+
+
+def _event_type(name: str, folder: Path) -> EventType:
+    from tailrace.runtime.pipeline.directory import load_event_types
     from tailrace.runtime.pipeline.problem import nearest
 
-    folder = events_dir
-    if folder is None:
-        pipelines = load_settings(FeaturesSettings).pipelines_dir
-        folder = events_directory(features_directory(pipelines))
     if not folder.is_dir():
         expected = "name that of the event types: --events-dir"
         raise EventTypeUnknown(f"there is no folder {folder}; {expected}")

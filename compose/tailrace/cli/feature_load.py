@@ -14,12 +14,11 @@ from tailrace.cli.feature_load_run import load_all, load_one
 from tailrace.cli.feature_options import (
     AsJson,
     FeaturesFailed,
-    RedisUrl,
-    ViewsDir,
-    features_settings,
     require_view,
     view_files,
 )
+from tailrace.cli.feature_place import MeshName, RedisUrl, ViewsDir, place_settings
+from tailrace.cli.gateway_options import StateDir
 from tailrace.features.load_errors import LoadFailed
 from tailrace.features.load_input import FileInput, LoadInput
 from tailrace.features.load_options import BadRowLimit, LoadOptions
@@ -54,6 +53,8 @@ def load(
     ] = None,
     redis_url: RedisUrl = None,
     views_dir: ViewsDir = None,
+    name: MeshName = None,
+    state_dir: StateDir = None,
     timestamp_column: Annotated[
         str | None,
         typer.Option(
@@ -115,14 +116,14 @@ def load(
     Exit status: 0 loaded or unchanged, 1 failed, 2 wrong usage, 75 another load of the view is
     running.
     """
-    settings = features_settings(redis_url)
-    found = view_files(settings, views_dir)
     named = [part for part in (file, sql, table) if part is not None]
     _check_usage(view, every, len(named), database, sql, table)
     if new_generation and not incremental:
         raise typer.BadParameter(
             "--new-generation is for --incremental: a full load always makes one"
         )
+    settings = place_settings(redis_url, views_dir, name, state_dir)
+    found = view_files(settings, views_dir)
     limits = QueryLimits(memory_limit, spool_dir)
     null_texts = tuple(null) if null else ("",)
     with contextlib.ExitStack() as stack:

@@ -19,8 +19,8 @@ from tailrace.cli.feature_options import (
     errors,
     feature_link,
     print_problems,
-    store_place,
 )
+from tailrace.cli.feature_place import place_words
 from tailrace.features.load_errors import LoadFailed, LoadLocked
 from tailrace.features.load_input import LoadInput, view_input
 from tailrace.features.load_options import LoadOptions
@@ -167,5 +167,5 @@ def _has_source(view: FeatureView) -> bool:
 
 def _sentence(failure: LoadFailed, settings: FeaturesSettings) -> str:
     of_store = isinstance(failure.__cause__, TailraceError)
-    place = f" (Redis at {store_place(settings)})" if of_store else ""
+    place = place_words(settings) if of_store else ""
     return f"{failure}{place}"

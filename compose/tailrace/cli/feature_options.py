@@ -23,10 +23,6 @@ class FeaturesFailed(LaunchError):
     """A command could not do what it was asked to."""
 
 
-RedisUrl = Annotated[
-    str | None,
-    typer.Option(help="Redis that holds the features; by default TAILRACE_FEATURE_REDIS_URL."),
-]
 ViewsDir = Annotated[
     Path | None,
     typer.Option(

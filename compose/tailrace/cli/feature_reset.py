@@ -11,14 +11,18 @@ import typer
 from tailrace.cli.feature_options import (
     AsJson,
     FeaturesFailed,
-    RedisUrl,
-    ViewsDir,
     feature_link,
-    features_settings,
     require_view,
-    store_place,
     view_files,
 )
+from tailrace.cli.feature_place import (
+    MeshName,
+    RedisUrl,
+    ViewsDir,
+    place_settings,
+    place_words,
+)
+from tailrace.cli.gateway_options import StateDir
 from tailrace.features.pointer import KeyNames
 from tailrace.features.windows.generations import new_generation, remove_others
 from tailrace.features.windows.schema import WindowSchema, window_schema
@@ -36,6 +40,8 @@ def reset(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     redis_url: RedisUrl = None,
     views_dir: ViewsDir = None,
+    name: MeshName = None,
+    state_dir: StateDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Begin a windowed view anew, as after a change of its definition.
@@ -43,7 +49,7 @@ def reset(
     What events have made of it so far is gone at once; events that are sent again count again.
     Event services at work turn to the new generation by themselves.
     """
-    settings = features_settings(redis_url)
+    settings = place_settings(redis_url, views_dir, name, state_dir)
     found = view_files(settings, views_dir)
     require_view(view, found)
     spec = found.views[view]
@@ -56,7 +62,7 @@ def reset(
     try:
         generation, removed = asyncio.run(_reset(window_schema(spec), settings))
     except TailraceError as error:
-        raise FeaturesFailed(f"{error.message} (Redis at {store_place(settings)})") from error
+        raise FeaturesFailed(f"{error.message}{place_words(settings)}") from error
     if as_json:
         print(json.dumps({"view": view, "generation": generation, "keys_removed": removed}))
     else:

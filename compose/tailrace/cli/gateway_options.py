@@ -13,6 +13,7 @@ from tailrace.cli.local.errors import LaunchError
 if TYPE_CHECKING:
     import grpc.aio
 
+    from tailrace.cli.local.state import MeshState
     from tailrace.client import AsyncClient, AsyncEventClient, Tls
 
 Target = Annotated[
@@ -118,7 +119,25 @@ class GatewayOptions:
         """
         if self.target and self.name:
             raise typer.BadParameter("give --target or --name, not both")
-        return self.target or _mesh_target(self.state_dir, self.name, process)
+        return self.target or mesh_address(self.mesh(), process)
+
+    def mesh(self) -> MeshState:
+        """Returns the mesh of that name; without a name, the only one that is up.
+
+        Raises:
+            LaunchError: no such mesh is up, several are, or the one that was is gone.
+        """
+        from tailrace.cli.local.state import StateMissing, read_state
+        from tailrace.cli.mesh_folder import MeshUnknown, find_mesh
+
+        try:
+            folder = find_mesh(state_directory(self.state_dir), self.name)
+            state = read_state(folder.state_path)
+        except (MeshUnknown, StateMissing) as error:
+            raise LaunchError(f"{error}, or name its address: --target HOST:PORT") from error
+        if state.stale:
+            raise LaunchError(f"the mesh {state.mesh!r} is gone: its `tailrace up` no longer runs")
+        return state
 
     def _tls(self) -> Tls | None:
         from tailrace.client import Tls
@@ -153,23 +172,28 @@ def timeout_s(text: str, option: str = "--timeout") -> float:
     return seconds
 
 
-def _mesh_target(state_dir: Path | None, name: str | None, process: str) -> str:
-    from tailrace.cli.local.state import StateMissing, read_state
-    from tailrace.cli.mesh_folder import MeshUnknown, find_mesh
-    from tailrace.runtime.config import LauncherSettings, load_settings
+def mesh_address(mesh: MeshState, process: str) -> str:
+    """Returns where a process of a mesh listens.
 
-    overrides = {} if state_dir is None else {"state_dir": state_dir}
-    settings = load_settings(LauncherSettings, **overrides)
+    Raises:
+        LaunchError: the mesh has no such process.
+    """
     try:
-        state = read_state(find_mesh(settings.state_dir, name).state_path)
-    except (MeshUnknown, StateMissing) as error:
-        raise LaunchError(f"{error}, or name its address: --target HOST:PORT") from error
-    if state.stale:
-        raise LaunchError(f"the mesh {state.mesh!r} is gone: its `tailrace up` no longer runs")
-    try:
-        port = state.process(process).grpc_port
+        port = mesh.process(process).grpc_port
     except KeyError:
         port = None
     if port is None:
-        raise LaunchError(f"the mesh {state.mesh!r} has no process {process!r}")
+        raise LaunchError(f"the mesh {mesh.mesh!r} has no process {process!r}")
     return f"127.0.0.1:{port}"
+
+
+def state_directory(chosen: Path | None) -> Path:
+    """Returns the folder with the state files of meshes: the one chosen, or that of the settings.
+
+    Raises:
+        SettingsError: settings that cannot be used.
+    """
+    from tailrace.runtime.config import LauncherSettings, load_settings
+
+    overrides = {} if chosen is None else {"state_dir": chosen}
+    return load_settings(LauncherSettings, **overrides).state_dir

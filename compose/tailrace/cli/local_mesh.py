@@ -23,6 +23,7 @@ from tailrace.cli.preparation import PreparedExample
 from tailrace.cli.progress import Steps
 from tailrace.cli.queue_server import QUEUE_REDIS, queue_server, queue_settings
 from tailrace.cli.static_views import load_static_views
+from tailrace.runtime.config import FeaturesSettings, load_settings
 from tailrace.runtime.pipeline.directory import events_directory, features_directory
 from tailrace.runtime.placement import parse_placement
 
@@ -147,6 +148,8 @@ class LocalMesh:
             ),
             tritons=(self._triton_state(self.triton),) if self.triton else (),
             pipelines=tuple(pipelines),
+            pipelines_dir=self._prepared.example.pipelines_dir.absolute(),
+            feature_key_prefix=load_settings(FeaturesSettings).feature_key_prefix,
         )
 
     async def _start_in(self, group: asyncio.TaskGroup) -> None:

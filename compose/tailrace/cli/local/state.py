@@ -147,6 +147,8 @@ class MeshState(_Part):
         queue_redis: its Redis with the submissions; None if it takes none.
         tritons: its Tritons; none if models run in-process.
         pipelines: names of the pipelines that it serves.
+        pipelines_dir: folder of their files, absolute; None where an earlier version wrote this.
+        feature_key_prefix: prefix of every key in `redis`; None likewise.
     """
 
     schema_version: Literal[1] = 1
@@ -158,6 +160,8 @@ class MeshState(_Part):
     queue_redis: RedisState | None = None
     tritons: tuple[TritonState, ...] = ()
     pipelines: tuple[str, ...] = ()
+    pipelines_dir: Path | None = None
+    feature_key_prefix: str | None = None
 
     @property
     def stale(self) -> bool:
