@@ -91,12 +91,13 @@ def test_lines_of_json_are_refused_one_by_one(tmp_path: Path) -> None:
         f'{{"id": true, {when}, "city": "a"}}\n'
         f'{{"id": "g", {when}, "city": 7}}\n'
         '{"id": "h", "event_time": 1, "known_at": "noon", "city": "a"}\n'
+        '{"id": "i", "event_time": "2024-05-01T12:00:00", "known_at": "2024-05-01"}\n'
         "\n[1]\nnot JSON\n"
     )
     made = training_set([ViewAt(SUM, EventFile(RIDE, file))], asked(5))
     assert made.report.events["ride"].refused == {
         "city is not of type string": 1,
-        "event_time is not an instant": 1,
+        "event_time is not an instant": 2,
         "fare is not of type double": 1,
         "id is not text": 1,
         "no city": 1,
@@ -104,6 +105,14 @@ def test_lines_of_json_are_refused_one_by_one(tmp_path: Path) -> None:
         "riders is not of type int64": 1,
     }
     assert values(made) == [5.5]
+
+
+def test_a_file_without_any_json_object_is_told_of(tmp_path: Path) -> None:
+    file = tmp_path / "events.jsonl"
+    for text in ("", "\n", "not JSON\n"):
+        file.write_text(text)
+        with pytest.raises(HistoryFailed, match="no line that is a JSON object"):
+            history(COUNT, RIDE, file, asked(5))
 
 
 def test_events_without_known_at_are_known_when_they_happened() -> None:

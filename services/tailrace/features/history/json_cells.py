@@ -14,6 +14,9 @@ JSON_VALUE = "JSON value"
 BAD_LINE = "json IS NULL OR json_type(json) <> 'OBJECT'"
 """Whether a line is no JSON object."""
 
+# Of a time of day: a date ends in digits after a minus, too.
+_OFFSET = r"'[T ].*(Z|[+-]\d{2}(:?\d{2})?)$'"
+
 _INTEGERS = ("BIGINT", "UBIGINT")
 _NUMBERS = (*_INTEGERS, "DOUBLE")
 
@@ -39,8 +42,8 @@ def is_given(name: str) -> str:
 def json_cell(name: str, dtype: DType) -> str:
     """Returns SQL for a line's value as `dtype`; instants as microseconds since 1970.
 
-    Numbers and texts are not converted into each other; instants are texts, in UTC where they have
-    no offset.
+    Numbers and texts are not converted into each other. An instant is a text with an offset:
+    without one, it is not sent either.
     """
     if dtype is DType.STRING:
         return _of_types(name, "VARCHAR")
@@ -49,7 +52,9 @@ def json_cell(name: str, dtype: DType) -> str:
     if dtype is DType.BOOL:
         return f"TRY_CAST({_of_types(name, 'BOOLEAN')} AS BOOLEAN)"
     if dtype is DType.TIMESTAMP:
-        return f"TRY(epoch_us(TRY_CAST({_of_types(name, 'VARCHAR')} AS TIMESTAMPTZ)))"
+        text = _of_types(name, "VARCHAR")
+        instant = f"TRY(epoch_us(TRY_CAST({text} AS TIMESTAMPTZ)))"
+        return f"CASE WHEN regexp_matches({text}, {_OFFSET}) THEN {instant} END"
     return f"TRY_CAST({_of_types(name, *_NUMBERS)} AS DOUBLE)"
 
 

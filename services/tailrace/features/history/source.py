@@ -139,6 +139,8 @@ def _file(engine: Engine, path: Path, what: str, takes_json: bool) -> Source:
     try:
         if suffix in _JSON:
             found = engine.table(names(relation))["name"].to_pylist()
+            if not found:
+                raise HistoryFailed("it has no line that is a JSON object with names in it")
             columns = {str(name): JSON_VALUE for name in found}
             return Source(what, relation, columns, is_csv=False, is_json=True)
         return Source(what, relation, engine.columns(relation), is_csv)
