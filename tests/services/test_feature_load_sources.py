@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 import yaml
@@ -341,6 +342,28 @@ def test_a_view_without_a_source_or_with_a_broken_file_is_told(make_world: MakeW
     assert "no view 'shops'" in result.stderr
 
 
+def test_rejects_tell_the_beginning_of_values_of_any_type(make_world: MakeWorld) -> None:
+    features = {"a": "int64", "at": "timestamp", "label": "float64"}
+    world = make_world(view("thing", features))
+    beyond = pa.array([2**60, 0, 0], pa.timestamp("ms"))
+    columns: dict[str, Any] = {
+        "id": ["instant", "huge", "long"],
+        "a": [1.0, float("inf"), 1.0],
+        "at": beyond,
+        "label": pa.array([b"1", b"2", b"x" * 5000]),
+    }
+    parquet.write_table(pa.table(columns), world.folder / "t.parquet")
+    arguments = ("load", "t.parquet", "--view", "thing", "--max-bad-rows", "9")
+    result = run_features(world, *arguments, "--rejects", "r.ndjson")
+    told = (world.folder / "r.ndjson").read_text().splitlines()
+    contents = [json.loads(json.loads(line)["content"]) for line in told]
+    found = {content["id"]: content for content in contents}
+    assert set(found) == {"instant", "huge", "long"}, result.stderr
+    assert found["instant"]["at"].startswith(f"{2**60}")
+    assert found["huge"]["a"] == "inf"
+    assert found["long"]["label"] == "x" * 200 + "…"
+
+
 def test_rejects_are_written_with_row_and_reason(make_world: MakeWorld) -> None:
     world = make_world(view("thing", {"a": "float64"}))
     file = world.folder / "t.csv"
@@ -357,8 +380,9 @@ def test_rejects_are_written_with_row_and_reason(make_world: MakeWorld) -> None:
         None: "wrong number of columns",
     }
     assert found[2] == {
-        "view": "thing", "row": 2, "reason": "a: wrong type", "content": '{"id": "y"}',
+        "view": "thing", "row": 2, "reason": "a: wrong type", "content": '{"id": "y", "a": "two"}',
     }  # fmt: skip
+    assert found[4]["content"] == '{"id": "x"}'
     assert found[None]["content"] == "too,many,cells"
     result = run_features(world, *common, "rejects.parquet")
     assert result.returncode == 0, result.stderr

@@ -121,7 +121,8 @@ async def test_views_are_listed_filtered_and_paged(asked: Asked) -> None:
     assert await names(tag="money") == ["item"]
     assert await names(pipeline="shop") == ["clicks", "item"]
     assert await names(pipeline="shop", kind="static") == ["item"]
-    assert await names(pipeline="other") == []
+    unknown = stub.ListViews(pb.ListViewsRequest(pipeline="shp"), timeout=5)
+    assert await refusal(unknown) == ("NOT_FOUND", "PIPELINE_NOT_FOUND", "pipeline")
     first = await stub.ListViews(pb.ListViewsRequest(page_size=2), timeout=5)
     assert [view.name for view in first.views] == ["clicks", "item"]
     assert (first.total, first.next_page_token) == (3, "item")
@@ -285,6 +286,13 @@ async def test_statistics_of_a_load_are_told(asked: Asked) -> None:
     )
     assert price.quantiles[0].value == 1.5 and price.quantiles[-1].value == 2.5
     assert [(each.value, each.count) for each in features["label"].frequent] == [("a", 2), ("b", 1)]
+    assert [each.type for each in features.values()] == [
+        "float64",
+        "category",
+        "timestamp",
+        "float32",
+        "string",
+    ]
     assert features["colour"].distinct == 2 and not features["colour"].HasField("mean")
 
 
@@ -316,6 +324,22 @@ async def test_statistics_of_a_windowed_view_are_those_of_a_sample(asked: Asked)
     request.sample_entities = 10
     part = (await asked.stub.GetViewStatistics(request, timeout=10)).sample
     assert (part.entities, part.complete) == (10, False)
+    request.sample_entities = 100
+    request.at.FromMicroseconds(now_us - 10 * HOUR_US)
+    past = (await asked.stub.GetViewStatistics(request, timeout=10)).sample
+    # Of `gone}` all is kept; of the others nothing is from so long before their newest events.
+    assert (past.fresh, past.stale, past.missing, past.not_kept) == (0, 0, 1, 41)
+    assert past.at == request.at and past.newest_event.ToMicroseconds() == now_us - SECOND_US
+    request.at.FromMicroseconds(now_us - 50 * HOUR_US)
+    old = (await asked.stub.GetViewStatistics(request, timeout=10)).sample
+    assert (old.fresh, old.not_kept) == (1, 41)
+    assert {each.name: each.type for each in old.features}["clicks_1h"] == "int64"
+    request.at.seconds = 10**12
+    assert await refusal(asked.stub.GetViewStatistics(request, timeout=10)) == (
+        "INVALID_ARGUMENT",
+        "INVALID_FIELD",
+        "at",
+    )
 
 
 async def test_an_entity_is_shown_with_state_age_and_presence(asked: Asked) -> None:
@@ -411,6 +435,7 @@ async def test_another_definition_is_told_and_no_value_is_shown(asked: Asked) ->
     request = pb.GetViewStatisticsRequest(view="item")
     answer = await asked.stub.GetViewStatistics(request, timeout=5)
     assert answer.stored.schema_changed and answer.notes
+    assert {each.type for each in answer.full_load.features} == {""}
     entities = [pb.EntityKeys(keys={"item_id": Value(int64_value=1)})]
     call = asked.stub.GetEntity(pb.GetEntityRequest(view="item", entities=entities), timeout=5)
     assert (await refusal(call))[:2] == ("DATA_LOSS", "FEATURES_CORRUPT")

@@ -9,10 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 import pytest_asyncio
 
@@ -80,6 +82,9 @@ async def test_list_tells_kinds_freshness_owners_and_users(world: FeatureWorld) 
     assert json.loads(run_features(world, "views", "--json", "--owner", "web").stdout) == listed
     wrong = run_features(world, "list", "--kind", "streaming")
     assert wrong.returncode == 1 and "static, windowed, feast" in wrong.stderr
+    unknown = run_features(world, "list", "--pipeline", "shpo")
+    assert unknown.returncode == 1 and not unknown.stdout
+    assert "no pipeline 'shpo'; did you mean 'shop'?" in unknown.stderr
 
 
 async def test_views_without_rows_are_told_by_kind(
@@ -148,12 +153,37 @@ async def test_stats_tell_loads_and_samples(world: FeatureWorld) -> None:
     rows = {line.split()[0]: line.split() for line in result.stdout.splitlines() if line.strip()}
     assert rows["price"] == ["price", "33.33%", "-", "0.5", "0.5", "0.5", "1.5", "1.5", "1"]
     assert "2: b (2), a (1)" in text
+    assert rows["listed_at"][3:9] == ["2013-01-01T00:00:00Z"] * 6
     windowed = words(run_features(world, "stats", "clicks"))
     assert "2 entities (all that there are), now: 1 fresh, 1 stale, 0 missing" in windowed
     assert "newest event of the sample" in windowed
     found = json.loads(run_features(world, "stats", "clicks", "--json", "--sample", "1").stdout)
     assert (found["sample"]["entities"], found["sample"]["complete"]) == (1, False)
     assert found["sample"]["features"][0]["mean"] == 1.0
+    loaded = words(run_features(world, "stats", "item", "--at", "2013-11-01T13:20:00Z"))
+    assert "a static view has no past" in loaded
+    past = words(run_features(world, "stats", "clicks", "--at", "2013-11-01T13:20:00Z"))
+    assert "at 2013-11-01 13:20:00 UTC: 0 fresh, 0 stale, 0 missing, 2 not kept" in past
+    assert "after this instant: --at asks for another, such as --at 20" in past
+    later = words(run_features(world, "stats", "clicks", "--at", "2100-01-01"))
+    _, _, advice = later.partition("before this instant: --at asks for another, such as ")
+    followed = words(run_features(world, "stats", "clicks", *advice.split()))
+    assert " 2 fresh," in followed or " 1 fresh," in followed
+    wrong = run_features(world, "stats", "clicks", "--at", "noon")
+    assert wrong.returncode == 1 and "--at: 'noon', expected an instant" in wrong.stderr
+
+
+def test_what_is_no_feature_service_is_told(tmp_path: Path) -> None:
+    server = grpc.server(ThreadPoolExecutor(1))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        found = run_without_settings(tmp_path, "list", "--target", f"127.0.0.1:{port}")
+    finally:
+        server.stop(None).wait()
+    assert found.returncode == 1
+    assert f"what listens at 127.0.0.1:{port} is no feature service" in found.stderr
+    assert "UNIMPLEMENTED" not in found.stderr and "--target HOST:PORT" in found.stderr
 
 
 async def test_get_shows_entities_by_their_keys(world: FeatureWorld) -> None:

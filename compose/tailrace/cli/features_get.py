@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -18,6 +17,7 @@ from tailrace.cli.features_show import ViewName
 from tailrace.cli.features_source import Registry
 from tailrace.cli.features_words import (
     age_words,
+    instant_option,
     instant_words,
     not_loaded_words,
     plain,
@@ -66,7 +66,7 @@ async def get(
     entities = _entities(detail, keys)
     request = pb.GetEntityRequest(view=view, entities=entities)
     if at is not None:
-        request.at.FromDatetime(_instant(at, "--at"))
+        request.at.FromDatetime(instant_option(at, "--at"))
     answer = await registry.get_entity(request)
     if as_json:
         print(json.dumps(plain(answer), indent=2, ensure_ascii=False))
@@ -146,7 +146,7 @@ def _value(type_name: str, text: str, name: str) -> Value:
         return Value(string_value=text)
     if type_name == "timestamp":
         value = Value()
-        value.timestamp_value.FromDatetime(_instant(text, name))
+        value.timestamp_value.FromDatetime(instant_option(text, name))
         return value
     try:
         if type_name == "bool":
@@ -154,12 +154,3 @@ def _value(type_name: str, text: str, name: str) -> Value:
         return Value(int64_value=int(text))
     except (KeyError, ValueError) as error:
         raise FeaturesFailed(f"{name}={text}: expected a value of type {type_name}") from error
-
-
-def _instant(text: str, name: str) -> datetime:
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError as error:
-        expected = "an instant such as 2013-11-01T13:20:00Z"
-        raise FeaturesFailed(f"{name}: {text!r}, expected {expected}") from error
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant

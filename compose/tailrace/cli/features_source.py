@@ -112,6 +112,12 @@ async def open_source(options: SourceOptions) -> AsyncIterator[tuple[Registry, s
         raise FeaturesFailed(str(error)) from error
     except grpc.aio.AioRpcError as error:
         code = error.code()
+        if code is grpc.StatusCode.UNIMPLEMENTED:
+            raise FeaturesFailed(
+                f"what listens at {target} is no feature service: name the address of one "
+                "(--target HOST:PORT; `tailrace status` tells that of the process `features` of a "
+                "mesh on this machine, which is asked where --target is left out)"
+            ) from error
         prefix = (
             ""
             if code in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT)

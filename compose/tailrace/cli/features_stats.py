@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -15,9 +16,11 @@ from tailrace.cli.features_show import ViewName
 from tailrace.cli.features_source import Registry
 from tailrace.cli.features_words import (
     age_words,
+    instant_option,
+    instant_text,
     instant_words,
-    number_words,
     plain,
+    statistic_words,
     stored_words,
     table_console,
 )
@@ -40,12 +43,22 @@ async def stats(
     sample: Annotated[
         int, typer.Option(min=1, max=10_000, help="Most entities of a windowed view to look at.")
     ] = 1000,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            help="Instant to look at a windowed view from, such as 2013-11-01T13:20:00Z; now by "
+            "default."
+        ),
+    ] = None,
 ) -> int:
     """Show rows, freshness, and per feature nulls, range, mean, quantiles and frequent values.
 
-    Of static views they are of the last load; of windowed views, of a sample of entities, now.
+    Of static views they are of the last load; of windowed views, of a sample of entities, now or at
+    the instant of --at.
     """
     request = pb.GetViewStatisticsRequest(view=view, sample_entities=sample)
+    if at is not None:
+        request.at.FromDatetime(instant_option(at, "--at"))
     answer = await registry.get_view_statistics(request)
     if as_json:
         print(json.dumps(plain(answer), indent=2, ensure_ascii=False))
@@ -53,10 +66,10 @@ async def stats(
     console = table_console()
     for line in _lines(answer):
         console.print(line, soft_wrap=True)
-    for title, features in _tables(answer):
+    for title, features in _tables(answer, at is not None):
         console.print(f"\n[bold]{escape(title)}[/]", soft_wrap=True)
         console.print(_table(features))
-    for note in answer.notes:
+    for note in (*answer.notes, *_nothing_found(answer.sample)):
         console.print(f"[dim]{escape(note)}[/]", soft_wrap=True)
     return 0
 
@@ -86,7 +99,7 @@ def _lines(answer: pb.GetViewStatisticsResponse) -> list[str]:
 
 
 def _tables(
-    answer: pb.GetViewStatisticsResponse,
+    answer: pb.GetViewStatisticsResponse, asked: bool
 ) -> list[tuple[str, Sequence[pb.FeatureStatisticsDetail]]]:
     tables: list[tuple[str, Sequence[pb.FeatureStatisticsDetail]]] = []
     for name, rows in (
@@ -100,10 +113,27 @@ def _tables(
         sample = answer.sample
         of_all = "all that there are" if sample.complete else "a sample, as a scan found them"
         states = f"{sample.fresh} fresh, {sample.stale} stale, {sample.missing} missing"
-        corrupt = f", {sample.corrupt} corrupt" if sample.corrupt else ""
-        title = f"{sample.entities:,} entities ({of_all}), now: {states}{corrupt}"
+        if sample.not_kept:
+            states += f", {sample.not_kept} not kept"
+        if sample.corrupt:
+            states += f", {sample.corrupt} corrupt"
+        when = f"at {instant_words(sample.at)}" if asked else "now"
+        title = f"{sample.entities:,} entities ({of_all}), {when}: {states}"
         tables.append((title, sample.features))
     return tables
+
+
+def _nothing_found(sample: pb.SampleStatistics) -> list[str]:
+    """Returns a line that says why no value is shown, where the instant is the reason."""
+    if sample.fresh or sample.stale or not sample.HasField("newest_event"):
+        return []
+    newest, at_us = sample.newest_event, sample.at.ToMicroseconds()
+    distance_us = at_us - newest.ToMicroseconds()
+    side = "before" if distance_us >= 0 else "after"
+    return [
+        f"the newest event of the sample lies {age_words(abs(distance_us))} {side} this instant: "
+        f"--at asks for another, such as --at {instant_text(newest)}"
+    ]
 
 
 def _table(features: Sequence[pb.FeatureStatisticsDetail]) -> Table:
@@ -111,22 +141,19 @@ def _table(features: Sequence[pb.FeatureStatisticsDetail]) -> Table:
     headings = ("feature", "null", "NaN", "min", *quantiles, "max", "mean", "values")
     table = Table(*headings, box=None, pad_edge=False)
     for each in features:
+        words = partial(statistic_words, type_name=each.type)
         found = {quantile.share: quantile.value for quantile in each.quantiles}
         table.add_row(
             f"[bold]{escape(each.name)}[/]",
             f"{each.null_rate:.2%}" if each.rows else "-",
             f"{each.nans:,}" if each.nans else "-",
-            _number(each.min if each.HasField("min") else None),
-            *[_number(found.get(share)) for share in _QUANTILES],
-            _number(each.max if each.HasField("max") else None),
-            _number(each.mean if each.HasField("mean") else None),
+            words(each.min if each.HasField("min") else None),
+            *[words(found.get(share)) for share in _QUANTILES],
+            words(each.max if each.HasField("max") else None),
+            words(each.mean if each.HasField("mean") else None),
             _values(each),
         )
     return table
-
-
-def _number(number: float | None) -> str:
-    return "-" if number is None else number_words(number)
 
 
 def _values(each: pb.FeatureStatisticsDetail) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
 
+from tailrace.cli.feature_options import FeaturesFailed
 from tailrace.client.json_values import to_json
 from tailrace.client.values import from_value
 from tailrace.v1 import feature_registry_service_pb2 as pb
@@ -99,6 +100,43 @@ def instant_words(instant: Timestamp) -> str:
         return instant.ToDatetime(tzinfo=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     except (OverflowError, ValueError):
         return f"{instant.seconds} s since 1970"
+
+
+def instant_text(instant: Timestamp) -> str:
+    """Returns an instant as `--at` takes it, to the second."""
+    return instant.ToDatetime().isoformat(timespec="seconds") + "Z"
+
+
+def instant_option(text: str, name: str) -> datetime:
+    """Returns the instant that an option or a key says, in UTC where it names no zone.
+
+    Raises:
+        FeaturesFailed: it is none.
+    """
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError as error:
+        expected = "an instant such as 2013-11-01T13:20:00Z"
+        raise FeaturesFailed(f"{name}: {text!r}, expected {expected}") from error
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant
+
+
+def statistic_words(number: float | None, type_name: str) -> str:
+    """Returns a statistic of a feature of a type: an instant for those, else a number.
+
+    Args:
+        number: of instants microseconds since 1970; None if there is none.
+        type_name: as in the view file; may be empty.
+    """
+    if number is None:
+        return "-"
+    if type_name == "timestamp":
+        try:
+            instant = datetime(1970, 1, 1) + timedelta(microseconds=number)
+            return f"{instant.isoformat(timespec='seconds')}Z"
+        except (OverflowError, ValueError):
+            pass  # Beyond the years 1 to 9999 there are only numbers.
+    return number_words(number)
 
 
 def _is_map(field: Any) -> bool:

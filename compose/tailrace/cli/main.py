@@ -17,6 +17,7 @@ import typer
 import typer.core
 import typer.main
 
+from tailrace.cli.help_lines import join_help_lines
 from tailrace.cli.local.errors import LaunchError
 from tailrace.cli.predict import predict
 
@@ -37,11 +38,15 @@ class _Commands(typer.core.TyperGroup):
         return [*super().list_commands(ctx), *GROUPS]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in GROUPS:
-            return super().get_command(ctx, cmd_name)
-        group = typer.main.get_command(importlib.import_module(GROUPS[cmd_name]).app)
-        group.name = cmd_name
-        return group
+        command: Any
+        if cmd_name in GROUPS:
+            command = typer.main.get_command(importlib.import_module(GROUPS[cmd_name]).app)
+            command.name = cmd_name
+        else:
+            command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            join_help_lines(command)
+        return command
 
 
 app = typer.Typer(

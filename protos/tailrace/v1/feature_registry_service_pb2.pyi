@@ -876,19 +876,27 @@ class GetViewStatisticsRequest(_message.Message):
 
     VIEW_FIELD_NUMBER: _builtins.int
     SAMPLE_ENTITIES_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
     view: _builtins.str
     """Name of the view."""
     sample_entities: _builtins.int
     """Most entities of a windowed view to look at; 0 means 1000, and more than 10000 is 10000."""
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """The instant that the entities of a windowed view are looked at for; unset means now. Static
+        views have no past, and their statistics are those of their load.
+        """
+
     def __init__(
         self,
         *,
         view: _builtins.str = ...,
         sample_entities: _builtins.int = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["sample_entities", b"sample_entities", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "sample_entities", b"sample_entities", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1009,6 +1017,7 @@ class SampleStatistics(_message.Message):
     CORRUPT_FIELD_NUMBER: _builtins.int
     NEWEST_EVENT_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
+    NOT_KEPT_FIELD_NUMBER: _builtins.int
     entities: _builtins.int
     """Entities that were looked at."""
     complete: _builtins.bool
@@ -1021,9 +1030,11 @@ class SampleStatistics(_message.Message):
     """Entities without events in any window, or whose newest event is older than `ttl`."""
     corrupt: _builtins.int
     """Entities whose stored bytes cannot be read."""
+    not_kept: _builtins.int
+    """Entities of which something is no longer kept for that instant."""
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp:
-        """When they were looked at: the instant at which their windows end."""
+        """The instant at which their windows end: the one asked for, or when they were looked at."""
 
     @_builtins.property
     def newest_event(self) -> _timestamp_pb2.Timestamp:
@@ -1045,10 +1056,11 @@ class SampleStatistics(_message.Message):
         corrupt: _builtins.int = ...,
         newest_event: _timestamp_pb2.Timestamp | None = ...,
         features: _abc.Iterable[Global___FeatureStatisticsDetail] | None = ...,
+        not_kept: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "newest_event", b"newest_event"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "complete", b"complete", "corrupt", b"corrupt", "entities", b"entities", "features", b"features", "fresh", b"fresh", "missing", b"missing", "newest_event", b"newest_event", "stale", b"stale"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "complete", b"complete", "corrupt", b"corrupt", "entities", b"entities", "features", b"features", "fresh", b"fresh", "missing", b"missing", "newest_event", b"newest_event", "not_kept", b"not_kept", "stale", b"stale"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1075,6 +1087,7 @@ class FeatureStatisticsDetail(_message.Message):
     DISTINCT_FIELD_NUMBER: _builtins.int
     DISTINCT_IS_ESTIMATE_FIELD_NUMBER: _builtins.int
     FREQUENT_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the feature."""
     rows: _builtins.int
@@ -1097,6 +1110,10 @@ class FeatureStatisticsDetail(_message.Message):
     """Number of different texts or categories."""
     distinct_is_estimate: _builtins.bool
     """Whether `distinct` is estimated, to some 3 %."""
+    type: _builtins.str
+    """Type of the feature as in the view file, such as float32 or timestamp; empty where the rows
+    were stored by another definition of the view.
+    """
     @_builtins.property
     def quantiles(self) -> _containers.RepeatedCompositeFieldContainer[Global___Quantile]:
         """Quantiles of a uniform sample of the values, ascending; not of vectors."""
@@ -1121,10 +1138,11 @@ class FeatureStatisticsDetail(_message.Message):
         distinct: _builtins.int | None = ...,
         distinct_is_estimate: _builtins.bool = ...,
         frequent: _abc.Iterable[Global___FrequentValue] | None = ...,
+        type: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_distinct", b"_distinct", "_max", b"_max", "_mean", b"_mean", "_min", b"_min", "distinct", b"distinct", "max", b"max", "mean", b"mean", "min", b"min"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_distinct", b"_distinct", "_max", b"_max", "_mean", b"_mean", "_min", b"_min", "distinct", b"distinct", "distinct_is_estimate", b"distinct_is_estimate", "frequent", b"frequent", "max", b"max", "mean", b"mean", "min", b"min", "name", b"name", "nans", b"nans", "null_rate", b"null_rate", "nulls", b"nulls", "quantiles", b"quantiles", "rows", b"rows", "sampled", b"sampled"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_distinct", b"_distinct", "_max", b"_max", "_mean", b"_mean", "_min", b"_min", "distinct", b"distinct", "distinct_is_estimate", b"distinct_is_estimate", "frequent", b"frequent", "max", b"max", "mean", b"mean", "min", b"min", "name", b"name", "nans", b"nans", "null_rate", b"null_rate", "nulls", b"nulls", "quantiles", b"quantiles", "rows", b"rows", "sampled", b"sampled", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__distinct: _TypeAlias = _typing.Literal["distinct"]  # noqa: Y015
     _WhichOneofArgType__distinct: _TypeAlias = _typing.Literal["_distinct", b"_distinct"]  # noqa: Y015

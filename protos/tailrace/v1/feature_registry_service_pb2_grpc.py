@@ -74,7 +74,8 @@ class FeatureRegistryServiceServicer:
     """
 
     def ListViews(self, request, context):
-        """Lists views by name, and the files that are refused.
+        """Lists views by name, and the files that are refused. NOT_FOUND with PIPELINE_NOT_FOUND: there
+        is no such pipeline.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

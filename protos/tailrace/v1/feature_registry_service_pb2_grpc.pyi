@@ -36,7 +36,9 @@ class FeatureRegistryServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> FeatureRegistryServiceAsyncStub: ...
     ListViews: _grpc.UnaryUnaryMultiCallable[_feature_registry_service_pb2.ListViewsRequest, _feature_registry_service_pb2.ListViewsResponse]
-    """Lists views by name, and the files that are refused."""
+    """Lists views by name, and the files that are refused. NOT_FOUND with PIPELINE_NOT_FOUND: there
+    is no such pipeline.
+    """
     SearchFeatures: _grpc.UnaryUnaryMultiCallable[_feature_registry_service_pb2.SearchFeaturesRequest, _feature_registry_service_pb2.SearchFeaturesResponse]
     """Finds views and features by words, the best first."""
     GetView: _grpc.UnaryUnaryMultiCallable[_feature_registry_service_pb2.GetViewRequest, _feature_registry_service_pb2.GetViewResponse]
@@ -63,7 +65,9 @@ class FeatureRegistryServiceAsyncStub(FeatureRegistryServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListViews: _aio.UnaryUnaryMultiCallable[_feature_registry_service_pb2.ListViewsRequest, _feature_registry_service_pb2.ListViewsResponse]  # type: ignore[assignment]
-    """Lists views by name, and the files that are refused."""
+    """Lists views by name, and the files that are refused. NOT_FOUND with PIPELINE_NOT_FOUND: there
+    is no such pipeline.
+    """
     SearchFeatures: _aio.UnaryUnaryMultiCallable[_feature_registry_service_pb2.SearchFeaturesRequest, _feature_registry_service_pb2.SearchFeaturesResponse]  # type: ignore[assignment]
     """Finds views and features by words, the best first."""
     GetView: _aio.UnaryUnaryMultiCallable[_feature_registry_service_pb2.GetViewRequest, _feature_registry_service_pb2.GetViewResponse]  # type: ignore[assignment]
@@ -93,7 +97,9 @@ class FeatureRegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _feature_registry_service_pb2.ListViewsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_feature_registry_service_pb2.ListViewsResponse, _abc.Awaitable[_feature_registry_service_pb2.ListViewsResponse]]:
-        """Lists views by name, and the files that are refused."""
+        """Lists views by name, and the files that are refused. NOT_FOUND with PIPELINE_NOT_FOUND: there
+        is no such pipeline.
+        """
 
     @_abc_1.abstractmethod
     def SearchFeatures(

@@ -145,11 +145,13 @@ class LoadRows:
                 bad_rows,
             )
 
-    def _tell(self, reason: str, places: Any) -> None:
+    def _tell(self, reason: str, places: Any, column: str | None) -> None:
         assert self.rejects is not None, "there is a file"
-        keys = self._batch.select([key.name for key in self.view.keys])
-        rows = keys.take(pa.array(places, pa.int64())).to_pylist()
-        self.rejects.add(self.view.view, self._numbers[places].tolist(), reason, rows)
+        names = [key.name for key in self.view.keys]
+        if column is not None and column not in names:
+            names.append(column)
+        cells = self._batch.select(names).take(pa.array(places, pa.int64()))
+        self.rejects.add(self.view.view, self._numbers[places].tolist(), reason, cells, column)
 
     def _tell_malformed(self, text: str) -> None:
         if self.rejects is not None:

@@ -1,8 +1,9 @@
-"""A file of the rows that a load refuses: which, why, and their keys."""
+"""A file of the rows that a load refuses: which, why, their keys, and the value at fault."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,7 @@ NDJSON_SUFFIXES = (".ndjson", ".jsonl")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 _ENTRIES_PER_WRITE = 10_000
 _MAX_CONTENT = 1000
+_MAX_VALUE = 200
 
 
 class RejectsFile:
@@ -31,8 +33,9 @@ class RejectsFile:
 
     An entry has `view`, `row`, `reason` and `content`. Rows are counted from 1 in the order of
     the source. Of a CSV line with the wrong number of columns the number is not known and null;
-    such lines are not counted. `content` is the row's keys as JSON, or that line, of either at
-    most 1,000 characters.
+    such lines are not counted. `content` is the row's keys and the value of the column at fault,
+    of which at most 200 characters, as JSON; or that line. Of either there are at most 1,000
+    characters.
 
     Of two rows with one key, the one that comes second is told as `duplicate key`, also where it
     is the later one and takes the other's place.
@@ -80,10 +83,31 @@ class RejectsFile:
         except OSError as problem:
             raise LoadFailed(f"{self.path} cannot be written: {problem}") from problem
 
-    def add(self, view: str, rows: Sequence[int], reason: str, keys: Sequence[Any]) -> None:
-        """Keeps rows that were refused; `keys` has what names each. Raises LoadFailed."""
-        for row, key in zip(rows, keys, strict=True):
-            text = json.dumps(key, default=_text, ensure_ascii=False)
+    def add(
+        self,
+        view: str,
+        rows: Sequence[int],
+        reason: str,
+        cells: pa.RecordBatch,
+        column: str | None,
+    ) -> None:
+        """Keeps rows that were refused.
+
+        Args:
+            view: name of the view.
+            rows: their numbers.
+            reason: why.
+            cells: what is told of each, by column.
+            column: the one at fault, of which the beginning is told; None if no single one is.
+
+        Raises:
+            LoadFailed: the file cannot be written.
+        """
+        for place, row in enumerate(rows):
+            told = {name: _cell_value(cells.column(name)[place]) for name in cells.schema.names}
+            if column is not None:
+                told[column] = _shortened(told[column])
+            text = json.dumps(told, default=_text, ensure_ascii=False)
             self._add((view, row, reason, text[:_MAX_CONTENT]))
 
     def add_malformed(self, view: str, reason: str, text: str) -> None:
@@ -106,6 +130,23 @@ class RejectsFile:
             return
         lines = [json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries]
         self._file.write("".join(lines).encode(errors="replace"))
+
+
+def _cell_value(cell: Any) -> Any:
+    """Returns an Arrow scalar as a Python value; as text if Python has none that fits."""
+    try:
+        return cell.as_py()
+    except (OverflowError, ValueError):
+        # An instant beyond the year 9999, or finer than a microsecond.
+        return str(cell.cast(pa.int64())) + f" ({cell.type})"
+
+
+def _shortened(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    is_text = isinstance(value, str | bytes)
+    text = _text(value) if is_text else json.dumps(value, default=_text, ensure_ascii=False)
+    return value if len(text) <= _MAX_VALUE else f"{text[:_MAX_VALUE]}…"
 
 
 def _text(value: Any) -> str:

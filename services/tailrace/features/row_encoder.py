@@ -47,8 +47,9 @@ class EncodedRows:
     present: Mapping[str, NDArray[np.bool_]]
 
 
-OnRefused = Callable[[str, Sequence[int]], None]
-"""Told a reason, and the places of the rows refused for it in the batch being encoded."""
+OnRefused = Callable[[str, Sequence[int], str | None], None]
+"""Told a reason, the places of the rows refused for it in the batch being encoded, and the column
+at fault; None if no single one is."""
 
 
 class RowEncoder:
@@ -139,21 +140,23 @@ class RowEncoder:
     ) -> TypedColumn:
         """Returns a column, and takes its bad rows out of `good`; each counts once."""
         for reason, rows in column.bad.items():
-            self._refuse(f"{name}: {reason}", rows, good)
+            self._refuse(f"{name}: {reason}", rows, good, name)
         if null_reason:
-            self._refuse(null_reason, column.nulls, good)
+            self._refuse(null_reason, column.nulls, good, name)
         return column
 
-    def _refuse(self, reason: str, rows: NDArray[np.bool_], good: NDArray[np.bool_]) -> None:
+    def _refuse(
+        self, reason: str, rows: NDArray[np.bool_], good: NDArray[np.bool_], column: str
+    ) -> None:
         refused = np.flatnonzero(rows & good)
         if len(refused):
-            self._count(reason, refused.tolist())
+            self._count(reason, refused.tolist(), column)
             good &= ~rows
 
-    def _count(self, reason: str, places: Sequence[int]) -> None:
+    def _count(self, reason: str, places: Sequence[int], column: str | None = None) -> None:
         self.bad_rows[reason] += len(places)
         if self._on_refused is not None:
-            self._on_refused(reason, places)
+            self._on_refused(reason, places, column)
 
     def _newest(
         self, rows: NDArray[np.intp], keys: Sequence[str], as_of_us: Array

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 
-from tailrace.features.feature_statistics import ViewStatistics
 from tailrace.features.handler import wall_clock_us
 from tailrace.features.pointer import Pointer
-from tailrace.features.registry.catalog import CatalogView
+from tailrace.features.registry.catalog import Catalog, CatalogView
 from tailrace.features.registry.catalog_source import CatalogSource
 from tailrace.features.registry.entities import EntityReader
 from tailrace.features.registry.entity_keys import entity_keys, instant_us
@@ -18,7 +18,8 @@ from tailrace.features.registry.entity_messages import entity_messages
 from tailrace.features.registry.paging import page_of
 from tailrace.features.registry.search import MAX_QUERY, words_of
 from tailrace.features.registry.statistics_messages import (
-    row_statistics,
+    add_loaded,
+    feature_types,
     sample_statistics,
     set_age,
     stored_view,
@@ -44,6 +45,8 @@ MAX_ANSWER_BYTES = 4 * 1024 * 1024
 """Most bytes of the vectors of one answer."""
 DEFAULT_HITS, MAX_HITS = 20, 100
 DEFAULT_SAMPLE, MAX_SAMPLE = 1000, 10_000
+
+Found = TypeVar("Found")
 
 _KINDS = ("static", "windowed", "feast")
 _OF_FEAST = (
@@ -73,10 +76,17 @@ class RegistryAnswers:
         self._now_us = now_us
 
     async def list_views(self, request: pb.ListViewsRequest) -> pb.ListViewsResponse:
-        """Returns a page of views. Raises InvalidField: an unknown kind."""
+        """Returns a page of views.
+
+        Raises:
+            InvalidField: an unknown kind.
+            NotFound: there is no such pipeline.
+        """
         if request.kind and request.kind not in _KINDS:
             found = f"{request.kind[:64]!r}, expected one of: {', '.join(_KINDS)}"
             raise InvalidField(found, field="kind")
+        if request.pipeline:
+            await self._find(request.pipeline, Catalog.check_pipeline)
         catalog = self._source.current()
         fitting = [name for name, entry in catalog.views.items() if _fits(entry, request)]
         page, token = page_of(fitting, request.page_size, request.page_token)
@@ -120,7 +130,7 @@ class RegistryAnswers:
 
     async def get_view(self, request: pb.GetViewRequest) -> pb.GetViewResponse:
         """Returns what is known of a view from files. Raises NotFound."""
-        entry = await self._find(request.view)
+        entry = await self._find(request.view, Catalog.find)
         catalog = self._source.current()
         answer = pb.GetViewResponse(
             view=view_detail(entry),
@@ -139,10 +149,13 @@ class RegistryAnswers:
 
         Raises:
             NotFound: there is no such view.
+            InvalidField: an instant outside of the years 1 to 9999.
             Unavailable: the store cannot be reached or cannot serve.
         """
-        view = (await self._find(request.view)).view
-        now_us = self._now_us()
+        view = (await self._find(request.view, Catalog.find)).view
+        now_us = at_us = self._now_us()
+        if request.HasField("at"):
+            at_us = instant_us(request.at.seconds, request.at.nanos, "at")
         answer = pb.GetViewStatisticsResponse(
             view=view.view, kind=view.kind, max_age_us=microseconds(view.max_age)
         )
@@ -156,10 +169,17 @@ class RegistryAnswers:
         if answer.stored.schema_changed:
             answer.notes.append("what is stored was made by another definition of the view")
         if view.kind == "static":
-            _add_loaded(answer, statistics)
+            types = {} if answer.stored.schema_changed else feature_types(view)
+            add_loaded(answer, statistics, types)
+            if request.HasField("at"):
+                answer.notes.append("a static view has no past: what is told is of its last load")
         elif not answer.stored.schema_changed:
             limit = min(request.sample_entities or DEFAULT_SAMPLE, MAX_SAMPLE)
-            await self._add_sample(answer, view, Pointer.from_json(view.view, pointer), limit)
+            found = Pointer.from_json(view.view, pointer)
+            sample = await sample_windows(self._stored, EntityReader(view), found, limit, at_us)
+            answer.sample.CopyFrom(sample_statistics(sample, feature_types(view)))
+            if sample.newest_us is not None:
+                set_age(answer.stored, view, now_us - sample.newest_us)
         return answer
 
     async def get_entity(self, request: pb.GetEntityRequest) -> pb.GetEntityResponse:
@@ -172,7 +192,7 @@ class RegistryAnswers:
             Unavailable: the store cannot be reached or cannot serve.
             FeaturesCorrupt: the view is stored under another definition.
         """
-        view = (await self._find(request.view)).view
+        view = (await self._find(request.view, Catalog.find)).view
         _check_count(view, len(request.entities))
         asked = [entity.keys for entity in request.entities]
         keys = entity_keys(view.keys, asked)
@@ -205,23 +225,17 @@ class RegistryAnswers:
         """Closes the connections to the store."""
         await self._stored.close()
 
-    async def _find(self, name: str) -> CatalogView:
-        """Returns a view, having looked at the files again if it is unknown. Raises NotFound."""
+    async def _find(self, name: str, find: Callable[[Catalog, str], Found]) -> Found:
+        """Returns what `find` does, having looked at the files again if the name is unknown.
+
+        Raises:
+            NotFound: it is unknown.
+        """
         try:
-            return self._source.current().find(name)
+            return find(self._source.current(), name)
         except NotFound:
             await self._source.refresh()
-        return self._source.current().find(name)
-
-    async def _add_sample(
-        self, answer: pb.GetViewStatisticsResponse, view: FeatureView, pointer: Pointer, limit: int
-    ) -> None:
-        now_us = self._now_us()
-        reader = EntityReader(view)
-        sample = await sample_windows(self._stored, reader, pointer, limit, now_us)
-        answer.sample.CopyFrom(sample_statistics(sample))
-        if sample.newest_us is not None:
-            set_age(answer.stored, view, now_us - sample.newest_us)
+        return find(self._source.current(), name)
 
 
 def _fits(entry: CatalogView, request: pb.ListViewsRequest) -> bool:
@@ -252,23 +266,3 @@ def _check_count(view: FeatureView, entities: int) -> None:
     most = min(MAX_ENTITIES, max(1, MAX_ANSWER_BYTES // vectors) if vectors else MAX_ENTITIES)
     if entities > most:
         raise LimitExceeded(f"{entities} entities, more than {most}", field="entities")
-
-
-def _add_loaded(answer: pb.GetViewStatisticsResponse, data: bytes | None) -> None:
-    if data is None:
-        answer.notes.append("the load of these rows gathered no statistics")
-        return
-    try:
-        found = ViewStatistics.from_json(data)
-    except ValueError:
-        answer.notes.append("the statistics that are stored cannot be read: load the view anew")
-        return
-    if found.generation != answer.stored.generation:
-        answer.notes.append("the statistics that are stored are of another generation")
-        return
-    if found.full is not None:
-        answer.full_load.CopyFrom(row_statistics(found.full))
-    if found.increment is not None:
-        answer.last_increment.CopyFrom(row_statistics(found.increment))
-        if answer.stored.increments > 1:
-            answer.notes.append("the rows of earlier incremental loads are in neither statistics")

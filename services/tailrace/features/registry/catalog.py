@@ -109,6 +109,7 @@ class Catalog:
         self.errors: dict[str, tuple[str, ...]] = {
             str(file): _texts(error) for file, error in sorted(errors.items())
         }
+        self._pipelines = sorted(pipeline.name for pipeline in pipelines)
         self.index = SearchIndex([each.view for each in self.views.values()])
 
     def find(self, name: str) -> CatalogView:
@@ -127,6 +128,24 @@ class Catalog:
             suggestion = f": {refused[0]} is refused"
         raise NotFound(
             f"no feature view {name[:64]!r}{suggestion}", field="view", reason=Reason.VIEW_NOT_FOUND
+        )
+
+    def check_pipeline(self, name: str) -> None:
+        """Returns if there is a pipeline of that name.
+
+        Raises:
+            NotFound: there is none.
+        """
+        if name in self._pipelines:
+            return
+        hint = nearest(name, self._pipelines)
+        suggestion = f"; did you mean {hint!r}?" if hint else ""
+        if not self._pipelines:
+            suggestion = ": no pipelines are known here"
+        raise NotFound(
+            f"no pipeline {name[:64]!r}{suggestion}",
+            field="pipeline",
+            reason=Reason.PIPELINE_NOT_FOUND,
         )
 
 

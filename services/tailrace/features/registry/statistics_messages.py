@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from tailrace.features.feature_statistics import FeatureStatistics, RowStatistics
+from tailrace.features.feature_statistics import FeatureStatistics, RowStatistics, ViewStatistics
 from tailrace.features.pointer import Pointer
 from tailrace.features.registry.view_messages import microseconds
 from tailrace.features.registry.window_sample import WindowSample
@@ -55,18 +57,47 @@ def set_age(message: pb.StoredView, view: FeatureView, age_us: int) -> None:
     message.stale = max_age_us is not None and age_us > max_age_us
 
 
-def row_statistics(rows: RowStatistics) -> pb.RowStatisticsDetail:
-    """Returns what a load gathered."""
+def add_loaded(
+    answer: pb.GetViewStatisticsResponse, data: bytes | None, types: Mapping[str, str]
+) -> None:
+    """Writes what the loads of a static view gathered, and what is not known of it.
+
+    Args:
+        answer: gets it; has `stored` already.
+        data: the statistics as they are stored; None if there are none.
+        types: those of the features by name, as far as they are known.
+    """
+    if data is None:
+        answer.notes.append("the load of these rows gathered no statistics")
+        return
+    try:
+        found = ViewStatistics.from_json(data)
+    except ValueError:
+        answer.notes.append("the statistics that are stored cannot be read: load the view anew")
+        return
+    if found.generation != answer.stored.generation:
+        answer.notes.append("the statistics that are stored are of another generation")
+        return
+    if found.full is not None:
+        answer.full_load.CopyFrom(row_statistics(found.full, types))
+    if found.increment is not None:
+        answer.last_increment.CopyFrom(row_statistics(found.increment, types))
+        if answer.stored.increments > 1:
+            answer.notes.append("the rows of earlier incremental loads are in neither statistics")
+
+
+def row_statistics(rows: RowStatistics, types: Mapping[str, str]) -> pb.RowStatisticsDetail:
+    """Returns what a load gathered; `types` has those of the features, as far as they are known."""
     return pb.RowStatisticsDetail(
         rows=rows.rows,
         loaded_at=timestamp(rows.loaded_at_us),
         source=rows.source,
-        features=[feature_statistics(each) for each in rows.features],
+        features=[feature_statistics(each, types.get(each.name, "")) for each in rows.features],
     )
 
 
-def sample_statistics(sample: WindowSample) -> pb.SampleStatistics:
-    """Returns what was found of a sample of a windowed view."""
+def sample_statistics(sample: WindowSample, types: Mapping[str, str]) -> pb.SampleStatistics:
+    """Returns what was found of a sample of a windowed view; `types` has those of its features."""
     return pb.SampleStatistics(
         entities=sample.entities,
         complete=sample.complete,
@@ -75,15 +106,22 @@ def sample_statistics(sample: WindowSample) -> pb.SampleStatistics:
         stale=sample.states[FeatureState.STALE],
         missing=sample.states[FeatureState.MISSING],
         corrupt=sample.states[FeatureState.UNSPECIFIED],
+        not_kept=sample.states[FeatureState.NOT_KEPT],
         newest_event=None if sample.newest_us is None else timestamp(sample.newest_us),
-        features=[feature_statistics(each) for each in sample.features],
+        features=[feature_statistics(each, types[each.name]) for each in sample.features],
     )
 
 
-def feature_statistics(found: FeatureStatistics) -> pb.FeatureStatisticsDetail:
-    """Returns the statistics of one feature."""
+def feature_types(view: FeatureView) -> dict[str, str]:
+    """Returns the type of each feature by its name, as the view file says it."""
+    return {feature.name: feature.type for feature in view.features}
+
+
+def feature_statistics(found: FeatureStatistics, type_name: str) -> pb.FeatureStatisticsDetail:
+    """Returns the statistics of one feature of a type; it is empty if that is not known."""
     return pb.FeatureStatisticsDetail(
         name=found.name,
+        type=type_name,
         rows=found.rows,
         nulls=found.nulls,
         null_rate=found.null_rate,
