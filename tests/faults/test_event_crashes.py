@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -38,6 +38,8 @@ PARTITIONS = 4
 KILLS = 3
 # Its start takes Python seconds.
 SERVICE_KILLS = 2
+# How many events further than an interruption's place the sender may go before it is over.
+AHEAD = 1000
 INSTANTS = [START + timedelta(seconds=after_s) for after_s in (500, EVENTS / 10)]
 
 
@@ -81,7 +83,11 @@ def rides() -> list[Event]:
     return found
 
 
-async def send(target: str, events: list[Event], on_answer: Callable[[int], None]) -> EventReport:
+async def send(
+    target: str,
+    events: list[Event] | AsyncIterator[Event],
+    on_answer: Callable[[int], None],
+) -> EventReport:
     async with AsyncEventClient(target) as client:
         return await client.send(
             "ride",
@@ -118,24 +124,35 @@ async def send_while(
     interrupt: Callable[[], Awaitable[None]],
     times: int,
 ) -> EventReport:
-    """Sends events, and interrupts at some places on the way, chosen at random."""
-    places = sorted(random.Random(5).sample(range(500, EVENTS - 500), times))
-    reached = asyncio.Event()
+    """Sends events, and interrupts at some places on the way, chosen at random.
+
+    No interruption is so long that all is sent meanwhile: the sender is kept a little ahead.
+    """
+    places = sorted(random.Random(5).sample(range(500, EVENTS - 2 * AHEAD), times))
+    reached = [asyncio.Event() for _ in places]
+    over = [asyncio.Event() for _ in places]
 
     def note(total: int) -> None:
-        if places and total >= places[0]:
-            del places[0]
-            reached.set()
+        for place, event in zip(places, reached, strict=True):
+            if total >= place:
+                event.set()
 
     async def interrupt_all() -> None:
-        for _ in range(times):
-            await reached.wait()
-            reached.clear()
+        for begin, end in zip(reached, over, strict=True):
+            await begin.wait()
             await interrupt()
+            end.set()
+
+    async def kept_back() -> AsyncIterator[Event]:
+        held = {place + AHEAD: end for place, end in zip(places, over, strict=True)}
+        for number, event in enumerate(events):
+            if number in held:
+                await held[number].wait()
+            yield event
 
     interrupting = asyncio.create_task(interrupt_all())
     try:
-        report = await send(service.target, events, note)
+        report = await send(service.target, kept_back(), note)
         await interrupting
     finally:
         interrupting.cancel()
