@@ -151,7 +151,7 @@ async def test_each_line_of_a_file_is_submitted_once(run: Run, tmp_path: Path) -
         ["--json", REQUEST, "--wait", "soon"],
         ["--json", REQUEST, "--not-after", "2026-01-01T00:00:00"],
         ["--json", REQUEST, "--not-after", "tomorrow"],
-        ["--json", REQUEST, "--not-after", "999999d"],
+        ["--json", REQUEST, "--not-after", "9999999d"],
         ["--json", REQUEST, "--not-after", "10m", "--idempotency-key", "k"],
     ],
 )
