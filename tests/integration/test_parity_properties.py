@@ -30,7 +30,7 @@ async def _serve(case: Case, pipelines: Path, url: str) -> Replayed:
 
 @pytest.mark.timeout(300)
 @settings(
-    max_examples=150,
+    max_examples=100,
     deadline=None,
     derandomize=True,
     # To make a failing case small takes minutes; then add Phase.shrink and raise the time limit.

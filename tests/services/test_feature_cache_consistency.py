@@ -15,7 +15,7 @@ from tailrace.runtime.errors import Unavailable
 from tests.support.keys_read import OpenStore, read_keys, reconnected
 
 PAIRS = 20
-WRITES = 1500
+WRITES = 500
 READERS = 4
 LOOKUPS_PER_LOSS = 200
 BOUNDS = {"small": 12 * (ENTRY_BYTES + 10), "large": 1_000_000}

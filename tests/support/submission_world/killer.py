@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tailrace.runtime.telemetry_names import DISPATCHER_BATCHES_IN_FLIGHT
+from tailrace.runtime.telemetry_names import DISPATCHER_BATCHES_IN_FLIGHT, DISPATCHER_BREAKER_OPEN
 from tests.support.submission_world.history import History
 from tests.support.submission_world.world import LEASE_MS, ROLES, Role, SubmissionWorld
 
@@ -166,6 +166,11 @@ class Killer:
         while not in_flight:
             assert time.monotonic() < give_up_at, f"{dispatcher} has nothing in flight"
             await asyncio.sleep(_LOOK_EVERY_S)
+            if await asyncio.to_thread(self._world.metric, dispatcher, DISPATCHER_BREAKER_OPEN):
+                # It asks for no work before the hop has answered.
+                self._world.resume(_HOP)
+                continue
+            self._world.pause(_HOP)
             in_flight = await asyncio.to_thread(
                 self._world.metric, dispatcher, DISPATCHER_BATCHES_IN_FLIGHT
             )
