@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tailrace.ingest.field_rules import Failures, FieldRule
-from tailrace.ingest.value_kinds import KIND_NAMES
 from tailrace.runtime.columns import Array, DType
 from tailrace.runtime.errors import InvalidField, InvalidTensor
+from tailrace.runtime.value_kinds import KIND_NAMES
 from tailrace.runtime.wire import dtype_number, tensor_to_array
 from tailrace.v1 import tensor_pb2
 

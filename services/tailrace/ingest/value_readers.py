@@ -9,10 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from tailrace.ingest.field_rules import Failures, FieldRule
-from tailrace.ingest.value_kinds import KIND_NAMES
 from tailrace.runtime.columns import Array, DType
 from tailrace.runtime.errors import InvalidTensor
 from tailrace.runtime.timestamps import MAX_TIMESTAMP_S, MIN_TIMESTAMP_S, NS_PER_US, US_PER_S
+from tailrace.runtime.value_kinds import KIND_NAMES
 from tailrace.runtime.wire import tensor_to_array
 from tailrace.v1 import tensor_pb2
 

@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from tailrace.features.events.problem import EventRefused
 from tailrace.runtime.pipeline.event_type import EventField
 from tailrace.runtime.timestamps import NS_PER_US, US_PER_S
+from tailrace.runtime.value_kinds import KIND_NAMES
 from tailrace.v1.tensor_pb2 import Value
 
 MAX_EXACT = 2**53
@@ -20,16 +21,6 @@ FieldValue: TypeAlias = str | int | float | bool | None
 """A field as views see it; instants are microseconds since 1970."""
 
 ReadField: TypeAlias = Callable[[Value], FieldValue]
-
-_KINDS = {
-    "string_value": "a string",
-    "int64_value": "an int64",
-    "double_value": "a double",
-    "bool_value": "a bool",
-    "timestamp_value": "a timestamp",
-    "bytes_value": "bytes",
-    "tensor_value": "a tensor",
-}
 
 
 def field_reader(name: str, field: EventField) -> ReadField:
@@ -124,5 +115,5 @@ def _timestamp(path: str, field: EventField) -> ReadField:
 def _absent(value: Value, path: str, expected: str) -> FieldValue:
     kind = value.WhichOneof("kind")
     if kind is not None:
-        raise EventRefused(f"found {_KINDS[kind]}, expected {expected}", field=path)
+        raise EventRefused(f"found {KIND_NAMES[kind]}, expected {expected}", field=path)
     return None

@@ -7,11 +7,11 @@ from typing import Any, cast
 
 from tailrace.features.registry.entities import Entities
 from tailrace.features.registry.statistics_messages import timestamp
-from tailrace.features.registry.view_messages import value_message
 from tailrace.features.state import FeatureState
 from tailrace.runtime.pipeline.feature import Feature
 from tailrace.runtime.pipeline.feature_view import FeatureView
 from tailrace.runtime.timestamps import MAX_TIMESTAMP_US, MIN_TIMESTAMP_US
+from tailrace.runtime.value_kinds import value_message
 from tailrace.runtime.wire import array_to_tensor
 from tailrace.v1 import error_pb2, feature_service_pb2, tensor_pb2
 from tailrace.v1 import feature_registry_service_pb2 as pb

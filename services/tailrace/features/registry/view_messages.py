@@ -14,6 +14,7 @@ from tailrace.runtime.pipeline.feature import EntityKey, Feature
 from tailrace.runtime.pipeline.feature_view import FeatureView
 from tailrace.runtime.pipeline.view_plan import InstantSource, KeySource
 from tailrace.runtime.pipeline.view_source import ViewSource
+from tailrace.runtime.value_kinds import value_message
 from tailrace.v1 import feature_registry_service_pb2 as pb
 from tailrace.v1 import tensor_pb2
 
@@ -115,21 +116,6 @@ def hit_message(hit: Hit) -> pb.FeatureHit:
 def microseconds(length: timedelta | None) -> int | None:
     """Returns a length of time in microseconds; None as it is."""
     return None if length is None else length // _US
-
-
-def value_message(value: str | bool | int | float | datetime) -> tensor_pb2.Value:
-    """Returns a value of a file, or of a column, as a message."""
-    if isinstance(value, str):
-        return tensor_pb2.Value(string_value=value)
-    if isinstance(value, bool):
-        return tensor_pb2.Value(bool_value=value)
-    if isinstance(value, int):
-        return tensor_pb2.Value(int64_value=value)
-    if isinstance(value, float):
-        return tensor_pb2.Value(double_value=value)
-    message = tensor_pb2.Value()
-    message.timestamp_value.FromDatetime(value)
-    return message
 
 
 def _key(key: EntityKey) -> pb.ViewKeyDetail:

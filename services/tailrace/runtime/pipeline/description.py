@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from tailrace.runtime.columns import DType
 from tailrace.runtime.pipeline.ingest_steps import StepBase
@@ -11,8 +11,9 @@ from tailrace.runtime.pipeline.model_section import ModelSection, WeightedVersio
 from tailrace.runtime.pipeline.plan import Pipeline, ViewPlan
 from tailrace.runtime.pipeline.request_schema import FieldBase, TensorField
 from tailrace.runtime.pipeline.view_plan import ViewColumn
+from tailrace.runtime.value_kinds import value_message
 from tailrace.runtime.wire import dtype_number
-from tailrace.v1 import pipeline_pb2, tensor_pb2
+from tailrace.v1 import pipeline_pb2
 
 MAX_PARAMETER = 200
 _COLUMN_PARAMETERS = {"step", "input", "output", "inputs", "outputs"}
@@ -55,7 +56,7 @@ def _field(name: str, field: FieldBase) -> pipeline_pb2.RequestField:
         required=field.required,
         description=field.description,
         unit=field.unit,
-        allowed_values=[_value(value) for value in getattr(field, "allowed", None) or ()],
+        allowed_values=[value_message(value) for value in getattr(field, "allowed", None) or ()],
         max_length=getattr(field, "max_length", 0),
         max_items=field.list_items or 0,
     )
@@ -66,24 +67,10 @@ def _field(name: str, field: FieldBase) -> pipeline_pb2.RequestField:
     ):
         value = getattr(field, source, None)
         if value is not None:
-            target.CopyFrom(_value(value))
+            target.CopyFrom(value_message(value))
     if isinstance(field, TensorField):
         message.dtype = dtype_number(field.dtype)
         message.shape.extend(field.shape)
-    return message
-
-
-def _value(value: str | bool | int | float | datetime) -> tensor_pb2.Value:
-    if isinstance(value, str):
-        return tensor_pb2.Value(string_value=value)
-    if isinstance(value, bool):
-        return tensor_pb2.Value(bool_value=value)
-    if isinstance(value, int):
-        return tensor_pb2.Value(int64_value=value)
-    if isinstance(value, float):
-        return tensor_pb2.Value(double_value=value)
-    message = tensor_pb2.Value()
-    message.timestamp_value.FromDatetime(value)
     return message
 
 
