@@ -6,10 +6,12 @@ from google.protobuf.duration_pb2 import Duration
 from tailrace.gateway.admission import admit, request_deadline_ns
 from tailrace.runtime.errors import DeadlineExceeded, InvalidField, LimitExceeded
 from tailrace.runtime.pipeline.spec import DeadlineSection
+from tailrace.runtime.tracing.trace_context import new_trace
 from tailrace.v1 import batch_pb2, prediction_service_pb2, tensor_pb2
 
 SECTION = DeadlineSection(default_ms=500, maximum_ms=2000)
 MS = 1_000_000
+TRACE = new_trace()
 
 
 @pytest.mark.parametrize(
@@ -33,14 +35,14 @@ def test_the_least_of_all_bounds_is_granted(call_s: Any, timeout_ms: Any, grante
 
 def _admit(call_s: Any = 1.0, **parts: Any) -> Any:
     request = prediction_service_pb2.PredictRequest(pipeline="p", **parts)
-    return admit(request, SECTION, call_s, 1_000, 10, {"traceparent": "00-a-b-01"})
+    return admit(request, SECTION, call_s, 1_000, 10, TRACE)
 
 
 def test_a_row_keeps_what_the_request_says() -> None:
     row = _admit(request_id="r", tenant="t", priority=batch_pb2.PRIORITY_CRITICAL)
     assert (row.request_id, row.tenant) == ("r", "t")
     assert row.priority == batch_pb2.PRIORITY_CRITICAL
-    assert row.traceparent == "00-a-b-01"
+    assert row.trace is TRACE
     assert (row.granted_ns, row.deadline_ns) == (1000 * MS, 1000 * MS + 1_000)
 
 

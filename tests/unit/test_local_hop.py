@@ -21,6 +21,7 @@ from tailrace.runtime.errors import Code, TailraceError
 from tailrace.runtime.hop_answer import HopAnswer
 from tailrace.runtime.pipeline.directory import load_directory
 from tailrace.runtime.pipeline.plan import Pipeline
+from tailrace.runtime.tracing.trace_context import TraceContext
 from tailrace.runtime.wire import batch_from_proto, to_block
 from tailrace.v1 import batch_pb2, prediction_service_pb2
 from tests.support.pipeline_files import write_folder
@@ -71,7 +72,7 @@ async def test_rows_and_columns_are_those_that_a_service_reads_from_its_message(
         _row(
             number,
             priority=batch_pb2.PRIORITY_CRITICAL,
-            traceparent=f"trace-{number}",
+            trace=TraceContext(f"{number:032x}", f"{number:016x}", True, tracestate=f"a={number}"),
             tenant="someone",
         )
         for number in range(3)

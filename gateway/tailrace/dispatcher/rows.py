@@ -11,6 +11,8 @@ from tailrace.gateway.convoy_former import ConvoyFormer
 from tailrace.runtime.deadline import NS_PER_MS
 from tailrace.runtime.errors import InvalidField, NotFound
 from tailrace.runtime.pipeline.registry import PipelineRegistry
+from tailrace.runtime.tracing.trace_context import TRACEPARENT, TRACESTATE
+from tailrace.runtime.tracing.tracing import process_tracing
 from tailrace.submissions.records import Claim
 from tailrace.v1 import batch_pb2, prediction_service_pb2
 
@@ -74,8 +76,9 @@ def convoy_row(
         deadline_ns=received_ns + granted_ns,
         granted_ns=granted_ns,
         received_ns=received_ns,
-        traceparent=claim.traceparent,
-        tracestate=claim.tracestate,
+        trace=process_tracing().begin(
+            {TRACEPARENT: claim.traceparent, TRACESTATE: claim.tracestate}
+        ),
         # The submission's own priority orders it in the queue alone.
         priority=batch_pb2.PRIORITY_BACKGROUND,
         tenant=claim.tenant,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import random
 import re
-from collections.abc import Mapping
 
 from tailrace.gateway.convoy import ConvoyRow
 from tailrace.runtime.deadline import NS_PER_MS, NS_PER_S
 from tailrace.runtime.errors import DeadlineExceeded, InvalidField, LimitExceeded
 from tailrace.runtime.pipeline.spec import DeadlineSection
+from tailrace.runtime.tracing.trace_context import TraceContext
 from tailrace.v1 import batch_pb2, prediction_service_pb2
 
 MAX_REQUEST_ID = 128
@@ -49,7 +49,7 @@ def admit(
     call_remaining_s: float | None,
     received_ns: int,
     max_fields: int,
-    trace: Mapping[str, str],
+    trace: TraceContext,
     serialised: bytes | None = None,
 ) -> ConvoyRow:
     """Returns the request as a row.
@@ -60,7 +60,7 @@ def admit(
         call_remaining_s: seconds that the call had left on receipt, or None.
         received_ns: instant of receipt on the monotonic clock.
         max_fields: most fields allowed.
-        trace: W3C trace headers of the call.
+        trace: the place of the request's own span.
         serialised: the bytes that the request was read from, if they are at hand.
 
     Raises:
@@ -89,8 +89,7 @@ def admit(
         deadline_ns=received_ns + granted_ns,
         granted_ns=granted_ns,
         received_ns=received_ns,
-        traceparent=trace.get("traceparent", ""),
-        tracestate=trace.get("tracestate", ""),
+        trace=trace,
         # Of an enum any number can be sent.
         priority=request.priority if request.priority in _PRIORITIES else batch_pb2.PRIORITY_NORMAL,
         tenant=request.tenant,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tailrace.gateway.convoy import ConvoyRow, Outcome
 from tailrace.gateway.deadline_watch import TICK_NS as TICK_NS
 from tailrace.gateway.deadline_watch import DeadlineWatch
 from tailrace.gateway.outcome_account import OutcomeAccount
 from tailrace.runtime.errors import Cancelled, DeadlineExceeded, TailraceError
+from tailrace.runtime.tracing.trace_context import TraceContext, new_trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class RefusedRow:
         received_ns: when it was received, on the monotonic clock.
         place: of the request in its call.
         error: why.
+        trace: the place of its own span.
     """
 
     pipeline: str
@@ -31,6 +33,7 @@ class RefusedRow:
     received_ns: int
     place: int
     error: TailraceError
+    trace: TraceContext = field(default_factory=new_trace)
 
 
 class Arrival:
@@ -72,7 +75,7 @@ class Arrival:
 
     def refuse(self, row: RefusedRow) -> None:
         """Hands on the error of a request that never became a row."""
-        self._account.take(row.pipeline, row.request_id, row.received_ns, row.error)
+        self._account.take(row, row.error)
         self._deliver(row.place, row.request_id, row.error)
 
     def receive(self, row: ConvoyRow, outcome: Outcome) -> None:
@@ -82,7 +85,7 @@ class Arrival:
             self._disarm()
             # Rows point back here: collecting such rings takes longer than opening them.
             self._rows.clear()
-        self._account.take(row.pipeline, row.request_id, row.received_ns, outcome)
+        self._account.take(row, outcome)
         self._deliver(row.place, row.request_id, outcome)
 
     def watch(self) -> None:

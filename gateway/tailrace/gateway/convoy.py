@@ -13,6 +13,7 @@ from tailrace.runtime.deadline import NS_PER_US
 from tailrace.runtime.errors import DeadlineExceeded, TailraceError
 from tailrace.runtime.hop_answer import PassedBlock, ViewStates
 from tailrace.runtime.pipeline.plan import Pipeline
+from tailrace.runtime.tracing.trace_context import TraceContext, new_trace
 from tailrace.v1 import batch_pb2, prediction_service_pb2, tensor_pb2
 
 Outcome = prediction_service_pb2.PredictResponse | TailraceError
@@ -45,8 +46,7 @@ class ConvoyRow:
         deadline_ns: instant of the monotonic clock.
         granted_ns: time granted on receipt, after default and clamp.
         received_ns: when the gateway received it.
-        traceparent: W3C traceparent, or empty.
-        tracestate: W3C tracestate, or empty.
+        trace: the place of the request's own span.
         priority: number of `tailrace.v1.Priority`.
         tenant: for whom, or empty.
         data: the `PredictRequest`, serialised.
@@ -63,8 +63,7 @@ class ConvoyRow:
     deadline_ns: int
     granted_ns: int
     received_ns: int
-    traceparent: str = ""
-    tracestate: str = ""
+    trace: TraceContext = field(default_factory=new_trace)
     priority: batch_pb2.Priority.ValueType = batch_pb2.PRIORITY_NORMAL
     tenant: str = ""
     data: bytes = b""
@@ -148,12 +147,12 @@ class Convoy:
     prediction_rows: list[int] = field(default_factory=list)
     _live: list[int] = field(init=False)
     _earliest_deadline_ns: int = field(init=False)
-    _traced: bool = field(init=False)
+    _with_states: bool = field(init=False)
     _for_tenants: bool = field(init=False)
 
     def __post_init__(self) -> None:
         """Counts every row as live."""
-        self._traced = any([row.traceparent for row in self.rows])
+        self._with_states = any([row.trace.tracestate for row in self.rows])
         self._for_tenants = any([row.tenant for row in self.rows])
         self._live = list(range(len(self.rows)))
         self._earliest_deadline_ns = min(row.deadline_ns for row in self.rows)
@@ -209,9 +208,9 @@ class Convoy:
         # All rows of a convoy have one priority; the usual one goes without saying.
         if members[0].priority != batch_pb2.PRIORITY_NORMAL:
             contexts.priorities.extend([row.priority for row in members])
-        if self._traced:
-            contexts.traceparents.extend([row.traceparent for row in members])
-            contexts.tracestates.extend([row.tracestate for row in members])
+        contexts.traceparents.extend([row.trace.traceparent for row in members])
+        if self._with_states:
+            contexts.tracestates.extend([row.trace.tracestate for row in members])
         if self._for_tenants:
             contexts.tenants.extend([row.tenant for row in members])
 
@@ -219,11 +218,11 @@ class Convoy:
         """Returns what `write_header` writes of some rows, for a hop in this process."""
         members = self.members(rows)
         contexts = Rows([row.request_id for row in members], [row.deadline_ns for row in members])
+        contexts.traceparents = [row.trace.traceparent for row in members]
         if members[0].priority != batch_pb2.PRIORITY_NORMAL:
             contexts.priorities = [row.priority for row in members]
-        if self._traced:
-            contexts.traceparents = [row.traceparent for row in members]
-            contexts.tracestates = [row.tracestate for row in members]
+        if self._with_states:
+            contexts.tracestates = [row.trace.tracestate for row in members]
         if self._for_tenants:
             contexts.tenants = [row.tenant for row in members]
         return contexts

@@ -14,6 +14,7 @@ from tailrace.gateway.outcome_account import OutcomeAccount
 from tailrace.runtime.config import GatewaySettings
 from tailrace.runtime.errors import TailraceError
 from tailrace.runtime.pipeline.registry import PipelineRegistry
+from tailrace.runtime.tracing.tracing import process_tracing
 from tailrace.v1 import prediction_service_pb2
 
 Request = prediction_service_pb2.PredictRequest
@@ -34,6 +35,7 @@ class Predictor:
         self.max_batch_rows = settings.max_batch_rows
         self._max_fields = settings.max_fields
         self._account = OutcomeAccount(settings.log_sample_rate)
+        self._tracing = process_tracing()
         self._deadlines = DeadlineWatch()
 
     async def predict(
@@ -95,6 +97,7 @@ class Predictor:
         received_ns = time.monotonic_ns()
         groups: dict[int, tuple[ConvoyFormer, list[ConvoyRow]]] = {}
         for place, request in enumerate(requests, first_place):
+            own = self._tracing.begin(trace)
             try:
                 former = self.registry.find(request.pipeline, request.pipeline_version)
                 row = admit(
@@ -103,12 +106,13 @@ class Predictor:
                     call_remaining_s,
                     received_ns,
                     self._max_fields,
-                    trace,
+                    own,
                     serialised,
                 )
             except TailraceError as error:
                 known = request.pipeline if request.pipeline in self.registry else OTHER_PIPELINE
-                arrival.refuse(RefusedRow(known, request.request_id, received_ns, place, error))
+                refused = RefusedRow(known, request.request_id, received_ns, place, error, own)
+                arrival.refuse(refused)
                 continue
             arrival.add(row, place)
             group = groups.get(id(former))

@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from collections.abc import Mapping
 
 from tailrace.gateway.admission import MAX_REQUEST_ID, MAX_TENANT, check_text
 from tailrace.runtime.deadline import NS_PER_MS, NS_PER_S
 from tailrace.runtime.errors import InvalidField, LimitExceeded
 from tailrace.runtime.timestamps import MAX_TIMESTAMP_S, MIN_TIMESTAMP_S
+from tailrace.runtime.tracing.trace_context import TraceContext
 from tailrace.submissions.message_bytes import bytes_field
 from tailrace.submissions.records import CallbackChoice, NewSubmission
 from tailrace.v1 import batch_pb2
@@ -65,7 +65,7 @@ def new_submission(
     prediction_id: str,
     submission: Submission,
     callback: CallbackChoice | None,
-    trace: Mapping[str, str],
+    trace: TraceContext,
     max_bytes: int,
 ) -> NewSubmission:
     """Returns what is to be submitted, of what `check_submission` let through.
@@ -76,7 +76,7 @@ def new_submission(
         prediction_id: a fresh id in the partition that it belongs to.
         submission: as received.
         callback: where its result goes.
-        trace: W3C trace headers of the call.
+        trace: the place of the submission's own span.
         max_bytes: largest size of its request, in bytes.
 
     Raises:
@@ -111,8 +111,8 @@ def new_submission(
         request=body + bytes_field(_REQUEST_ID, request_id.encode()),
         callback=callback,
         not_after_ms=not_after_ms,
-        traceparent=trace.get("traceparent", ""),
-        tracestate=trace.get("tracestate", ""),
+        traceparent=trace.traceparent,
+        tracestate=trace.tracestate,
     )
 
 

@@ -17,6 +17,7 @@ from tailrace.gateway.submission_admission import check_submission, new_submissi
 from tailrace.runtime.config import GatewaySettings
 from tailrace.runtime.errors import Cancelled, DeadlineExceeded, NotFound, TailraceError
 from tailrace.runtime.pipeline.registry import PipelineRegistry
+from tailrace.runtime.tracing.tracing import process_tracing
 from tailrace.submissions.callback_record import CallbackRecord, CallbackStore
 from tailrace.submissions.ids import new_prediction_id
 from tailrace.submissions.partitions import partition_of
@@ -102,6 +103,7 @@ class Submitter:
         self._book = CallbackBook(callbacks)
         self._commit = GroupCommit(store)
         self._account = SubmissionAccount(settings.log_sample_rate)
+        self._tracing = process_tracing()
 
     async def submit(
         self,
@@ -213,7 +215,7 @@ class Submitter:
                     new_prediction_id(partition),
                     call.submissions[place],
                     callback,
-                    call.trace,
+                    self._tracing.begin(call.trace),
                     self._max_bytes,
                 )
             except TailraceError as error:

@@ -42,6 +42,28 @@ class ProcessSettings(BaseSettings):
     """Lowest level that is logged."""
     log_sample_rate: float = Field(default=0.01, ge=0, le=1)
     """Share of requests with a log line per hop; failed and degraded requests always have one."""
+    log_file: Path | None = None
+    """Where log lines go, in place of standard output."""
+    log_tcp: str | None = None
+    """`host:port` of a Logstash that takes log lines over TCP, too."""
+    log_payload_fields: tuple[str, ...] = ()
+    """Request fields in the line about a prediction, as JSON such as ["origin"]; ["*"]: all."""
+    log_redacted_fields: tuple[str, ...] = ()
+    """Request fields that no line shows, not even in the text of an error, as JSON; ["*"]: all."""
+    traces_endpoint: str | None = None
+    """Base URL of an OTLP/HTTP receiver, such as http://127.0.0.1:4318; without one, none."""
+    traces_file: Path | None = None
+    """Where finished spans go as OTLP JSON, one object a line, in place of the receiver."""
+    traces_sample_rate: float = Field(default=0.01, ge=0, le=1)
+    """Share of requests that are traced, of those whose callers have not decided it."""
+    traces_follow_callers: bool = True
+    """Whether a caller's traceparent decides if its request is traced."""
+    traces_slow_share: float = Field(default=0.8, gt=0)
+    """A request that takes more than this share of its deadline is traced afterwards."""
+    traces_afterwards_per_s: float = Field(default=20, ge=0)
+    """Most requests a second that are traced afterwards, because they were slow or failed."""
+    traces_queue_spans: int = Field(default=8_192, ge=1)
+    """Most finished spans that wait to be sent; more are dropped and counted."""
 
 
 class TransportSettings(ProcessSettings):
@@ -88,6 +110,8 @@ class ServerSettings(TransportSettings):
     """Address of the Prometheus port, which speaks plain HTTP whatever the gRPC port speaks."""
     metrics_port: int = Field(default=0, ge=0, le=65_535)
     """Prometheus port; 0 lets the system choose."""
+    event_loop_probe_ms: int = Field(default=100, ge=1)
+    """How often to measure how late the event loop is, in milliseconds."""
     ready_file: Path | None = None
     """Where to write pid and ports, as JSON, once they are bound."""
     pipelines_dir: Path = Path("pipelines")

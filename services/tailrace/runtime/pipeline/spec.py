@@ -19,6 +19,7 @@ from tailrace.runtime.pipeline.model_section import ModelSection
 from tailrace.runtime.pipeline.postprocess_steps import PostprocessSection
 from tailrace.runtime.pipeline.problem import nearest
 from tailrace.runtime.pipeline.request_schema import RequestSchema
+from tailrace.runtime.pipeline.slo_section import SloSection
 
 MAX_TIME_MS = 86_400_000
 """Longest deadline or budget, in milliseconds: a day."""
@@ -134,3 +135,4 @@ class PipelineSpec(SpecModel):
     postprocess: PostprocessSection
     deadline: DeadlineSection = DeadlineSection()
     budgets: Budgets = Budgets()
+    slo: SloSection = SloSection()
