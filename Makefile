@@ -116,6 +116,17 @@ bench-submissions: $(INSTALLED) ## Measure submissions beside synchronous predic
 bench-features: $(INSTALLED) $(FEAST) ## Measure lookups beside Feast, and events beside lookups
 	$(BIN)/python -m tailrace.loadtest.bench_features --feast-python $(FEAST_VENV)/bin/python $(ARGS)
 
+# --- Prometheus ----------------------------------------------------------------------------
+
+PROMETHEUS := .build/prometheus
+$(PROMETHEUS)/prometheus: compose/prometheus/fetch_prometheus.sh
+	@echo "==> Fetching Prometheus into $(PROMETHEUS)"
+	@compose/prometheus/fetch_prometheus.sh $(PROMETHEUS)
+	@touch $@
+
+.PHONY: prometheus
+prometheus: $(PROMETHEUS)/prometheus ## Unpack Debian's Prometheus and promtool into .build, for tests and checks
+
 # --- protos --------------------------------------------------------------------------------
 
 .PHONY: protos

@@ -7,6 +7,7 @@ from tests.support.flights_fixtures import prepared_flights
 from tests.support.keys_read import open_store
 from tests.support.mesh_fixtures import mesh, predictions, start_mesh, start_module_mesh
 from tests.support.placements import placed_mesh
+from tests.support.prometheus_process import start_module_prometheus, start_prometheus
 from tests.support.queue_fixtures import (
     open_test_queue,
     queue,
@@ -40,6 +41,8 @@ __all__ = [
     "start_events",
     "start_mesh",
     "start_module_mesh",
+    "start_module_prometheus",
+    "start_prometheus",
     "start_queue_redis",
     "start_redis",
     "start_triton",
