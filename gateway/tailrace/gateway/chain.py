@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from tailrace.features.defaults import default_blocks
 from tailrace.gateway.budget import HopBudgets
 from tailrace.gateway.convoy import Convoy, Degradation
+from tailrace.gateway.hop_account import HopAccount
 from tailrace.gateway.hop_caller import HopCaller
 from tailrace.gateway.hop_port import HopPort, HopRequest
 from tailrace.gateway.lookup_keys import LookupKeys
 from tailrace.gateway.passing import HopColumns, join_columns
+from tailrace.gateway.predictions import FAILED
 from tailrace.runtime.deadline import Deadline
 from tailrace.runtime.errors import Code, DeadlineExceeded, Internal, Reason, TailraceError
 from tailrace.runtime.hop_answer import HopAnswer, PassedBlock
@@ -53,6 +55,7 @@ class Chain:
         self.pipeline = pipeline
         self._ports = ports
         self._callers = callers
+        self._accounts = {hop: HopAccount(pipeline, hop) for hop in callers}
         self._budgets = HopBudgets(pipeline.spec.budgets)
         self._features_here = ports.features.placement == ledger_pb2.PLACEMENT_LOCAL
         self._keys = LookupKeys(pipeline, as_messages=not self._features_here)
@@ -111,7 +114,7 @@ class Chain:
     ) -> HopColumns:
         request = HopRequest(convoy, rows)
         answer = await self._call("ingest", self._ports.ingest, request, start_ns, hops_after, 0)
-        return _outcome(request, "ingest", answer)
+        return self._outcome(request, "ingest", answer)
 
     async def _features(
         self,
@@ -127,13 +130,13 @@ class Chain:
             answer = await self._call(
                 "features", self._ports.features, request, start_ns, hops_after, group
             )
-            _refuse_late(answer, len(rows))
+            self._refuse_late(answer, len(rows))
         except TailraceError as error:
             if not self._degrades(error):
                 raise
             return self._default_features(convoy, rows, error)
         convoy.views, convoy.view_rows = answer.views, rows
-        return _outcome(request, "features", answer)
+        return self._outcome(request, "features", answer)
 
     def _degrades(self, error: TailraceError) -> bool:
         return self.pipeline.spec.features.on_failure == "defaults" and error.code in (
@@ -150,7 +153,7 @@ class Chain:
         convoy.degradations.append(
             Degradation(
                 prediction_service_pb2.QUALITY_DEFAULT_FEATURES,
-                f"features failed: {error.reason.name}",
+                f"{FAILED}{error.reason.name}",
                 frozenset(rows),
             )
         )
@@ -170,7 +173,7 @@ class Chain:
         )
         convoy.model_name, convoy.model_rows = answer.model_name, rows
         convoy.model_versions = answer.model_versions
-        outputs = _outcome(request, "inference", answer)
+        outputs = self._outcome(request, "inference", answer)
         if not self.pipeline.carried_columns:
             return outputs
         carried = columns.select(self.pipeline.carried_columns)
@@ -181,7 +184,7 @@ class Chain:
         start_ns = time.monotonic_ns()
         request = HopRequest(convoy, rows, columns.take(rows))
         answer = await self._call("postprocess", self._ports.postprocess, request, start_ns, (), 3)
-        outcome = _outcome(request, "postprocess", answer)
+        outcome = self._outcome(request, "postprocess", answer)
         if not outcome.blocks and convoy.live():
             raise Internal("postprocess answered without a prediction")
         convoy.prediction_rows, convoy.prediction_blocks = outcome.rows, outcome.blocks
@@ -210,6 +213,7 @@ class Chain:
             else:
                 convoy.rows[row].error = _too_small(hop, remaining_ns, floor_ns)
                 reserve_refused |= remaining_ns >= floor_ns
+        self._accounts[hop].missed(len(rows) - len(kept))
         if reserve_refused:
             self._budgets.doubt(hops_after)
         if not kept:
@@ -225,31 +229,58 @@ class Chain:
         hops_after: Sequence[str],
         group: int,
     ) -> HopAnswer:
-        convoy = request.convoy
-        spending = convoy.book.open(hop, start_ns, group)
-        now_ns = time.monotonic_ns()
-        remaining_ns = convoy.latest_deadline_ns(request.rows) - now_ns
-        spending.budget_ns = self._budgets.grant_ns(hop, remaining_ns, hops_after)
-        floor_ns = self._budgets.floor_ns(hop)
-        if spending.budget_ns < floor_ns:
-            error = _too_small(hop, remaining_ns, floor_ns)
-            spending.finish(error.code)
-            raise error
-        budget = Deadline(now_ns + spending.budget_ns)
-        answer = await self._callers[hop].call(port, request, budget, floor_ns, spending)
+        convoy, account = request.convoy, self._accounts[hop]
+        spending = convoy.book.open(hop, start_ns, group, len(request.rows))
+        try:
+            now_ns = time.monotonic_ns()
+            remaining_ns = convoy.latest_deadline_ns(request.rows) - now_ns
+            spending.budget_ns = self._budgets.grant_ns(hop, remaining_ns, hops_after)
+            floor_ns = self._budgets.floor_ns(hop)
+            if spending.budget_ns < floor_ns:
+                error = _too_small(hop, remaining_ns, floor_ns)
+                spending.finish(error.code)
+                raise error
+            budget = Deadline(now_ns + spending.budget_ns)
+            answer = await self._callers[hop].call(port, request, budget, floor_ns, spending)
+        except TailraceError as error:
+            account.failed(len(request.rows), error)
+            raise
+        finally:
+            account.ended(spending, convoy, request.rows)
         self._budgets.observe(hop, spending.duration_ns)
         return answer
 
+    def _refuse_late(self, answer: HopAnswer, rows: int) -> None:
+        """Raises the error of the first row if the time of all rows of a lookup was over.
 
-def _refuse_late(answer: HopAnswer, rows: int) -> None:
-    """Raises the error of the first row if the time of all of them was over.
+        A hop that begins too late says so of each row, while its budget is that of the call.
+        """
+        # Not a list where they are read from a message, one by one.
+        answer.failures = failures = list(answer.failures)
+        if len(failures) == rows and all(e.code is Code.DEADLINE_EXCEEDED for _, e in failures):
+            error = failures[0][1]
+            self._accounts["features"].missed(rows)
+            self._accounts["features"].failed(rows, error)
+            raise error
 
-    A hop that begins too late says so of each row, while its budget is that of the call.
-    """
-    # Not a list where they are read from a message, one by one.
-    answer.failures = failures = list(answer.failures)
-    if len(failures) == rows and all(e.code is Code.DEADLINE_EXCEEDED for _, e in failures):
-        raise failures[0][1]
+    def _outcome(self, request: HopRequest, hop: str, answer: HopAnswer) -> HopColumns:
+        """Takes the rows that failed at a hop out of the convoy; returns the hop's columns.
+
+        Raises:
+            Internal: the hop answered of other rows than it was asked about.
+        """
+        convoy, rows = request.convoy, request.rows
+        count = len(rows)
+        # Left to the next hop, it would look like a fault of the caller.
+        if any([block_rows(block) != count for block in answer.blocks]):
+            raise Internal(f"{hop} was asked about {count} rows and answered with another number")
+        for row, error in answer.failures:
+            if row >= count:
+                raise Internal(f"{hop} answered about row {row} of {count}")
+            if error.code is Code.DEADLINE_EXCEEDED and convoy.rows[rows[row]].error is None:
+                self._accounts[hop].missed(1)
+            convoy.fail([rows[row]], error)
+        return HopColumns(rows, answer.blocks)
 
 
 def _too_small(hop: str, remaining_ns: int, floor_ns: int) -> DeadlineExceeded:
@@ -258,21 +289,3 @@ def _too_small(hop: str, remaining_ns: int, floor_ns: int) -> DeadlineExceeded:
         f"{floor_ns / 1e6:.3f} ms and the reserve for the hops after it",
         reason=Reason.BUDGET_TOO_SMALL,
     )
-
-
-def _outcome(request: HopRequest, hop: str, answer: HopAnswer) -> HopColumns:
-    """Takes the rows that failed at a hop out of the convoy; returns the hop's columns.
-
-    Raises:
-        Internal: the hop answered of other rows than it was asked about.
-    """
-    convoy, rows = request.convoy, request.rows
-    count = len(rows)
-    # Left to the next hop, it would look like a fault of the caller.
-    if any([block_rows(block) != count for block in answer.blocks]):
-        raise Internal(f"{hop} was asked about {count} rows and answered with another number")
-    for row, error in answer.failures:
-        if row >= count:
-            raise Internal(f"{hop} answered about row {row} of {count}")
-        convoy.fail([rows[row]], error)
-    return HopColumns(rows, answer.blocks)

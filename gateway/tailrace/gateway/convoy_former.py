@@ -14,15 +14,19 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 from weakref import WeakSet
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Gauge
 
 from tailrace.gateway.convoy import Convoy, ConvoyRow, Outcome
 from tailrace.gateway.convoy_control import ConvoyBounds, ConvoyControl
+from tailrace.gateway.hop_account import missed_in_queue
+from tailrace.gateway.outcome_counts import prepare_counts
 from tailrace.gateway.predictions import responses_of
 from tailrace.runtime import telemetry_names as names
+from tailrace.runtime.counter import Counter
 from tailrace.runtime.deadline import NS_PER_MS, NS_PER_S
 from tailrace.runtime.error_mapping import unexpected
 from tailrace.runtime.errors import Cancelled, DeadlineExceeded, Overloaded, Reason
+from tailrace.runtime.histogram import Histogram
 from tailrace.runtime.pipeline.plan import Pipeline
 from tailrace.v1 import batch_pb2
 
@@ -41,13 +45,13 @@ MIXED_BACKGROUND_ROWS = 64
 LEFT_ROWS_KEPT = 64
 
 _ROWS = Histogram(
-    names.CONVOY_ROWS, "Requests of a convoy.", ["pipeline"], buckets=names.ROW_BUCKETS
+    names.CONVOY_ROWS, "Requests of a convoy.", ["pipeline"], bounds=names.ROW_BUCKETS
 )
 _WAIT_SECONDS = Histogram(
     names.CONVOY_WAIT_SECONDS,
-    "Longest wait of a convoy's requests for its departure.",
+    "Wait of a request for the departure of its convoy.",
     ["pipeline"],
-    buckets=names.LATENCY_BUCKETS_S,
+    bounds=names.LATENCY_BUCKETS_S,
 )
 _IN_FLIGHT = Gauge(names.CONVOYS_IN_FLIGHT, "Convoys under way.", ["pipeline"])
 _QUEUED = Gauge(names.QUEUED_ROWS, "Requests that wait for a convoy.", ["pipeline"])
@@ -84,6 +88,8 @@ class _Lane:
     def row_left(self, row: ConvoyRow) -> None:
         # Elsewhere than in front it is passed over in its turn: a search would take longer.
         self.waiting -= 1
+        if isinstance(row.error, DeadlineExceeded):
+            missed_in_queue(row.pipeline)
         while self._rows and self._rows[0].settled:
             self._rows.popleft()
         # The first may wait for long while many come and go behind it.
@@ -153,6 +159,7 @@ class ConvoyFormer:
         name = chain.pipeline.name
         self._rows = _ROWS.labels(name)
         self._wait_seconds = _WAIT_SECONDS.labels(name)
+        prepare_counts(chain.pipeline)
         _FORMERS.setdefault(name, WeakSet()).add(self)
         _IN_FLIGHT.labels(name).set_function(lambda: _sum(name, lambda it: it.convoys_under_way))
         _QUEUED.labels(name).set_function(lambda: _sum(name, lambda it: it.waiting))
@@ -290,8 +297,8 @@ class ConvoyFormer:
         present = len(rows) + under_way + self.waiting
         self.control.departed(len(rows), present, convoy.departed_ns)
         self._rows.observe(len(rows))
-        longest_ns = convoy.departed_ns - min([row.received_ns for row in rows])
-        self._wait_seconds.observe(longest_ns / NS_PER_S)
+        for row in rows:
+            self._wait_seconds.observe((convoy.departed_ns - row.received_ns) / NS_PER_S)
         voyage = _Voyage(convoy)
         self._under_way.add(voyage)
         voyage.task = asyncio.get_running_loop().create_task(self._travel(voyage))

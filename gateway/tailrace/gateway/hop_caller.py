@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Histogram
-
 from tailrace.gateway.budget import RetryBudget
 from tailrace.gateway.hop_port import HopPort, HopRequest
 from tailrace.gateway.ledger import HopSpending
-from tailrace.runtime import telemetry_names as names
-from tailrace.runtime.deadline import NS_PER_S, Deadline
-from tailrace.runtime.errors import Code, DeadlineExceeded, Reason, TailraceError
+from tailrace.runtime.deadline import Deadline
+from tailrace.runtime.errors import Code, Reason, TailraceError
 from tailrace.runtime.hop_answer import HopAnswer
 
 # Another replica may do better. What all replicas share (store, model server) is not retried.
@@ -20,12 +17,6 @@ RETRIED_REASONS = (
     Reason.UNSPECIFIED,
 )
 
-_HOP_SECONDS = Histogram(
-    names.HOP_SECONDS, "Time of a hop call.", ["hop"], buckets=names.LATENCY_BUCKETS_S
-)
-_ATTEMPTS = Counter(names.HOP_ATTEMPTS_TOTAL, "Calls made to hops.", ["hop"])
-_MISSES = Counter(names.DEADLINE_MISSES_TOTAL, "Hop calls that ran out of budget.", ["hop"])
-
 
 class HopCaller:
     """Calls one hop for all convoys of this process."""
@@ -35,8 +26,6 @@ class HopCaller:
         self._hop = hop
         self._max_attempts = max_attempts
         self._retries = RetryBudget()
-        self._seconds = _HOP_SECONDS.labels(hop)
-        self._attempts = _ATTEMPTS.labels(hop)
 
     async def call(
         self,
@@ -63,9 +52,10 @@ class HopCaller:
         try:
             while True:
                 spending.attempts += 1
-                self._attempts.inc()
                 try:
-                    answer = await port.call(request, max(budget.remaining_s(), 1e-6))
+                    answer = await port.call(
+                        request, max(budget.remaining_s(), 1e-6), spending.trace
+                    )
                 except TailraceError as error:
                     if not self._may_retry(error, spending.attempts, budget, floor_ns):
                         raise
@@ -74,13 +64,10 @@ class HopCaller:
                 return answer
         except TailraceError as error:
             spending.finish(error.code)
-            if isinstance(error, DeadlineExceeded) or error.code is Code.DEADLINE_EXCEEDED:
-                _MISSES.labels(self._hop).inc()
             raise
         finally:
             if spending.end_ns == 0:
                 spending.finish(Code.CANCELLED)
-            self._seconds.observe(spending.duration_ns / NS_PER_S)
 
     def _may_retry(
         self, error: TailraceError, attempts: int, budget: Deadline, floor_ns: int

@@ -20,6 +20,9 @@ from tailrace.v1 import (
     tensor_pb2,
 )
 
+# How the details of degradations of a call as a whole begin, before the name of its reason.
+FAILED = "features failed: "
+
 _FRESH = feature_service_pb2.FEATURE_STATE_FRESH
 _VIEW_DEGRADATIONS = (
     (
@@ -42,6 +45,8 @@ _VIEW_DEGRADATIONS = (
     ),
 )
 
+_REASONS = {"stale": "stale", "missing": "missing", "not kept for this instant": "not_kept"}
+
 Response = prediction_service_pb2.PredictResponse
 
 
@@ -61,6 +66,21 @@ def responses_of(convoy: Convoy) -> list[Outcome]:
     for index, response in responses.items():
         outcomes[index] = response
     return outcomes
+
+
+def degradation_reason(response: Response) -> str:
+    """Returns why an answer is not live, as its first reason for its quality says.
+
+    One of `stale`, `missing`, `not_kept`, or the name of the `Reason` that the features failed of.
+    """
+    for reason in response.quality_reasons:
+        if reason.quality == response.quality:
+            if reason.detail.startswith(FAILED):
+                return reason.detail.removeprefix(FAILED)
+            for _, _, word, _ in _VIEW_DEGRADATIONS:
+                if reason.detail.endswith(word):
+                    return _REASONS[word]
+    return "other"
 
 
 def _bare_responses(convoy: Convoy) -> dict[int, Response]:

@@ -83,6 +83,9 @@ LATENCY_BUCKETS_S = (
 # Buckets of the time until a result is delivered, in seconds.
 DELIVERY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3600, 86_400)
 
+# Buckets of shares of what was granted.
+SHARE_BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.25)
+
 # Buckets of histograms of numbers of rows.
 ROW_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
