@@ -45,12 +45,19 @@ class UnaryMethod(Generic[Request, Response]):
         self._ordinary = method
         self._inside: Any = method if _is_known(method) else None
 
-    async def __call__(self, request: Request, *, timeout: float) -> Response:  # noqa: ASYNC109
+    async def __call__(
+        self,
+        request: Request,
+        *,
+        timeout: float,  # noqa: ASYNC109
+        metadata: tuple[tuple[str, str], ...] = (),
+    ) -> Response:
         """Returns the response.
 
         Args:
             request: the message.
             timeout: seconds that the call may take, as gRPC takes it.
+            metadata: headers, as gRPC takes them.
 
         Raises:
             grpc.aio.AioRpcError: the call failed.
@@ -58,7 +65,7 @@ class UnaryMethod(Generic[Request, Response]):
         """
         inside = self._inside
         if inside is None:
-            return await self._ordinary(request, timeout=timeout)
+            return await self._ordinary(request, timeout=timeout, metadata=metadata)
         # None stands for bytes as they are.
         serialize, parse = inside._request_serializer, inside._response_deserializer
         data = request if serialize is None else serialize(request)
@@ -66,7 +73,7 @@ class UnaryMethod(Generic[Request, Response]):
             inside._method, time.time() + timeout, None, None, inside._registered_call_handle
         )
         try:
-            answer = await call.unary_unary(data, (), _core.build_census_context())
+            answer = await call.unary_unary(data, metadata, _core.build_census_context())
         except asyncio.CancelledError:
             if not call.cancelled():
                 call.cancel(CANCELLED_HERE)
