@@ -1,0 +1,73 @@
+"""PromQL that dashboards use over and over.
+
+`where` is what stands between the braces of a selector, such as `pipeline=~"$pipeline"`; `by`
+names the labels that are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+INTERVAL = "$__rate_interval"
+"""At least four scrapes, and no less than a point of the graph stands for."""
+
+
+def selector(metric: str, where: str = "") -> str:
+    """Returns a metric with its label matchers."""
+    return f"{metric}{{{where}}}" if where else metric
+
+
+def total(expression: str, by: Sequence[str] = ()) -> str:
+    """Returns the sum of an expression by labels; over everything, if by none."""
+    return f"sum by ({', '.join(by)}) ({expression})" if by else f"sum({expression})"
+
+
+def rate(
+    metric: str, where: str = "", by: Sequence[str] = (), over: str = INTERVAL, ago: str = ""
+) -> str:
+    """Returns how much a counter grows each second, summed by labels.
+
+    Args:
+        metric: a counter.
+        where: label matchers.
+        by: labels to keep.
+        over: window of the rate.
+        ago: how far back to look, such as `1h`; now, if empty.
+    """
+    offset = f" offset {ago}" if ago else ""
+    return total(f"rate({selector(metric, where)}[{over}]{offset})", by)
+
+
+def share(part: str, whole: str) -> str:
+    """Returns one expression by another, both with the same labels; 0 to 1 where it is a share."""
+    return f"{part} / ({whole} > 0)"
+
+
+def mean(
+    histogram: str, where: str = "", by: Sequence[str] = (), over: str = INTERVAL, ago: str = ""
+) -> str:
+    """Returns the mean of what a histogram observed, in the histogram's unit."""
+    return share(
+        rate(f"{histogram}_sum", where, by, over, ago),
+        rate(f"{histogram}_count", where, by, over, ago),
+    )
+
+
+def quantile(
+    level: float, histogram: str, where: str = "", by: Sequence[str] = (), over: str = INTERVAL
+) -> str:
+    """Returns a quantile of what a histogram observed, interpolated within its bucket.
+
+    Source: https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile
+    """
+    return f"histogram_quantile({level}, {rate(f'{histogram}_bucket', where, ['le', *by], over)})"
+
+
+def buckets(histogram: str, where: str = "") -> str:
+    """Returns how many observations fell into each bucket, for a heatmap."""
+    return total(f"increase({selector(f'{histogram}_bucket', where)}[{INTERVAL}])", ["le"])
+
+
+def or_zero(expression: str) -> str:
+    """Returns an expression without labels, 0 where it has no data because nothing happened."""
+    return f"{expression} or vector(0)"
