@@ -38,7 +38,7 @@ NAMES = [str(feature["name"]) for feature in FEATURES]
 
 
 def counted(view_name: str, state: str) -> float:
-    labels = {"view": view_name, "state": state}
+    labels = {"pipeline": "p", "view": view_name, "state": state}
     return REGISTRY.get_sample_value("tailrace_feature_rows_total", labels) or 0.0
 
 

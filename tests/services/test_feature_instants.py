@@ -27,7 +27,7 @@ def aged(*ages_s: int) -> dict[str, Any]:
 
 
 def expired() -> float:
-    labels = {"view": "thing", "state": "expired"}
+    labels = {"pipeline": "p", "view": "thing", "state": "expired"}
     return REGISTRY.get_sample_value("tailrace_feature_rows_total", labels) or 0.0
 
 
@@ -70,7 +70,7 @@ async def test_a_null_in_a_row_that_does_not_count_is_not_judged(make_world: Mak
     features = {"a": "float64", "b": "float64"}
     world = make_world(view("thing", features, ttl="60s", on_missing="fail"))
     table = aged(61) | {"b": [None]}
-    labels = {"view": "thing"}
+    labels = {"pipeline": "p", "view": "thing"}
     await world.load("thing", table, timestamp_column="at")
     before = REGISTRY.get_sample_value("tailrace_feature_nulls_total", labels)
     batch, _ = await world.look_up({"thing.id": ["61"]})

@@ -51,7 +51,7 @@ async def lists_of(make_world: MakeWorld, elements: int = 3, **parts: Any) -> Pl
 
 
 def counted(state: str) -> float:
-    labels = {"view": "item", "state": state}
+    labels = {"pipeline": "p", "view": "item", "state": state}
     return REGISTRY.get_sample_value("tailrace_feature_rows_total", labels) or 0.0
 
 

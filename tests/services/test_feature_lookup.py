@@ -29,7 +29,7 @@ SECOND_US = 1_000_000
 
 
 def counted(view_name: str, state: str) -> float:
-    labels = {"view": view_name, "state": state}
+    labels = {"pipeline": "p", "view": view_name, "state": state}
     return REGISTRY.get_sample_value("tailrace_feature_rows_total", labels) or 0.0
 
 
@@ -168,13 +168,14 @@ async def test_defaults_for_a_failed_hop_are_those_of_missing_entities(
 async def test_a_null_feature_has_its_default_and_is_counted(make_world: MakeWorld) -> None:
     world = make_world(view("thing", {"a": "float64", "b": "string"}, defaults={"a": -1.0}))
     await world.load("thing", {"id": ["x", "y"], "a": [None, 2.0], "b": ["t", None]})
-    before = REGISTRY.get_sample_value("tailrace_feature_nulls_total", {"view": "thing"}) or 0.0
+    labels = {"pipeline": "p", "view": "thing"}
+    before = REGISTRY.get_sample_value("tailrace_feature_nulls_total", labels) or 0.0
     batch, found = await world.look_up({"thing.id": ["x", "y", "z"]})
     assert not batch.rows.failures
     assert found.columns["thing.a"].tolist() == [-1.0, 2.0, -1.0]
     assert found.columns["thing.b"].tolist() == ["t", "", ""]
     assert found.views[0].states.tolist() == [FRESH, FRESH, MISSING]
-    nulls = REGISTRY.get_sample_value("tailrace_feature_nulls_total", {"view": "thing"})
+    nulls = REGISTRY.get_sample_value("tailrace_feature_nulls_total", labels)
     assert nulls == before + 2
 
 

@@ -220,8 +220,10 @@ async def test_what_lookups_find_is_counted(
     url = f"http://127.0.0.1:{service.process.metrics_port}/metrics"
     text = await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=5).read().decode())
     for view_name, state in (("strict", "fresh"), ("strict", "missing")):
-        assert f'tailrace_feature_rows_total{{state="{state}",view="{view_name}"}} 1.0' in text
-    assert 'tailrace_feature_rows_total{state="not_loaded",view="thing"} 2.0' in text
+        found = f'{{pipeline="p",state="{state}",view="{view_name}"}} 1.0'
+        assert f"tailrace_feature_rows_total{found}" in text
+    not_loaded = '{pipeline="p",state="not_loaded",view="thing"} 2.0'
+    assert f"tailrace_feature_rows_total{not_loaded}" in text
     failures = 'tailrace_row_failures_total{hop="features",reason="ENTITY_NOT_FOUND"} 1.0'
     assert failures in text
 

@@ -247,7 +247,7 @@ async def test_many_entities_without_events_in_a_window_and_many_expired_ones_ar
     make_world: MakeWorld, tmp_path: Path
 ) -> None:
     def counted(state: str) -> float:
-        labels = {"view": "clicks", "state": state}
+        labels = {"pipeline": "p", "view": "clicks", "state": state}
         return REGISTRY.get_sample_value("tailrace_feature_rows_total", labels) or 0.0
 
     world = clicks_world(make_world, tmp_path, "1h")

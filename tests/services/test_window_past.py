@@ -80,12 +80,12 @@ async def clicked(
 
 
 def counted(state: str) -> float:
-    labels = {"view": "clicks", "state": state}
+    labels = {"pipeline": "p", "view": "clicks", "state": state}
     return REGISTRY.get_sample_value("tailrace_feature_rows_total", labels) or 0.0
 
 
 def nulls() -> float:
-    labels = {"view": "clicks"}
+    labels = {"pipeline": "p", "view": "clicks"}
     return REGISTRY.get_sample_value("tailrace_feature_nulls_total", labels) or 0.0
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Gauge
 
 from tailrace.features.key_cache import KeyCache
 from tailrace.runtime import telemetry_names as names
+from tailrace.runtime.counter import Counter
 
-HITS = Counter(names.FEATURE_CACHE_HITS_TOTAL, "Keys that lookups found in the cache.")
-MISSES = Counter(names.FEATURE_CACHE_MISSES_TOTAL, "Keys that lookups with a cache read.")
+HITS = Counter(names.FEATURE_CACHE_HITS_TOTAL, "Keys that lookups found in the cache.").labels()
+MISSES = Counter(names.FEATURE_CACHE_MISSES_TOTAL, "Keys that lookups with a cache read.").labels()
 INVALIDATIONS = Counter(
     names.FEATURE_CACHE_INVALIDATIONS_TOTAL, "Entries removed because Redis told of a change."
-)
+).labels()
 EVICTIONS = Counter(
     names.FEATURE_CACHE_EVICTIONS_TOTAL, "Entries removed to keep the cache within its bound."
-)
+).labels()
 BYTES = Gauge(names.FEATURE_CACHE_BYTES, "Bytes that the entries of the cache count for.")
 ENTRIES = Gauge(names.FEATURE_CACHE_ENTRIES, "Entries of the cache.")
 

@@ -154,6 +154,8 @@ def _result(
         columns.count_fresh()
     if not complete or rows.failures:
         age_us[(states != _FRESH) & (states != _STALE)] = -1
+    for view, (_, part) in zip(plan.views, filled, strict=True):
+        view.counts.count_ages(age_us[part])
     outcomes: list[ViewOutcome] = []
     for view, view_asked, (columns, part) in zip(plan.views, asked, filled, strict=True):
         outcome = ViewOutcome(view.name, states[part], age_us[part], columns.presence())

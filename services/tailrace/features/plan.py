@@ -141,7 +141,7 @@ def compile_lookup(pipeline: Pipeline) -> LookupPlan:
     views = []
     offset = 0
     for plan in pipeline.views:
-        views.append(_lookup_view(plan, offset, defaults))
+        views.append(_lookup_view(pipeline.name, plan, offset, defaults))
         offset += plan.elements or 1
     never = np.iinfo(np.int64).max
     max_age_us = np.repeat(
@@ -152,7 +152,9 @@ def compile_lookup(pipeline: Pipeline) -> LookupPlan:
     return LookupPlan(tuple(views), defaults, offset, max_age_us, has_max_age)
 
 
-def _lookup_view(plan: ViewPlan, offset: int, defaults: tuple[DefaultColumns, ...]) -> LookupView:
+def _lookup_view(
+    pipeline: str, plan: ViewPlan, offset: int, defaults: tuple[DefaultColumns, ...]
+) -> LookupView:
     view = plan.view
     source = row_source(view)
     groups = source.schema.groups
@@ -176,7 +178,7 @@ def _lookup_view(plan: ViewPlan, offset: int, defaults: tuple[DefaultColumns, ..
         ttl_us=None if view.ttl is None else view.ttl // _US,
         required=np.array(required),
         declared=np.array([stored_names.index(name) for name in declared], np.intp),
-        counts=row_counts(view.view),
+        counts=row_counts(pipeline, view.view),
     )
 
 

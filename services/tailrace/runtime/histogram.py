@@ -21,6 +21,11 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 
 
+def bound_text(bound: float) -> str:
+    """Returns a bound as the label `le` has it, such as 0.08 or 1.0; queries must match it."""
+    return f"{float(bound)}"
+
+
 @dataclass(slots=True)
 class _State:
     bounds: tuple[float, ...]
@@ -67,6 +72,18 @@ class Series:
         if trace_id:
             state.exemplars[place] = Exemplar({"trace_id": trace_id}, value, time.time())
 
+    def add(self, counts: Iterable[tuple[int, int]], total: float) -> None:
+        """Counts many values at once.
+
+        Args:
+            counts: places among `bounds`, the last one beyond them, and how many values each.
+            total: sum of the values.
+        """
+        state = self._state
+        for place, count in counts:
+            state.counts[place] += count
+        state.total += total
+
     def begin_anew(self, bounds: Sequence[float]) -> None:
         """Forgets what was counted, as other bounds count otherwise."""
         self._state = _State.empty(bounds)
@@ -74,7 +91,7 @@ class Series:
     def read(self) -> tuple[list[tuple[str, float, Exemplar | None]], float]:
         """Returns upper bound, cumulated count and exemplar of each bucket, and the sum."""
         state = self._state
-        names = [f"{float(bound)}" for bound in state.bounds]
+        names = [bound_text(bound) for bound in state.bounds]
         cumulated = map(float, accumulate(state.counts))
         return list(zip([*names, "+Inf"], cumulated, state.exemplars, strict=True)), state.total
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge, Histogram, start_http_server
+from prometheus_client import Gauge, start_http_server
 
 from tailrace.runtime import telemetry_names as names
+from tailrace.runtime.counter import Counter
+from tailrace.runtime.histogram import Histogram
 
 CALLS = Counter(names.CALLS_TOTAL, "Calls answered.", ["method", "code"])
 CALL_SECONDS = Histogram(
-    names.CALL_SECONDS, "Time to answer a call.", ["method"], buckets=names.LATENCY_BUCKETS_S
+    names.CALL_SECONDS, "Time to answer a call.", ["method"], bounds=names.LATENCY_BUCKETS_S
 )
 CALLS_IN_FLIGHT = Gauge(names.CALLS_IN_FLIGHT, "Calls being answered.")
 ROW_FAILURES = Counter(names.ROW_FAILURES_TOTAL, "Rows that failed.", ["hop", "reason"])

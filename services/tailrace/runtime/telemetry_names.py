@@ -83,6 +83,9 @@ LATENCY_BUCKETS_S = (
 # Buckets of the time until a result is delivered, in seconds.
 DELIVERY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3600, 86_400)
 
+# Buckets of the age of stored features, in seconds: from a second to a month.
+AGE_BUCKETS_S = (1, 5, 15, 60, 300, 900, 3600, 10_800, 43_200, 86_400, 259_200, 604_800, 2_592_000)
+
 # Buckets of shares of what was granted.
 SHARE_BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.25)
 
