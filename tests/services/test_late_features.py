@@ -24,6 +24,7 @@ from tailrace.runtime.hop_answer import HopAnswer
 from tailrace.runtime.hop_parts import HopParts
 from tailrace.runtime.pipeline.directory import load_directory
 from tailrace.runtime.pipeline.plan import Pipeline
+from tailrace.runtime.tracing.trace_context import TraceContext
 from tailrace.v1 import ledger_pb2, prediction_service_pb2
 from tests.support.feature_world import view, write_pipeline
 from tests.support.redis_fixtures import StartRedis
@@ -37,7 +38,9 @@ class LateHop:
     def __init__(self, hop: LocalHop) -> None:
         self._hop = hop
 
-    async def call(self, request: HopRequest, timeout_s: float) -> HopAnswer:
+    async def call(
+        self, request: HopRequest, timeout_s: float, trace: TraceContext | None = None
+    ) -> HopAnswer:
         return await self._hop.call(request, 0.0)
 
 
@@ -49,7 +52,9 @@ class LastHop:
     def __init__(self) -> None:
         self.blocks: Any = None
 
-    async def call(self, request: HopRequest, timeout_s: float) -> HopAnswer:
+    async def call(
+        self, request: HopRequest, timeout_s: float, trace: TraceContext | None = None
+    ) -> HopAnswer:
         self.blocks = request.blocks
         raise Internal("no further")
 

@@ -41,12 +41,14 @@ class HopCallSeen:
         request_ids: of its rows.
         at_s: when it began, by the loop's clock.
         cancelled: whether it was cancelled.
+        metadata: that came with it.
     """
 
     hop: str
     request_ids: list[str]
     at_s: float
     cancelled: bool = False
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -78,9 +80,15 @@ class _SimulatedMethod:
         self._hop = hop
         self._world = world
 
-    async def __call__(self, request: Any, timeout: float) -> Any:  # noqa: ASYNC109  # as gRPC's
+    async def __call__(
+        self,
+        request: Any,
+        timeout: float,  # noqa: ASYNC109  # as gRPC's
+        metadata: tuple[tuple[str, str], ...] = (),
+    ) -> Any:
         rows = request.batch.rows
         seen = HopCallSeen(self._hop, list(rows.request_ids), asyncio.get_running_loop().time())
+        seen.metadata = dict(metadata)
         self._world.seen.append(seen)
         takes_s, error = self._world.behave(self._hop, rows.count)
         try:

@@ -238,8 +238,11 @@ class Chain:
             floor_ns = self._budgets.floor_ns(hop)
             if spending.budget_ns < floor_ns:
                 error = _too_small(hop, remaining_ns, floor_ns)
-                spending.finish(error.code)
+                spending.fail(error)
                 raise error
+            trace = convoy.trace
+            if trace is not None and trace.sampled:
+                spending.trace = trace.child()
             budget = Deadline(now_ns + spending.budget_ns)
             answer = await self._callers[hop].call(port, request, budget, floor_ns, spending)
         except TailraceError as error:

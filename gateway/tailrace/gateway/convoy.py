@@ -30,6 +30,11 @@ class Recipient(Protocol):
 class Holder(Protocol):
     """What a row is in: the queue of those who wait, or a convoy."""
 
+    @property
+    def convoy(self) -> Convoy | None:
+        """The convoy; None for the queue."""
+        ...
+
     def row_left(self, row: ConvoyRow) -> None:
         """Notes that the row has its outcome and is not to be worked on any more."""
         ...
@@ -131,6 +136,10 @@ class Convoy:
         model_rows: indices of the rows that `model_versions` speaks of.
         prediction_blocks: prediction columns, for `prediction_rows`.
         prediction_rows: indices of the rows that have a prediction, in block order.
+        ended_ns: when it returned, on the monotonic clock; 0 while it is under way.
+        trace: the place of its span; None while none of its rows is traced.
+        linked: places of its traced rows' spans, but of the one that it is the child of.
+        objective_ns: how long answers may take by the pipeline's objectives; 0 if it has none.
     """
 
     pipeline: Pipeline
@@ -145,6 +154,10 @@ class Convoy:
     model_rows: list[int] = field(default_factory=list)
     prediction_blocks: Sequence[PassedBlock] = ()
     prediction_rows: list[int] = field(default_factory=list)
+    ended_ns: int = 0
+    trace: TraceContext | None = None
+    linked: list[TraceContext] = field(default_factory=list)
+    objective_ns: int = 0
     _live: list[int] = field(init=False)
     _earliest_deadline_ns: int = field(init=False)
     _with_states: bool = field(init=False)
@@ -156,6 +169,17 @@ class Convoy:
         self._for_tenants = any([row.tenant for row in self.rows])
         self._live = list(range(len(self.rows)))
         self._earliest_deadline_ns = min(row.deadline_ns for row in self.rows)
+
+    def traced_with(self, row: TraceContext) -> TraceContext:
+        """Notes that a row is traced, and returns the place of the convoy's span.
+
+        The first one's trace is the convoy's own.
+        """
+        if self.trace is None:
+            self.trace = row.child()
+        else:
+            self.linked.append(row)
+        return self.trace
 
     def live(self) -> list[int]:
         """Returns the indices of the rows that are well, after expiring those out of time.

@@ -18,6 +18,7 @@ from prometheus_client import Gauge
 
 from tailrace.gateway.convoy import Convoy, ConvoyRow, Outcome
 from tailrace.gateway.convoy_control import ConvoyBounds, ConvoyControl
+from tailrace.gateway.convoy_spans import ConvoySpans
 from tailrace.gateway.hop_account import missed_in_queue
 from tailrace.gateway.outcome_counts import prepare_counts
 from tailrace.gateway.predictions import responses_of
@@ -28,6 +29,7 @@ from tailrace.runtime.error_mapping import unexpected
 from tailrace.runtime.errors import Cancelled, DeadlineExceeded, Overloaded, Reason
 from tailrace.runtime.histogram import Histogram
 from tailrace.runtime.pipeline.plan import Pipeline
+from tailrace.runtime.tracing.tracing import process_tracing
 from tailrace.v1 import batch_pb2
 
 PRIORITIES = (
@@ -75,6 +77,8 @@ class ChainRunner(Protocol):
 
 class _Lane:
     """Rows of one priority that wait, in order of arrival."""
+
+    convoy = None
 
     def __init__(self) -> None:
         self.waiting = 0
@@ -156,6 +160,7 @@ class ConvoyFormer:
         self._joined = False
         self._turn: asyncio.Handle | None = None
         self._window: asyncio.TimerHandle | None = None
+        self._spans = ConvoySpans(process_tracing(), chain.pipeline)
         name = chain.pipeline.name
         self._rows = _ROWS.labels(name)
         self._wait_seconds = _WAIT_SECONDS.labels(name)
@@ -293,6 +298,7 @@ class ConvoyFormer:
     def _depart(self, lane: _Lane) -> None:
         rows = lane.take(self._most_rows(lane), self._bounds.max_bytes)
         convoy = Convoy(self.chain.pipeline, rows)
+        self._spans.departs(convoy)
         under_way = sum([len(other.convoy.rows) for other in self._under_way])
         present = len(rows) + under_way + self.waiting
         self.control.departed(len(rows), present, convoy.departed_ns)
@@ -325,11 +331,12 @@ class ConvoyFormer:
             error = caught
         waiting = self.waiting > 0
         self._learn(convoy, saturated=waiting)
+        convoy.ended_ns = time.monotonic_ns()
         # The hops get their next work before this one's answers are written.
         self._returned(voyage)
         if waiting:
             await asyncio.sleep(0)
-        outcomes = _answers(convoy) if error is None else [unexpected(error)] * len(convoy.rows)
+        outcomes = _answers(convoy) if error is None else _failed(convoy, error)
         for row, outcome in zip(convoy.rows, outcomes, strict=True):
             row.settle(outcome)
 
@@ -345,13 +352,15 @@ class ConvoyFormer:
             self.control.returned(len(rows), stay_ns, duration_ns, now_ns, saturated=saturated)
 
     def _ended(self, voyage: _Voyage) -> None:
-        """Notes the end of a task that was cancelled, maybe before it began."""
+        """Notes the end of a task, one that was cancelled, maybe before it began, too."""
         if voyage in self._under_way:
             self._learn(voyage.convoy, saturated=False)
             self._returned(voyage)
         for row in voyage.convoy.rows:
             if not row.settled:
                 row.settle(row.error or Cancelled("cancelled"))
+        # Now that every row has its outcome, it is known who is traced.
+        self._spans.ended(voyage.convoy)
 
     def _returned(self, voyage: _Voyage) -> None:
         self._under_way.discard(voyage)
@@ -367,7 +376,14 @@ def _answers(convoy: Convoy) -> Sequence[Outcome]:
     try:
         return responses_of(convoy)
     except Exception as error:  # a prediction that cannot be written must not lose the others
-        return [unexpected(error)] * len(convoy.rows)
+        return _failed(convoy, error)
+
+
+def _failed(convoy: Convoy, error: Exception) -> Sequence[Outcome]:
+    """Returns the outcomes of a convoy that failed for a reason that nobody foresaw."""
+    failure = unexpected(error)
+    convoy.fail(range(len(convoy.rows)), failure)
+    return [failure] * len(convoy.rows)
 
 
 def _whole_ms(duration_ns: int) -> int:

@@ -63,7 +63,10 @@ class HopCaller:
                 spending.finish(Code.OK, answer.queue_ns, answer.work_ns)
                 return answer
         except TailraceError as error:
-            spending.finish(error.code)
+            spending.fail(error)
+            raise
+        except Exception:  # not foreseen; the convoy's former has it told
+            spending.finish(Code.INTERNAL)
             raise
         finally:
             if spending.end_ns == 0:

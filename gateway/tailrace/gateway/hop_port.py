@@ -8,6 +8,7 @@ from typing import Protocol
 
 from tailrace.gateway.convoy import Convoy
 from tailrace.runtime.hop_answer import HopAnswer, PassedBlock
+from tailrace.runtime.tracing.trace_context import TraceContext
 from tailrace.v1 import ledger_pb2
 
 
@@ -35,12 +36,16 @@ class HopPort(Protocol):
 
     placement: ledger_pb2.Placement.ValueType
 
-    async def call(self, request: HopRequest, timeout_s: float) -> HopAnswer:
+    async def call(
+        self, request: HopRequest, timeout_s: float, trace: TraceContext | None = None
+    ) -> HopAnswer:
         """Returns the hop's answer.
 
         Args:
             request: the rows and their columns.
             timeout_s: seconds that the call may take; more than zero.
+            trace: the place of the hop's span, which the hop's own are below; None where the call
+                is not traced.
 
         Raises:
             TailraceError: the whole call failed.

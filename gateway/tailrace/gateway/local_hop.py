@@ -10,6 +10,7 @@ from tailrace.runtime.error_mapping import unexpected
 from tailrace.runtime.errors import TailraceError
 from tailrace.runtime.hop_answer import HopAnswer
 from tailrace.runtime.hop_parts import AnswerBatch
+from tailrace.runtime.tracing.trace_context import TraceContext
 from tailrace.runtime.wire import to_block
 from tailrace.v1 import ledger_pb2
 
@@ -29,8 +30,10 @@ class LocalHop:
         self._answer = answer
         self._reads_requests = reads_requests
 
-    async def call(self, request: HopRequest, timeout_s: float) -> HopAnswer:
-        """Returns the hop's answer.
+    async def call(
+        self, request: HopRequest, timeout_s: float, trace: TraceContext | None = None
+    ) -> HopAnswer:
+        """Returns the hop's answer; `trace` is what its handler finds as its context's.
 
         Raises:
             TailraceError: as the hop raised it; what it did not foresee as Internal.
@@ -49,7 +52,7 @@ class LocalHop:
                 convoy.contexts(rows),
                 Columns(count, blocks),
             )
-            return await self._answer(batch, fields, _LocalContext(timeout_s))
+            return await self._answer(batch, fields, _LocalContext(timeout_s, trace))
         except TailraceError:
             raise
         except Exception as error:  # as at the edge of a service
@@ -57,9 +60,14 @@ class LocalHop:
 
 
 class _LocalContext:
-    """What a handler may ask of its call."""
+    """What a handler may ask of its call.
 
-    def __init__(self, timeout_s: float) -> None:
+    Attributes:
+        trace: the place of the hop's span; None where the call is not traced.
+    """
+
+    def __init__(self, timeout_s: float, trace: TraceContext | None) -> None:
+        self.trace = trace
         self._deadline = Deadline.after_s(timeout_s)
 
     def time_remaining(self) -> float:

@@ -11,6 +11,7 @@ from tailrace.gateway.convoy import ConvoyRow, Outcome
 from tailrace.gateway.convoy_former import ConvoyFormer
 from tailrace.gateway.deadline_watch import DeadlineWatch
 from tailrace.gateway.outcome_account import OutcomeAccount
+from tailrace.gateway.request_spans import RequestSpans
 from tailrace.runtime.config import GatewaySettings
 from tailrace.runtime.errors import TailraceError
 from tailrace.runtime.pipeline.registry import PipelineRegistry
@@ -34,8 +35,8 @@ class Predictor:
         self.registry = registry
         self.max_batch_rows = settings.max_batch_rows
         self._max_fields = settings.max_fields
-        self._account = OutcomeAccount(settings.log_sample_rate)
         self._tracing = process_tracing()
+        self._account = OutcomeAccount(settings.log_sample_rate, RequestSpans(self._tracing))
         self._deadlines = DeadlineWatch()
 
     async def predict(

@@ -12,6 +12,7 @@ from tailrace.gateway.hop_port import HopRequest
 from tailrace.runtime.error_mapping import error_of
 from tailrace.runtime.errors import Code, DeadlineExceeded, Reason, Unavailable
 from tailrace.runtime.hop_answer import HopAnswer
+from tailrace.runtime.tracing.trace_context import TraceContext
 from tailrace.v1 import batch_pb2, ledger_pb2
 
 
@@ -30,15 +31,18 @@ class RemoteHop:
 
         Args:
             hop: name of the hop.
-            method: the stub's method, called with a message and `timeout` in seconds.
+            method: the stub's method, called with a message, `timeout` in seconds, and `metadata`
+                where the call is traced.
             take_timing: is handed what each call cost the hop, as the hop says.
         """
         self._hop = hop
         self._method = method
         self._take_timing = take_timing
 
-    async def call(self, request: HopRequest, timeout_s: float) -> HopAnswer:
-        """Returns the hop's answer.
+    async def call(
+        self, request: HopRequest, timeout_s: float, trace: TraceContext | None = None
+    ) -> HopAnswer:
+        """Returns the hop's answer; `trace` travels as the call's W3C headers.
 
         Raises:
             Unavailable: the transport failed; whether the hop executed is unknown.
@@ -47,7 +51,10 @@ class RemoteHop:
         """
         message = request_message(self._hop, request)
         try:
-            response = await self._method(message, timeout=timeout_s)
+            if trace is None:
+                response = await self._method(message, timeout=timeout_s)
+            else:
+                response = await self._method(message, timeout=timeout_s, metadata=trace.headers())
         except grpc.aio.AioRpcError as failure:
             error = error_of(failure)
             if error.reason is not Reason.UNSPECIFIED:

@@ -67,6 +67,10 @@ VIEWS = "tailrace.views"
 MODEL = "tailrace.model"
 MODEL_VERSION = "tailrace.model_version"
 CALLBACK = "tailrace.callback"
+ALREADY_SUBMITTED = "tailrace.already_submitted"
+"""Whether the submission was there already: the span is that of a repetition."""
+DEAD_ROWS = "tailrace.dead_rows"
+"""Results of a push that are not tried again."""
 ATTEMPT = "tailrace.attempt"
 
 

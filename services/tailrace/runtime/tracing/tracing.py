@@ -30,6 +30,7 @@ class Tracing:
     Attributes:
         slow_share: a request that took more than this share of what it was granted is told
             afterwards.
+        follow_callers: whether what a caller decided of its trace holds here, too.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Tracing:
         self._sink = sink
         # As OpenTelemetry's TraceIdRatioBased decides, so that others of its kind agree.
         self._bound = int(sample_rate * 2**64) if sink is not None else 0
-        self._follow_callers = follow_callers
+        self.follow_callers = follow_callers
         self.slow_share = slow_share
         self._per_ns = afterwards_per_s / NS_PER_S
         self._most = self._left = max(1.0, afterwards_per_s)
@@ -79,7 +80,7 @@ class Tracing:
 
     def below(self, parent: TraceContext) -> TraceContext:
         """Returns the place of a request's own span below its caller's."""
-        sampled = parent.sampled if self._follow_callers else self._in_sample(parent.trace_id)
+        sampled = parent.sampled if self.follow_callers else self._in_sample(parent.trace_id)
         return TraceContext(
             parent.trace_id, new_span_id(), sampled, parent.span_id, parent.tracestate
         )
