@@ -6,9 +6,10 @@ import asyncio
 
 from tailrace.courier.courier import Courier
 from tailrace.courier.ending import end
-from tailrace.courier.metrics import count_queue
+from tailrace.courier.metrics import count_queue, follow_objectives
 from tailrace.runtime.config import CourierSettings
-from tailrace.runtime.server import GrpcServer
+from tailrace.runtime.pipeline.registry import PipelineRegistry
+from tailrace.runtime.server import GrpcServer, background
 from tailrace.submissions.open_queue import Queue, open_queue
 from tailrace.submissions.push.sender import open_sender
 
@@ -26,10 +27,16 @@ async def run(settings: CourierSettings) -> None:
     try:
         async with open_queue(settings, "courier") as queue:
             courier = Courier(settings, queue.submissions, queue.callbacks, sender)
+            # Where there are no pipeline files, times are counted without their objectives.
+            objectives = PipelineRegistry(settings.pipelines_dir, follow_objectives)
+            if settings.pipelines_dir.is_dir():
+                await asyncio.to_thread(objectives.load)
             server = GrpcServer(settings, "courier", (), lambda server: None)
             await server.start()
             try:
-                await _serve(settings, server, queue, courier)
+                watch = objectives.watch(settings.pipelines_poll_ms / 1000)
+                async with background(watch):
+                    await _serve(settings, server, queue, courier)
             finally:
                 await server.close()
     finally:

@@ -94,13 +94,12 @@ def _end(
     ended_ms = started_ms + duration_ms
     results, records = [], _Records(started_ms, duration_ms)
     taken, gone, retry_after_s = False, False, None
-    observe = metrics.DELIVERY_SECONDS.observe
     for claim, outcome in zip(claims, outcomes, strict=True):
         delay_ms: int | None = None
         dead_reason: DeadReason | None = None
         if outcome.delivered:
             taken = True
-            observe((ended_ms - (claim.prediction.ended_ms or ended_ms)) / 1000)
+            metrics.count_delivery(claim, ended_ms)
         elif outcome.gone:
             gone, dead_reason = True, DeadReason.CALLBACK_DISABLED
         else:

@@ -10,8 +10,11 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.errors import QueueUnavailable
+from tailrace.runtime.histogram import Histogram as RowHistogram
+from tailrace.runtime.pipeline.plan import Pipeline
+from tailrace.runtime.tracing.trace_context import read_traceparent
 from tailrace.submissions.push.outcome import PushOutcome
-from tailrace.submissions.records import DeliveryResult
+from tailrace.submissions.records import DeliveryClaim, DeliveryResult
 from tailrace.submissions.store import SubmissionStore
 
 COUNTS_EVERY_S = 5.0
@@ -26,10 +29,11 @@ MESSAGE_ROWS = Histogram(
 DELIVERED = Counter(names.COURIER_DELIVERED_TOTAL, "Results delivered, as written.")
 DEAD = Counter(names.COURIER_DEAD_TOTAL, "Results given up.", ["reason"])
 FENCED = Counter(names.COURIER_FENCED_TOTAL, "Attempts not written, as another courier has them.")
-DELIVERY_SECONDS = Histogram(
+DELIVERY_SECONDS = RowHistogram(
     names.COURIER_DELIVERY_SECONDS,
     "Time from a final state to its delivery.",
-    buckets=names.DELIVERY_BUCKETS_S,
+    ["pipeline"],
+    bounds=names.DELIVERY_BUCKETS_S,
 )
 IN_FLIGHT = Gauge(names.COURIER_MESSAGES_IN_FLIGHT, "Messages in flight.")
 BREAKERS = Gauge(names.COURIER_BREAKERS, "Callbacks by state of their breaker.", ["state"])
@@ -51,6 +55,26 @@ def count_attempts(outcomes: Sequence[PushOutcome]) -> None:
         return
     for outcome in outcomes:
         ATTEMPTS.labels(_label(outcome.result)).inc()
+
+
+def follow_objectives(pipeline: Pipeline) -> None:
+    """Makes the delivery objectives of a pipeline bounds of its deliveries' times."""
+    bounds_s = pipeline.spec.slo.delivery_bounds_s()
+    DELIVERY_SECONDS.labels(pipeline.name, more_bounds=bounds_s)
+
+
+def count_delivery(claim: DeliveryClaim, delivered_ms: int) -> None:
+    """Counts how long a delivered result has taken from its final state.
+
+    Args:
+        claim: what was delivered.
+        delivered_ms: when, by the queue's clock.
+    """
+    prediction = claim.prediction
+    took_ms = delivered_ms - (prediction.ended_ms or delivered_ms)
+    trace = read_traceparent(claim.traceparent) if claim.traceparent else None
+    trace_id = trace.trace_id if trace is not None and trace.sampled else ""
+    DELIVERY_SECONDS.labels(prediction.pipeline).observe(max(took_ms, 0) / 1000, 1, trace_id)
 
 
 def count_settled(results: Sequence[DeliveryResult], written: Sequence[bool]) -> None:
