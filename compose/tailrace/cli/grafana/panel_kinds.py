@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tailrace.cli.grafana.panel import Override, Panel, Query
@@ -112,6 +112,13 @@ def tile(
         },
         defaults={"thresholds": {"mode": "absolute", "steps": steps}},
     )
+
+
+def named_tile(title: str, description: str, expression: str, *, unit: str, legend: str) -> Panel:
+    """Returns the names and values of the newest series, without their course."""
+    panel = tile(title, description, expression, unit=unit, legend=legend, width=6)
+    query = replace(panel.queries[0], newest_only=True)
+    return replace(panel, queries=(query,), options=dict(panel.options) | {"graphMode": "none"})
 
 
 def heatmap(

@@ -11,6 +11,12 @@ from collections.abc import Sequence
 INTERVAL = "$__rate_interval"
 """At least four scrapes, and no less than a point of the graph stands for."""
 
+CALLERS_OWN = (
+    "INVALID_ARGUMENT|NOT_FOUND|ALREADY_EXISTS|PERMISSION_DENIED|UNAUTHENTICATED|OUT_OF_RANGE"
+    "|CANCELLED"
+)
+"""Outcomes that are the caller's doing; all others but `OK` are the service's errors."""
+
 
 def selector(metric: str, where: str = "") -> str:
     """Returns a metric with its label matchers."""
