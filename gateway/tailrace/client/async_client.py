@@ -22,6 +22,7 @@ from tailrace.client.request import (
     new_request_id,
 )
 from tailrace.client.stream_book import StreamBook, StreamLimits, StreamResult
+from tailrace.client.trace_headers import in_trace_of_now
 from tailrace.client.values import Fields
 from tailrace.v1 import prediction_service_pb2 as messages
 from tailrace.v1.pipeline_pb2 import PipelineDescription
@@ -177,9 +178,11 @@ class AsyncClient(AsyncSubmissions):
         deadline = None if stream_timeout is None else checked_timeout(stream_timeout)
 
         def open_call() -> Call:
-            return self._stub().PredictStream(timeout=deadline, metadata=self._metadata)
+            return self._stub().PredictStream(timeout=deadline, metadata=self._headers())
 
-        return AsyncStream(StreamBook(template, limits, ids), rows, open_call).results()
+        return AsyncStream(
+            StreamBook(template, limits, ids), rows, in_trace_of_now(open_call)
+        ).results()
 
     async def list_pipelines(self, *, timeout: float | None = None) -> list[PipelineSummary]:
         """Returns the pipelines being served, by name. Raises PredictionError."""

@@ -14,6 +14,7 @@ import grpc.aio
 
 from tailrace.client.errors import error_of_call
 from tailrace.client.request import DEFAULT_TIMEOUT_S, checked_timeout, default_timeout
+from tailrace.client.trace_headers import with_trace_headers
 from tailrace.client.transport import DEFAULT_MAX_MESSAGE_BYTES, Tls, Transport
 from tailrace.v1.callback_service_pb2_grpc import CallbackServiceStub
 from tailrace.v1.event_service_pb2_grpc import EventServiceStub
@@ -44,6 +45,7 @@ class AsyncConnection:
         tls: Tls | None = None,
         connections: int = 1,
         metadata: Sequence[tuple[str, str]] = (),
+        call_spans: bool = False,
         max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
     ) -> None:
         """Keeps the settings; nothing is opened yet.
@@ -54,15 +56,24 @@ class AsyncConnection:
             tls: credentials; without them the connection is plaintext.
             connections: how many connections to open and to use in turn.
             metadata: gRPC metadata to send with every call.
+            call_spans: tell a span of each call to this process's OpenTelemetry, whose tracer
+                provider is the program's to set; needs the extra `tracing`. The trace in which
+                a call is made goes on in the mesh with or without.
             max_message_bytes: largest message sent or received.
 
         Raises:
+            ModuleNotFoundError: `call_spans` without the extra that it needs.
             ValueError: an empty target, no connections, or a timeout that is no finite time
                 above zero.
         """
         self._transport = Transport(target, tls, connections, max_message_bytes)
         self._timeout = default_timeout(timeout)
         self._metadata = tuple(metadata)
+        self._interceptors: list[grpc.aio.ClientInterceptor] = []
+        if call_spans:
+            from tailrace.client.call_spans import aio_client_interceptors
+
+            self._interceptors = aio_client_interceptors()
         self._channels: list[grpc.aio.Channel] = []
         self._stubs: list[_Stubs] = []
         self._calls = 0
@@ -112,11 +123,14 @@ class AsyncConnection:
         return self._stubs[self._calls % len(self._stubs)]
 
     def _open(self) -> grpc.aio.Channel:
-        credentials = self._transport.credentials()
-        options = self._transport.options()
+        target, credentials = self._transport.target, self._transport.credentials()
+        options, interceptors = self._transport.options(), self._interceptors
         if credentials is None:
-            return grpc.aio.insecure_channel(self._transport.target, options)
-        return grpc.aio.secure_channel(self._transport.target, credentials, options)
+            return grpc.aio.insecure_channel(target, options, interceptors=interceptors)
+        return grpc.aio.secure_channel(target, credentials, options, interceptors=interceptors)
+
+    def _headers(self) -> tuple[tuple[str, str], ...]:
+        return with_trace_headers(self._metadata)
 
     async def _call(
         self,
@@ -127,6 +141,6 @@ class AsyncConnection:
     ) -> Response:
         timeout = self._timeout if timeout is None else checked_timeout(timeout)
         try:
-            return await method(request, timeout=timeout, metadata=self._metadata)
+            return await method(request, timeout=timeout, metadata=self._headers())
         except grpc.aio.AioRpcError as error:
             raise error_of_call(error, request_id) from error

@@ -16,6 +16,7 @@ from tailrace.client.event import Event, EventReport
 from tailrace.client.event_book import EventBook, TakeProblem
 from tailrace.client.event_retries import EventRetries
 from tailrace.client.stream_book import raise_end
+from tailrace.client.trace_headers import in_trace_of_now
 from tailrace.v1.event_service_pb2 import IngestEventsRequest, IngestEventsResponse
 
 Call: TypeAlias = grpc.aio.StreamStreamCall[IngestEventsRequest, IngestEventsResponse]
@@ -70,9 +71,9 @@ class AsyncEventClient(AsyncConnection):
         )
 
         def open_call() -> Call:
-            return self._event_stub().IngestEvents(metadata=self._metadata)
+            return self._event_stub().IngestEvents(metadata=self._headers())
 
-        sending = _Sending(book, events, open_call, on_answer or _nothing)
+        sending = _Sending(book, events, in_trace_of_now(open_call), on_answer or _nothing)
         try:
             await sending.run(EventRetries(retry_s))
         except PredictionError as error:

@@ -34,6 +34,7 @@ from tailrace.client.submission_request import (
 )
 from tailrace.client.submit_book import SubmitBook
 from tailrace.client.submit_doubt import submitting
+from tailrace.client.trace_headers import in_trace_of_now
 from tailrace.client.values import Fields
 from tailrace.client.watch_book import WatchBook
 from tailrace.v1 import prediction_service_pb2 as messages
@@ -249,10 +250,12 @@ class AsyncSubmissions(AsyncConnection):
             messages.WatchPredictionsRequest, messages.WatchPredictionsResponse
         ]:
             return self._stub().WatchPredictions(
-                request, timeout=timeout_s, metadata=self._metadata
+                request, timeout=timeout_s, metadata=self._headers()
             )
 
-        return AsyncSubmissionWatch(WatchBook(message, max_outage), open_call, ends_in)
+        return AsyncSubmissionWatch(
+            WatchBook(message, max_outage), in_trace_of_now(open_call), ends_in
+        )
 
     async def cancel_submission(
         self, prediction_id: str, *, tenant: str = "", timeout: float | None = None

@@ -41,14 +41,14 @@ class CallEnd:
         return self._told.result() if self._told.done() else seen
 
     def _note(self, call: grpc.aio.Call) -> None:
-        details = _at_once(call.details())
+        details = at_once(call.details())
         if details != _WRITE_FAILED and not self._told.done():
-            code, trailing = _at_once(call.code()), _at_once(call.trailing_metadata())
+            code, trailing = at_once(call.code()), at_once(call.trailing_metadata())
             end = grpc.aio.AioRpcError(code, grpc.aio.Metadata(), trailing, details=details)
             self._told.set_result(end)
 
 
-def _at_once(answer: Coroutine[Any, Any, T]) -> T:
+def at_once(answer: Coroutine[Any, Any, T]) -> T:
     """Returns what a coroutine says that has nothing to wait for: it may be another a step later.
 
     Raises:

@@ -19,6 +19,7 @@ from tailrace.client.request import (
 from tailrace.client.stream_book import StreamBook, StreamLimits, StreamResult
 from tailrace.client.sync_stream import SyncStream
 from tailrace.client.sync_submissions import SyncSubmissions
+from tailrace.client.trace_headers import in_trace_of_now
 from tailrace.client.values import Fields
 from tailrace.v1 import prediction_service_pb2 as messages
 from tailrace.v1.pipeline_pb2 import PipelineDescription
@@ -171,9 +172,11 @@ class Client(SyncSubmissions):
         deadline = None if stream_timeout is None else checked_timeout(stream_timeout)
 
         def open_call(sent: Iterator[messages.PredictStreamRequest]) -> Any:
-            return self._stub().PredictStream(sent, timeout=deadline, metadata=self._metadata)
+            return self._stub().PredictStream(sent, timeout=deadline, metadata=self._headers())
 
-        return SyncStream(StreamBook(template, limits, ids), rows, open_call).results()
+        return SyncStream(
+            StreamBook(template, limits, ids), rows, in_trace_of_now(open_call)
+        ).results()
 
     def list_pipelines(self, *, timeout: float | None = None) -> list[PipelineSummary]:
         """Returns the pipelines being served, by name. Raises PredictionError."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -12,6 +12,7 @@ import grpc
 
 from tailrace.client.errors import error_of_call
 from tailrace.client.request import DEFAULT_TIMEOUT_S, checked_timeout, default_timeout
+from tailrace.client.trace_headers import with_trace_headers
 from tailrace.client.transport import DEFAULT_MAX_MESSAGE_BYTES, Tls, Transport
 from tailrace.v1.callback_service_pb2_grpc import CallbackServiceStub
 from tailrace.v1.event_service_pb2_grpc import EventServiceStub
@@ -37,6 +38,7 @@ class SyncConnection:
         tls: Tls | None = None,
         connections: int = 1,
         metadata: Sequence[tuple[str, str]] = (),
+        call_spans: bool = False,
         max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
     ) -> None:
         """Keeps the settings; nothing is opened yet.
@@ -47,15 +49,24 @@ class SyncConnection:
             tls: credentials; without them the connection is plaintext.
             connections: how many connections to open and to use in turn.
             metadata: gRPC metadata to send with every call.
+            call_spans: tell a span of each call to this process's OpenTelemetry, whose tracer
+                provider is the program's to set; needs the extra `tracing`. The trace in which
+                a call is made goes on in the mesh with or without.
             max_message_bytes: largest message sent or received.
 
         Raises:
+            ModuleNotFoundError: `call_spans` without the extra that it needs.
             ValueError: an empty target, no connections, or a timeout that is no finite time
                 above zero.
         """
         self._transport = Transport(target, tls, connections, max_message_bytes)
         self._timeout = default_timeout(timeout)
         self._metadata = tuple(metadata)
+        self._with_spans: Callable[[grpc.Channel], grpc.Channel] | None = None
+        if call_spans:
+            from tailrace.client.call_spans import with_call_spans
+
+            self._with_spans = with_call_spans
         self._lock = threading.Lock()
         self._channels: list[grpc.Channel] = []
         self._stubs: list[_Stubs] = []
@@ -110,8 +121,13 @@ class SyncConnection:
         credentials = self._transport.credentials()
         options = self._transport.options()
         if credentials is None:
-            return grpc.insecure_channel(self._transport.target, options)
-        return grpc.secure_channel(self._transport.target, credentials, options)
+            channel = grpc.insecure_channel(self._transport.target, options)
+        else:
+            channel = grpc.secure_channel(self._transport.target, credentials, options)
+        return channel if self._with_spans is None else self._with_spans(channel)
+
+    def _headers(self) -> tuple[tuple[str, str], ...]:
+        return with_trace_headers(self._metadata)
 
     def _call(
         self,
@@ -122,6 +138,6 @@ class SyncConnection:
     ) -> Response:
         timeout = self._timeout if timeout is None else checked_timeout(timeout)
         try:
-            return method(request, timeout=timeout, metadata=self._metadata)
+            return method(request, timeout=timeout, metadata=self._headers())
         except grpc.RpcError as error:
             raise error_of_call(error, request_id) from error

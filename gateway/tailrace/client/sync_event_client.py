@@ -14,6 +14,7 @@ from tailrace.client.event_book import EventBook, TakeProblem
 from tailrace.client.event_retries import EventRetries
 from tailrace.client.stream_book import raise_end
 from tailrace.client.sync_connection import SyncConnection
+from tailrace.client.trace_headers import in_trace_of_now
 from tailrace.v1.event_service_pb2 import IngestEventsRequest, IngestEventsResponse
 
 OpenCall = Callable[[Iterator[IngestEventsRequest]], Iterator[IngestEventsResponse]]
@@ -63,9 +64,9 @@ class EventClient(SyncConnection):
         )
 
         def open_call(requests: Iterator[IngestEventsRequest]) -> Iterator[IngestEventsResponse]:
-            return self._event_stub().IngestEvents(requests, metadata=self._metadata)
+            return self._event_stub().IngestEvents(requests, metadata=self._headers())
 
-        sending = _Sending(book, events, open_call, on_answer)
+        sending = _Sending(book, events, in_trace_of_now(open_call), on_answer)
         try:
             sending.run(EventRetries(retry_s))
         except PredictionError as error:

@@ -29,6 +29,7 @@ from tailrace.client.submit_book import SubmitBook
 from tailrace.client.submit_doubt import submitting
 from tailrace.client.sync_connection import SyncConnection
 from tailrace.client.sync_watch import SubmissionWatch
+from tailrace.client.trace_headers import in_trace_of_now
 from tailrace.client.values import Fields
 from tailrace.client.watch_book import WatchBook
 from tailrace.v1 import prediction_service_pb2 as messages
@@ -238,10 +239,10 @@ class SyncSubmissions(SyncConnection):
 
         def open_call(request: messages.WatchPredictionsRequest, timeout_s: float | None) -> Any:
             return self._stub().WatchPredictions(
-                request, timeout=timeout_s, metadata=self._metadata
+                request, timeout=timeout_s, metadata=self._headers()
             )
 
-        return SubmissionWatch(WatchBook(message, max_outage), open_call, ends_in)
+        return SubmissionWatch(WatchBook(message, max_outage), in_trace_of_now(open_call), ends_in)
 
     def cancel_submission(
         self, prediction_id: str, *, tenant: str = "", timeout: float | None = None

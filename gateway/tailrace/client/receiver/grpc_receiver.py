@@ -159,6 +159,7 @@ class GrpcReceiver(CallbackReceiverServicer):
             attempt=delivery.attempt,
             traceparent=delivery.traceparent,
             record=record,
+            tracestate=delivery.tracestate,
         )
 
 

@@ -18,8 +18,9 @@ class PushedPrediction:
         delivery_id: the prediction's id; the same in every attempt.
         sent_at: when this attempt was signed, by the courier's clock.
         attempt: which attempt this is, from 1; None over HTTPS, which does not tell.
-        traceparent: W3C `traceparent` of the submission; may be empty.
+        traceparent: W3C `traceparent`, in the trace of the submission; may be empty.
         record: the message that was pushed.
+        tracestate: W3C `tracestate` of the submission; may be empty.
     """
 
     delivery_id: str
@@ -27,6 +28,7 @@ class PushedPrediction:
     attempt: int | None
     traceparent: str
     record: PredictionRecord = field(repr=False)
+    tracestate: str = ""
 
     @cached_property
     def prediction(self) -> StoredPrediction:

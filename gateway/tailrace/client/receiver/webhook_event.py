@@ -53,4 +53,5 @@ def read_event(
         attempt=None,
         traceparent=found.get("traceparent", ""),
         record=record,
+        tracestate=found.get("tracestate", ""),
     )
