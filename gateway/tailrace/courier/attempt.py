@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +10,11 @@ from dataclasses import dataclass
 import structlog
 
 from tailrace.courier import metrics
+from tailrace.courier.push_spans import PushSpan
 from tailrace.courier.retry_schedule import RetrySchedule
 from tailrace.runtime import telemetry_names as names
+from tailrace.runtime.tracing.trace_context import TraceContext
+from tailrace.runtime.tracing.tracing import Tracing
 from tailrace.submissions.push.destination import Destination
 from tailrace.submissions.push.outcome import BAD_TARGET, PushOutcome, failed
 from tailrace.submissions.push.push_item import claim_item
@@ -33,6 +37,7 @@ class AttemptParts:
     sender: Sender
     clock: QueueClock
     schedule: RetrySchedule
+    tracing: Tracing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,18 +74,26 @@ async def attempt(
         timeout_s: for the attempt, all in all.
     """
     started_ms, started = parts.clock.now_ms(), time.monotonic()
+    span = PushSpan(parts.tracing, key, destination, claims)
     if destination is None:
         outcomes = [failed(BAD_TARGET)] * len(claims)
     else:
         items = [claim_item(claim) for claim in claims]
-        outcomes = await parts.sender.push(destination, items, timeout_s)
+        span.mark(items)
+        try:
+            outcomes = await parts.sender.push(destination, items, timeout_s, span.context)
+        except asyncio.CancelledError:
+            span.cancelled()
+            raise
     took_s = time.monotonic() - started
     metrics.MESSAGE_SECONDS.observe(took_s)
     metrics.MESSAGE_ROWS.observe(len(claims))
     metrics.count_attempts(outcomes)
     end = _end(parts, claims, outcomes, started_ms, int(took_s * 1000))
+    dead = sum(result.dead_reason is not None for result in end.results)
+    span.over(outcomes, dead)
     if not all(outcome.delivered for outcome in outcomes):
-        _tell_failure(key, claims, outcomes, end)
+        _tell_failure(key, claims, outcomes, dead, span.context)
     return end
 
 
@@ -143,17 +156,23 @@ class _Records:
 
 
 def _tell_failure(
-    key: str, claims: Sequence[DeliveryClaim], outcomes: Sequence[PushOutcome], end: AttemptEnd
+    key: str,
+    claims: Sequence[DeliveryClaim],
+    outcomes: Sequence[PushOutcome],
+    dead: int,
+    trace: TraceContext,
 ) -> None:
     place = next(place for place, outcome in enumerate(outcomes) if not outcome.delivered)
     _log.warning(
         "delivery failed",
         **{
+            names.TRACE_ID: trace.trace_id,
+            names.SPAN_ID: trace.span_id,
             names.CALLBACK: key,
             names.PREDICTION_ID: claims[place].prediction_id,
             names.REASON: outcomes[place].result,
             names.ROWS: len(claims),
             names.FAILED_ROWS: sum(not outcome.delivered for outcome in outcomes),
-            names.DEAD_ROWS: sum(result.dead_reason is not None for result in end.results),
+            names.DEAD_ROWS: dead,
         },
     )

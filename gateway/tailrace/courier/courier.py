@@ -25,6 +25,7 @@ from tailrace.courier.undertaker import Undertaker
 from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.config import CourierSettings
 from tailrace.runtime.errors import QueueUnavailable
+from tailrace.runtime.tracing.tracing import process_tracing
 from tailrace.submissions.callback_record import CallbackStore
 from tailrace.submissions.ids import partition_of_id
 from tailrace.submissions.push.sender import Sender
@@ -82,7 +83,9 @@ class Courier:
             settings=settings,
             store=store,
             book=self.book,
-            attempts=AttemptParts(sender=sender, clock=self.clock, schedule=schedule),
+            attempts=AttemptParts(
+                sender=sender, clock=self.clock, schedule=schedule, tracing=process_tracing()
+            ),
             settler=self.settler,
             slots=Slots(settings.courier_max_in_flight),
             bury=self.undertaker.bury,

@@ -8,6 +8,7 @@ from tailrace.dispatcher.claimed_batch import BatchParts
 from tailrace.dispatcher.control import InFlightControl
 from tailrace.dispatcher.dispatcher import Dispatcher
 from tailrace.dispatcher.result_writer import ResultWriter
+from tailrace.dispatcher.run_spans import RunSpans
 from tailrace.dispatcher.suspects import Suspects
 from tailrace.dispatcher.upkeep import count_queue, keep_leases, sweep
 from tailrace.dispatcher.verdicts import Verdicts
@@ -17,6 +18,7 @@ from tailrace.runtime.config import DispatcherSettings
 from tailrace.runtime.deadline import NS_PER_MS
 from tailrace.runtime.server import GrpcServer
 from tailrace.runtime.service_process import run_service
+from tailrace.runtime.tracing.tracing import process_tracing
 from tailrace.submissions.open_queue import Queue, open_queue
 from tailrace.v1 import batch_pb2
 
@@ -63,7 +65,7 @@ def _dispatcher(
     suspects = Suspects()
     parts = BatchParts(
         registry=chains.registry,
-        account=OutcomeAccount(settings.log_sample_rate),
+        account=OutcomeAccount(settings.log_sample_rate, RunSpans(process_tracing())),
         verdicts=Verdicts(settings.dispatcher_max_attempts, suspects),
         writer=ResultWriter(queue.submissions),
         connected=chains.connected,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import structlog
 
 from tailrace.dispatcher.result_writer import ResultWriter, tell_fenced
-from tailrace.dispatcher.rows import Registry, convoy_row, read_claims
+from tailrace.dispatcher.rows import Registry, convoy_row, read_claims, run_trace
 from tailrace.dispatcher.verdicts import Trouble, Verdicts, given_back, trouble_of
 from tailrace.gateway.arrival import Arrival, RefusedRow
 from tailrace.gateway.convoy import ConvoyRow, Outcome
@@ -20,6 +20,7 @@ from tailrace.gateway.predictor import OTHER_PIPELINE
 from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.errors import Cancelled, Code, TailraceError
 from tailrace.runtime.logs import failure_fields
+from tailrace.runtime.tracing.trace_context import TraceContext
 from tailrace.submissions.records import Claim, RunPostponed, RunResult, State
 
 _log = structlog.get_logger(__name__)
@@ -79,6 +80,7 @@ class ClaimedBatch:
         self._held = dict(enumerate(claims))
         self._writing: frozenset[int] = frozenset()
         self._rows: dict[int, ConvoyRow] = {}
+        self._traces: dict[int, TraceContext] = {}
         self._ready: list[tuple[int, Outcome]] = []
         self._news = asyncio.Event()
         self._stopping = False
@@ -105,13 +107,16 @@ class ClaimedBatch:
             if place not in self._held:
                 continue
             if isinstance(each, TailraceError):
+                trace = self._traces[place] = run_trace(claim)
                 arrival.refuse(
-                    RefusedRow(OTHER_PIPELINE, claim.prediction_id, self.begun_ns, place, each)
+                    RefusedRow(
+                        OTHER_PIPELINE, claim.prediction_id, self.begun_ns, place, each, trace
+                    )
                 )
                 continue
             request, former = each
             row = convoy_row(claim, request, former, self.begun_ns, self._parts.deadline_ms)
-            self._rows[place] = row
+            self._rows[place], self._traces[place] = row, row.trace
             arrival.add(row, place)
             groups.setdefault(former, []).append(row)
         for former, rows in groups.items():
@@ -166,7 +171,7 @@ class ClaimedBatch:
         postponed: list[RunPostponed] = []
         reasons: list[str] = []
         for place, outcome in ready:
-            verdict = self._judge(self._claims[place], outcome)
+            verdict = self._judge(self._claims[place], outcome, self._traces[place])
             if isinstance(verdict, RunResult):
                 results.append(verdict)
             else:
@@ -182,7 +187,9 @@ class ClaimedBatch:
             del self._held[place]
         self._writing = frozenset()
 
-    def _judge(self, claim: Claim, outcome: Outcome) -> RunResult | RunPostponed:
+    def _judge(
+        self, claim: Claim, outcome: Outcome, trace: TraceContext
+    ) -> RunResult | RunPostponed:
         if self._stopping and isinstance(outcome, Cancelled):
             return given_back(claim)
         verdict = self._parts.verdicts.judge(
@@ -195,12 +202,16 @@ class ClaimedBatch:
             self.overloaded += 1
         elif trouble_of(outcome) is not Trouble.LASTING:
             self.unanswered += 1
-        _tell(claim, outcome, verdict)
+        _tell(claim, trace, outcome, verdict)
         return verdict
 
 
-def _tell(claim: Claim, error: TailraceError, verdict: RunResult | RunPostponed) -> None:
+def _tell(
+    claim: Claim, trace: TraceContext, error: TailraceError, verdict: RunResult | RunPostponed
+) -> None:
     fields = {
+        names.TRACE_ID: trace.trace_id,
+        names.SPAN_ID: trace.span_id,
         names.PREDICTION_ID: claim.prediction_id,
         names.RUN_ATTEMPT: claim.run_attempts,
         **failure_fields(error),

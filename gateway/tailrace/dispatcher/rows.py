@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
@@ -11,13 +12,26 @@ from tailrace.gateway.convoy_former import ConvoyFormer
 from tailrace.runtime.deadline import NS_PER_MS
 from tailrace.runtime.errors import InvalidField, NotFound
 from tailrace.runtime.pipeline.registry import PipelineRegistry
-from tailrace.runtime.tracing.trace_context import TRACEPARENT, TRACESTATE
+from tailrace.runtime.tracing.trace_context import TRACEPARENT, TRACESTATE, TraceContext
 from tailrace.runtime.tracing.tracing import process_tracing
 from tailrace.submissions.records import Claim
 from tailrace.v1 import batch_pb2, prediction_service_pb2
 
 Request = prediction_service_pb2.PredictRequest
 Registry = PipelineRegistry[ConvoyFormer]
+
+
+@dataclass(slots=True, eq=False)
+class SubmittedRow(ConvoyRow):
+    """A submission that runs.
+
+    Attributes:
+        prediction_id: of the submission.
+        run_attempt: which of its runs this is, from 1.
+    """
+
+    prediction_id: str = ""
+    run_attempt: int = 0
 
 
 async def read_claims(
@@ -69,18 +83,23 @@ def convoy_row(
     """
     longest_ms = former.chain.pipeline.spec.deadline.maximum_ms
     granted_ns = int((longest_ms if deadline_ms is None else deadline_ms) * NS_PER_MS)
-    return ConvoyRow(
+    return SubmittedRow(
         pipeline=request.pipeline,
         request_id=request.request_id or claim.prediction_id,
         fields=request.fields,
         deadline_ns=received_ns + granted_ns,
         granted_ns=granted_ns,
         received_ns=received_ns,
-        trace=process_tracing().begin(
-            {TRACEPARENT: claim.traceparent, TRACESTATE: claim.tracestate}
-        ),
+        trace=run_trace(claim),
         # The submission's own priority orders it in the queue alone.
         priority=batch_pb2.PRIORITY_BACKGROUND,
         tenant=claim.tenant,
         data=claim.request,
+        prediction_id=claim.prediction_id,
+        run_attempt=claim.run_attempts,
     )
+
+
+def run_trace(claim: Claim) -> TraceContext:
+    """Returns the place of the span of a claim's run: below that of its submission."""
+    return process_tracing().begin({TRACEPARENT: claim.traceparent, TRACESTATE: claim.tracestate})

@@ -30,8 +30,6 @@ CALLERS_OWN = frozenset(
     }
 )
 
-CALLER, RATIO, FAILED, SLOW = "caller", "ratio", "failed", "slow"
-
 # Longest of what a caller chose freely and that was not checked.
 _MAX_TEXT = 128
 
@@ -62,7 +60,7 @@ class RequestSpans:
         end_ns = time.monotonic_ns()
         trace = asked.trace
         if trace.sampled:
-            why = sampled_by(tracing, trace)
+            why = tracing.sampled_by(trace)
         else:
             why = self._afterwards(asked, outcome, end_ns)
             if not why or not tracing.may_tell_afterwards():
@@ -73,17 +71,19 @@ class RequestSpans:
     def _afterwards(self, asked: Asked, outcome: Outcome, end_ns: int) -> str:
         """Returns why a request is to be told though it is not in the sample, or nothing."""
         if isinstance(outcome, TailraceError) and outcome.code not in CALLERS_OWN:
-            return FAILED
+            return names.BY_FAILURE
         if not isinstance(asked, ConvoyRow):
             return ""
         convoy = _convoy_of(asked)
         # Of an answer, all rows of its lookup were given defaults.
         if convoy is not None and convoy.degradations and not isinstance(outcome, TailraceError):
-            return FAILED
+            return names.BY_FAILURE
         took_ns = end_ns - asked.received_ns
         if took_ns > asked.granted_ns * self._tracing.slow_share:
-            return SLOW
-        return SLOW if convoy is not None and self._misses_objective(convoy, took_ns) else ""
+            return names.BY_SLOWNESS
+        if convoy is not None and self._misses_objective(convoy, took_ns):
+            return names.BY_SLOWNESS
+        return ""
 
     def _misses_objective(self, convoy: Convoy, took_ns: int) -> bool:
         return 0 < convoy.objective_ns < took_ns
@@ -128,11 +128,6 @@ class RequestSpans:
         if isinstance(asked, ConvoyRow) and asked.tenant:
             attributes[names.TENANT] = asked.tenant
         return attributes
-
-
-def sampled_by(tracing: Tracing, trace: TraceContext) -> str:
-    """Returns what put a span into the sample: `caller` or `ratio`."""
-    return CALLER if trace.parent_id and tracing.follow_callers else RATIO
 
 
 def _convoy_of(row: ConvoyRow) -> Convoy | None:

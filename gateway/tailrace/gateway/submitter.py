@@ -14,9 +14,11 @@ from tailrace.gateway.convoy_former import ConvoyFormer
 from tailrace.gateway.group_commit import MAX_ROWS, GroupCommit, Outcomes
 from tailrace.gateway.submission_account import OTHER_PIPELINE, SubmissionAccount
 from tailrace.gateway.submission_admission import check_submission, new_submission
+from tailrace.gateway.submission_spans import SubmissionSpans
 from tailrace.runtime.config import GatewaySettings
 from tailrace.runtime.errors import Cancelled, DeadlineExceeded, NotFound, TailraceError
 from tailrace.runtime.pipeline.registry import PipelineRegistry
+from tailrace.runtime.tracing.trace_context import TraceContext
 from tailrace.runtime.tracing.tracing import process_tracing
 from tailrace.submissions.callback_record import CallbackRecord, CallbackStore
 from tailrace.submissions.ids import new_prediction_id
@@ -40,10 +42,11 @@ class _Call:
         outcomes: one each, None as long as it is not known.
         request_ids: as sent, or as made here.
         pipelines: name of each one's pipeline, or `_OTHER`.
+        traces: the place of each one's span.
     """
 
     submissions: Sequence[Submission]
-    trace: Mapping[str, str]
+    traces: Sequence[TraceContext]
     received_ns: int
     outcomes: list[Outcome | None] = field(init=False)
     request_ids: list[str] = field(init=False)
@@ -102,8 +105,8 @@ class Submitter:
         self._rules = CallbackRules(settings.allow_inline_callbacks, targets)
         self._book = CallbackBook(callbacks)
         self._commit = GroupCommit(store)
-        self._account = SubmissionAccount(settings.log_sample_rate)
         self._tracing = process_tracing()
+        self._account = SubmissionAccount(settings.log_sample_rate, SubmissionSpans(self._tracing))
 
     async def submit(
         self,
@@ -121,7 +124,9 @@ class Submitter:
             call_remaining_s: seconds until the call's deadline, or None if it has none.
             trace: W3C trace headers of the call.
         """
-        call = _Call(submissions, trace, time.monotonic_ns())
+        received_ns = time.monotonic_ns()
+        traces = [self._tracing.begin(trace) for _ in submissions]
+        call = _Call(submissions, traces, received_ns)
         wait_s = LONGEST_WAIT_S if call_remaining_s is None else call_remaining_s
         written: list[_Written] = []
         try:
@@ -215,7 +220,7 @@ class Submitter:
                     new_prediction_id(partition),
                     call.submissions[place],
                     callback,
-                    self._tracing.begin(call.trace),
+                    call.traces[place],
                     self._max_bytes,
                 )
             except TailraceError as error:
@@ -242,5 +247,7 @@ class Submitter:
                 for place, outcome in zip(group.places, group.outcomes.result(), strict=True):
                     call.outcomes[place] = outcome
         outcomes = [unknown if outcome is None else outcome for outcome in call.outcomes]
-        self._account.take(call.request_ids, outcomes, call.pipelines, call.received_ns)
+        self._account.take(
+            call.request_ids, outcomes, call.pipelines, call.traces, call.received_ns
+        )
         return outcomes

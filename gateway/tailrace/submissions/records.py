@@ -218,6 +218,7 @@ class DeliveryClaim:
         attempt: which attempt this is, from 1.
         prediction: the submission, with its outcome; its delivery fields may be unset.
         inline: serialised `InlineCallback`, or empty.
+        traceparent, tracestate: of the submission's own span; may be empty.
     """
 
     prediction_id: str
@@ -226,6 +227,7 @@ class DeliveryClaim:
     prediction: StoredPrediction
     inline: bytes = field(repr=False)
     traceparent: str
+    tracestate: str = ""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -36,6 +36,7 @@ class DeliveryStore(StoreBase):
                     prediction=stored_prediction(prediction_id.decode(), row, meta),
                     inline=meta.inline,
                     traceparent=meta.traceparent,
+                    tracestate=meta.tracestate,
                 )
             )
         return claims

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#tailrace/v1/callback_receiver.proto\x12\x0btailrace.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xa6\x01\n\x08\x44\x65livery\x12\x13\n\x0b\x64\x65livery_id\x18\x01 \x01(\t\x12\x30\n\x0c\x61ttempt_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x19\n\x11prediction_record\x18\x04 \x01(\x0c\x12\x12\n\nsignatures\x18\x05 \x03(\t\x12\x13\n\x0btraceparent\x18\x06 \x01(\t\"C\n\x18\x44\x65liverPredictionRequest\x12\'\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\x15.tailrace.v1.Delivery\"\x1b\n\x19\x44\x65liverPredictionResponse\"F\n\x19\x44\x65liverPredictionsRequest\x12)\n\ndeliveries\x18\x01 \x03(\x0b\x32\x15.tailrace.v1.Delivery\"B\n\x1a\x44\x65liverPredictionsResponse\x12$\n\x08statuses\x18\x01 \x03(\x0b\x32\x12.google.rpc.Status2\xdd\x01\n\x10\x43\x61llbackReceiver\x12\x62\n\x11\x44\x65liverPrediction\x12%.tailrace.v1.DeliverPredictionRequest\x1a&.tailrace.v1.DeliverPredictionResponse\x12\x65\n\x12\x44\x65liverPredictions\x12&.tailrace.v1.DeliverPredictionsRequest\x1a\'.tailrace.v1.DeliverPredictionsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#tailrace/v1/callback_receiver.proto\x12\x0btailrace.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xba\x01\n\x08\x44\x65livery\x12\x13\n\x0b\x64\x65livery_id\x18\x01 \x01(\t\x12\x30\n\x0c\x61ttempt_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x19\n\x11prediction_record\x18\x04 \x01(\x0c\x12\x12\n\nsignatures\x18\x05 \x03(\t\x12\x13\n\x0btraceparent\x18\x06 \x01(\t\x12\x12\n\ntracestate\x18\x07 \x01(\t\"C\n\x18\x44\x65liverPredictionRequest\x12\'\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\x15.tailrace.v1.Delivery\"\x1b\n\x19\x44\x65liverPredictionResponse\"F\n\x19\x44\x65liverPredictionsRequest\x12)\n\ndeliveries\x18\x01 \x03(\x0b\x32\x15.tailrace.v1.Delivery\"B\n\x1a\x44\x65liverPredictionsResponse\x12$\n\x08statuses\x18\x01 \x03(\x0b\x32\x12.google.rpc.Status2\xdd\x01\n\x10\x43\x61llbackReceiver\x12\x62\n\x11\x44\x65liverPrediction\x12%.tailrace.v1.DeliverPredictionRequest\x1a&.tailrace.v1.DeliverPredictionResponse\x12\x65\n\x12\x44\x65liverPredictions\x12&.tailrace.v1.DeliverPredictionsRequest\x1a\'.tailrace.v1.DeliverPredictionsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,15 +34,15 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tailrace.v1.callback_receiv
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DELIVERY']._serialized_start=111
-  _globals['_DELIVERY']._serialized_end=277
-  _globals['_DELIVERPREDICTIONREQUEST']._serialized_start=279
-  _globals['_DELIVERPREDICTIONREQUEST']._serialized_end=346
-  _globals['_DELIVERPREDICTIONRESPONSE']._serialized_start=348
-  _globals['_DELIVERPREDICTIONRESPONSE']._serialized_end=375
-  _globals['_DELIVERPREDICTIONSREQUEST']._serialized_start=377
-  _globals['_DELIVERPREDICTIONSREQUEST']._serialized_end=447
-  _globals['_DELIVERPREDICTIONSRESPONSE']._serialized_start=449
-  _globals['_DELIVERPREDICTIONSRESPONSE']._serialized_end=515
-  _globals['_CALLBACKRECEIVER']._serialized_start=518
-  _globals['_CALLBACKRECEIVER']._serialized_end=739
+  _globals['_DELIVERY']._serialized_end=297
+  _globals['_DELIVERPREDICTIONREQUEST']._serialized_start=299
+  _globals['_DELIVERPREDICTIONREQUEST']._serialized_end=366
+  _globals['_DELIVERPREDICTIONRESPONSE']._serialized_start=368
+  _globals['_DELIVERPREDICTIONRESPONSE']._serialized_end=395
+  _globals['_DELIVERPREDICTIONSREQUEST']._serialized_start=397
+  _globals['_DELIVERPREDICTIONSREQUEST']._serialized_end=467
+  _globals['_DELIVERPREDICTIONSRESPONSE']._serialized_start=469
+  _globals['_DELIVERPREDICTIONSRESPONSE']._serialized_end=535
+  _globals['_CALLBACKRECEIVER']._serialized_start=538
+  _globals['_CALLBACKRECEIVER']._serialized_end=759
 # @@protoc_insertion_point(module_scope)

@@ -32,6 +32,7 @@ class Delivery(_message.Message):
     PREDICTION_RECORD_FIELD_NUMBER: _builtins.int
     SIGNATURES_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
+    TRACESTATE_FIELD_NUMBER: _builtins.int
     delivery_id: _builtins.str
     """Id of the prediction: the idempotency key of the delivery, as `webhook-id` is over HTTPS."""
     attempt: _builtins.int
@@ -39,7 +40,11 @@ class Delivery(_message.Message):
     prediction_record: _builtins.bytes
     """A serialised `PredictionRecord`, without its `delivery`. The same bytes in every attempt."""
     traceparent: _builtins.str
-    """W3C `traceparent` of the submission; may be empty."""
+    """W3C `traceparent` of this attempt, in the trace of the submission; of the submission itself
+    where the message stands in another one's trace. May be empty.
+    """
+    tracestate: _builtins.str
+    """W3C `tracestate` of the submission; may be empty."""
     @_builtins.property
     def attempt_time(self) -> _timestamp_pb2.Timestamp:
         """When this attempt was made; part of what is signed."""
@@ -59,10 +64,11 @@ class Delivery(_message.Message):
         prediction_record: _builtins.bytes = ...,
         signatures: _abc.Iterable[_builtins.str] | None = ...,
         traceparent: _builtins.str = ...,
+        tracestate: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["attempt_time", b"attempt_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "attempt_time", b"attempt_time", "delivery_id", b"delivery_id", "prediction_record", b"prediction_record", "signatures", b"signatures", "traceparent", b"traceparent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "attempt_time", b"attempt_time", "delivery_id", b"delivery_id", "prediction_record", b"prediction_record", "signatures", b"signatures", "traceparent", b"traceparent", "tracestate", b"tracestate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

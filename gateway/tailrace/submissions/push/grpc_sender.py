@@ -11,6 +11,7 @@ import grpc
 import grpc.aio
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from tailrace.runtime.tracing.trace_context import TraceContext
 from tailrace.submissions.push import outcome as results
 from tailrace.submissions.push.address_rules import AddressRules, RefusedAddress
 from tailrace.submissions.push.destination import Destination
@@ -36,6 +37,9 @@ _BROKEN = (
 )
 
 
+Headers = tuple[tuple[str, str], ...]
+
+
 class GrpcSender:
     """Calls receivers, over channels that are kept."""
 
@@ -54,7 +58,11 @@ class GrpcSender:
         await self._channels.close_idle()
 
     async def push(
-        self, destination: Destination, items: Sequence[PushItem], timeout_s: float
+        self,
+        destination: Destination,
+        items: Sequence[PushItem],
+        timeout_s: float,
+        trace: TraceContext | None = None,
     ) -> list[PushOutcome]:
         """Makes one attempt. Never raises but for cancellation.
 
@@ -62,20 +70,26 @@ class GrpcSender:
             destination: a gRPC receiver.
             items: what to send: in one message, or in a few at once where it would be too large.
             timeout_s: for all of it, from looking the name up to the answer.
+            trace: the place of the attempt's span, for the headers of the call, or None.
 
         Returns:
             One outcome per item, in order.
         """
+        headers = () if trace is None else trace.headers()
         parts = _message_parts(items)
         if len(parts) == 1:
-            return await self._push_part(destination, parts[0], timeout_s)
+            return await self._push_part(destination, parts[0], timeout_s, headers)
         outcomes = await asyncio.gather(
-            *(self._push_part(destination, part, timeout_s) for part in parts)
+            *(self._push_part(destination, part, timeout_s, headers) for part in parts)
         )
         return [outcome for part in outcomes for outcome in part]
 
     async def _push_part(
-        self, destination: Destination, items: Sequence[PushItem], timeout_s: float
+        self,
+        destination: Destination,
+        items: Sequence[PushItem],
+        timeout_s: float,
+        headers: Headers,
     ) -> list[PushOutcome]:
         give_up_at = time.monotonic() + timeout_s
         try:
@@ -91,7 +105,7 @@ class GrpcSender:
         try:
             # Never 0, whose outcome would be a race.
             left_s = max(0.001, give_up_at - time.monotonic())
-            return await _call(lent, destination, items, left_s)
+            return await _call(lent, destination, items, left_s, headers)
         except grpc.aio.AioRpcError as failure:
             broken = failure.code() in _BROKEN
             return [failure_outcome(failure)] * len(items)
@@ -100,16 +114,20 @@ class GrpcSender:
 
 
 async def _call(
-    lent: LentChannel, destination: Destination, items: Sequence[PushItem], timeout_s: float
+    lent: LentChannel,
+    destination: Destination,
+    items: Sequence[PushItem],
+    timeout_s: float,
+    headers: Headers,
 ) -> list[PushOutcome]:
     deliveries = _deliveries(destination, items)
     if destination.max_batch == 1:
         (delivery,) = deliveries
         request = DeliverPredictionRequest(delivery=delivery)
-        answer = await lent.deliver_one(request, timeout=timeout_s)
+        answer = await lent.deliver_one(request, timeout=timeout_s, metadata=headers)
         return [failed(results.BAD_RESPONSE) if answer is None else DELIVERED]
     requests = DeliverPredictionsRequest(deliveries=deliveries)
-    response = await lent.deliver_many(requests, timeout=timeout_s)
+    response = await lent.deliver_many(requests, timeout=timeout_s, metadata=headers)
     if response is None or len(response.statuses) != len(items):
         return [failed(results.BAD_RESPONSE)] * len(items)
     return [
@@ -130,6 +148,7 @@ def _deliveries(destination: Destination, items: Sequence[PushItem]) -> list[Del
             prediction_record=item.record,
             signatures=[signer.sign(item.delivery_id, now_s, item.record) for signer in signers],
             traceparent=item.traceparent,
+            tracestate=item.tracestate,
         )
         for item in items
     ]

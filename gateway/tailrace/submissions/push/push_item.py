@@ -33,7 +33,8 @@ class PushItem:
         attempt: which attempt this is, from 1.
         record: serialised `PredictionRecord` without `delivery`; the same bytes in every attempt.
         webhook_body: makes the JSON body; the same bytes in every attempt.
-        traceparent: may be empty.
+        traceparent, tracestate: W3C headers of the span that the receiver's are to be below; may be
+            empty.
     """
 
     delivery_id: str
@@ -41,6 +42,7 @@ class PushItem:
     record: bytes
     webhook_body: Callable[[], bytes]
     traceparent: str = ""
+    tracestate: str = ""
 
 
 def claim_item(claim: DeliveryClaim) -> PushItem:
@@ -58,6 +60,7 @@ def claim_item(claim: DeliveryClaim) -> PushItem:
         record=record,
         webhook_body=body,
         traceparent=claim.traceparent,
+        tracestate=claim.tracestate,
     )
 
 

@@ -11,6 +11,7 @@ import structlog
 
 from tailrace.runtime.config import CallbackSettings
 from tailrace.runtime.start_error import StartError
+from tailrace.runtime.tracing.trace_context import TraceContext
 from tailrace.submissions.push.address_rules import AddressRules
 from tailrace.submissions.push.destination import Destination
 from tailrace.submissions.push.grpc_sender import GrpcSender
@@ -61,7 +62,11 @@ class Sender:
         await self._grpc.close_idle()
 
     async def push(
-        self, destination: Destination, items: Sequence[PushItem], timeout_s: float
+        self,
+        destination: Destination,
+        items: Sequence[PushItem],
+        timeout_s: float,
+        trace: TraceContext | None = None,
     ) -> list[PushOutcome]:
         """Makes one attempt with one message. Never raises but for cancellation.
 
@@ -69,13 +74,15 @@ class Sender:
             destination: where to.
             items: one, or up to `destination.max_batch`.
             timeout_s: for the attempt, all in all.
+            trace: the place of the attempt's span, or None; it travels with a message as the items'
+                own do with each of them.
 
         Returns:
             One outcome per item, in order.
         """
         try:
             if destination.target.is_grpc:
-                return await self._grpc.push(destination, items, timeout_s)
+                return await self._grpc.push(destination, items, timeout_s, trace)
             (item,) = items
             return [await self._webhooks.push(destination, item, timeout_s)]
         except Exception as error:  # one result that cannot be sent is no reason to stop

@@ -20,6 +20,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from tailrace.runtime.tracing.trace_context import TRACEPARENT, TRACESTATE
 from tailrace.submissions.push import outcome as results
 from tailrace.submissions.push.address_rules import AddressRules, RefusedAddress
 from tailrace.submissions.push.destination import Destination
@@ -128,7 +129,9 @@ class WebhookSender:
             "webhook-signature": " ".join(signatures),
         }
         if item.traceparent:
-            headers["traceparent"] = item.traceparent
+            headers[TRACEPARENT] = item.traceparent
+            if item.tracestate:
+                headers[TRACESTATE] = item.tracestate
         response = await self._session.post(
             URL(destination.target.url, encoded=True),
             data=body,

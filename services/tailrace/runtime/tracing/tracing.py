@@ -8,6 +8,7 @@ from typing import Protocol
 
 from tailrace.runtime.deadline import NS_PER_S
 from tailrace.runtime.tracing.span import Span
+from tailrace.runtime.tracing.span_names import BY_CALLER, BY_RATIO
 from tailrace.runtime.tracing.trace_context import (
     TraceContext,
     new_span_id,
@@ -84,6 +85,10 @@ class Tracing:
         return TraceContext(
             parent.trace_id, new_span_id(), sampled, parent.span_id, parent.tracestate
         )
+
+    def sampled_by(self, trace: TraceContext) -> str:
+        """Returns what has put a span into the sample: `caller` or `ratio`."""
+        return BY_CALLER if trace.parent_id and self.follow_callers else BY_RATIO
 
     def may_tell_afterwards(self) -> bool:
         """Returns whether one request more may be told that was not in the sample; counts it."""
