@@ -119,13 +119,13 @@ bench-features: $(INSTALLED) $(FEAST) ## Measure lookups beside Feast, and event
 # --- Prometheus ----------------------------------------------------------------------------
 
 PROMETHEUS := .build/prometheus
-$(PROMETHEUS)/prometheus: compose/prometheus/fetch_prometheus.sh
+$(PROMETHEUS)/prometheus $(PROMETHEUS)/promtool: compose/prometheus/fetch_prometheus.sh
 	@echo "==> Fetching Prometheus into $(PROMETHEUS)"
 	@compose/prometheus/fetch_prometheus.sh $(PROMETHEUS)
-	@touch $@
+	@touch $(PROMETHEUS)/prometheus $(PROMETHEUS)/promtool
 
 .PHONY: prometheus
-prometheus: $(PROMETHEUS)/prometheus ## Unpack Debian's Prometheus and promtool into .build, for tests and checks
+prometheus: $(PROMETHEUS)/prometheus $(PROMETHEUS)/promtool ## Unpack Debian's Prometheus and promtool into .build, for tests and checks
 
 # --- protos --------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from tailrace.runtime.pipeline.base import Misfit, SpecModel
+from tailrace.runtime.pipeline.problem import nearest
 from tailrace.runtime.placement import HOPS
 
 MAX_WITHIN_MS = 86_400_000
@@ -43,7 +44,8 @@ class LatencyObjective(Within):
     @model_validator(mode="after")
     def _hop_is_one(self) -> LatencyObjective:
         if self.hop is not None and self.hop not in HOPS:
-            raise Misfit(repr(self.hop), f"one of {', '.join(HOPS)}", at=".hop")
+            expected = f"one of {', '.join(HOPS)}, or none for the whole"
+            raise Misfit(repr(self.hop), expected, at=".hop", suggestion=nearest(self.hop, HOPS))
         return self
 
 
@@ -58,6 +60,8 @@ class SloSection(SpecModel):
         degraded_max_percent: largest share of answers that are not LIVE.
         fresh_min_percent: least share of feature rows that are found, and fresh.
         delivery: how soon after it is final a submission's result is delivered.
+        min_bad_events: fewest bad events in an alert's long window before it may fire, so that
+            with little traffic a few unlucky requests wake nobody.
     """
 
     window_days: int = Field(default=30, ge=1, le=90)
@@ -66,6 +70,7 @@ class SloSection(SpecModel):
     degraded_max_percent: Percent | None = None
     fresh_min_percent: Percent | None = None
     delivery: list[Within] = []
+    min_bad_events: int = Field(default=10, ge=1)
 
     @model_validator(mode="after")
     def _each_once(self) -> SloSection:
