@@ -11,6 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BUF := node_modules/.bin/buf
+TSC := node_modules/.bin/tsc
 EXTRAS := server local examples dev
 FEAST_VENV := .venv-feast
 FEAST := $(FEAST_VENV)/.installed
@@ -143,6 +144,9 @@ $(BUF): package.json package-lock.json
 	npm install --no-save --loglevel=error
 	@touch $@
 
+$(TSC): $(BUF)
+	@touch $@
+
 # google/rpc/status.proto comes with a Python package; buf looks for it beside ours.
 GOOGLEAPIS := .build/googleapis
 $(GOOGLEAPIS)/.copied: $(INSTALLED)
@@ -171,7 +175,7 @@ endif
 # --- checks --------------------------------------------------------------------------------
 
 .PHONY: lint
-lint: $(INSTALLED) check-protos lint-protos breaking ## Run every static check
+lint: $(INSTALLED) check-protos lint-protos breaking check-grafana ## Run every static check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -187,6 +191,29 @@ format: $(INSTALLED) $(BUF) $(GOOGLEAPIS)/.copied ## Put code and protos in orde
 .PHONY: docs
 docs: $(INSTALLED) ## Write the generated pages of the documentation anew
 	$(BIN)/python docs/generate_settings.py
+
+.PHONY: dashboards
+dashboards: $(INSTALLED) ## Write the Grafana dashboards anew
+	$(BIN)/python -m tailrace.cli.grafana
+
+.PHONY: check-grafana
+check-grafana: $(INSTALLED) $(TSC) ## Fail if dashboards are stale, or not of the types that Grafana publishes
+	$(BIN)/python -m tailrace.cli.grafana --check
+	$(BIN)/python -m tailrace.cli.grafana.schema_check node_modules compose/grafana/dashboards/*.json
+
+# The Collector is built from the module proxy, once, with the components that its file uses.
+COLLECTOR := .build/collector/otelcol
+$(COLLECTOR): compose/otel/builder.yaml
+	@compose/otel/build_collector.sh compose/otel/builder.yaml $(dir $@)
+
+.PHONY: interop-collector
+interop-collector: $(INSTALLED) ## Send spans of real processes through a real Collector; needs Go
+	@if command -v go >/dev/null || [ -x $(COLLECTOR) ]; then \
+	  $(MAKE) --no-print-directory $(COLLECTOR) && \
+	  $(BIN)/python -m tests.support.collector_interop $(COLLECTOR) $(ARGS); \
+	else \
+	  echo "skipped: building the OpenTelemetry Collector needs Go 1.25 or later, and there is no go"; \
+	fi
 
 .PHONY: clean
 clean: ## Remove what was built, installed and cached
