@@ -130,6 +130,31 @@ async def test_prediction_is_printed_for_people(run: Run, gateway: SmallGateway)
     assert "ingest" in result.stdout and "of 500 allowed" in result.stdout
 
 
+async def test_a_trace_that_was_asked_for_is_made_and_named(
+    run: Run, gateway: SmallGateway, tmp_path: Path
+) -> None:
+    request = '{"when": "2013-09-01T05:15:00-04:00"}'
+    rows = tmp_path / "rows.ndjson"
+    rows.write_text(request)
+
+    table = await run("predict", "echo", "--json", request, "--trace")
+    document = await run("predict", "echo", "--json", request, "--trace", "--output", "json")
+    failed = await run("predict", "full", "--json", request, "--trace")
+    many = await run("predict", "echo", "--file", rows, "--trace")
+
+    calls = [call for call in gateway.seen if "Get" not in type(call.request).__name__]
+    traces = []
+    for call in calls:
+        version, trace_id, _, flags = str(call.metadata["traceparent"]).split("-")
+        assert (version, flags) == ("00", "01")
+        traces.append(trace_id)
+    assert len(set(traces)) == 4
+    assert table.stdout.endswith(f"\n\ntrace {traces[0]}\n")
+    assert json.loads(document.stdout)["trace_id"] == traces[1]
+    assert f"trace {traces[2]}]" in failed.stderr
+    assert many.stderr.rstrip().endswith(f", trace {traces[3]}")
+
+
 async def test_values_are_sent_as_the_schema_says(run: Run, gateway: SmallGateway) -> None:
     request = """{"when": "2013-09-01T05:15:00.000001-04:00", "count": 9007199254740993,
                   "ratio": 2, "grid": [1, 2]}"""

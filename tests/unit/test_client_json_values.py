@@ -207,5 +207,6 @@ def test_error_becomes_one_json_document() -> None:
         "field": "",
         "message": "no such pipeline",
         "request_id": "request-1",
+        "trace_id": "",
         "retry_after_s": None,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -66,8 +67,12 @@ class GatewayOptions:
     tls_key: Path | None = None
     tls_server_name: str | None = None
 
-    def client(self, connections: int = 1) -> AsyncClient:
+    def client(self, connections: int = 1, metadata: Sequence[tuple[str, str]] = ()) -> AsyncClient:
         """Returns a client of the gateway.
+
+        Args:
+            connections: how many it opens.
+            metadata: what it sends with every call.
 
         Raises:
             LaunchError: no such mesh is up, several are, or the one that was is gone.
@@ -80,6 +85,7 @@ class GatewayOptions:
             timeout=timeout_s(self.timeout),
             tls=self._tls(),
             connections=connections,
+            metadata=metadata,
         )
 
     def event_client(self) -> AsyncEventClient:

@@ -24,6 +24,7 @@ from tailrace.cli.gateway_options import (
 
 if TYPE_CHECKING:
     from tailrace.client import Prediction
+    from tailrace.runtime.tracing.trace_context import TraceContext
     from tailrace.v1.pipeline_pb2 import PipelineDescription
 
 Output = Literal["table", "json"]
@@ -55,6 +56,10 @@ def predict(
         int,
         typer.Option(min=1, max=64, help="With --file: streams at once, each over a connection."),
     ] = 4,
+    trace: Annotated[
+        bool,
+        typer.Option("--trace", help="Have every span of this told, and print the trace's id."),
+    ] = False,
     state_dir: StateDir = None,
     tls_ca: TlsCa = None,
     tls_certificate: TlsCertificate = None,
@@ -74,23 +79,38 @@ def predict(
     options = GatewayOptions(
         target, name, state_dir, timeout, tls_ca, tls_certificate, tls_key, tls_server_name
     )
+    place = _new_trace() if trace else None
     if file is not None:
         from tailrace.cli.predict_file import FileRun, predict_file
 
-        run = FileRun(pipeline, pipeline_version, batch_rows, in_flight)
+        run = FileRun(pipeline, pipeline_version, batch_rows, in_flight, place)
         raise typer.Exit(asyncio.run(predict_file(options, run, file)))
-    one = _predict_one(options, pipeline, pipeline_version, json_text or "", output or "table")
+    one = _predict_one(
+        options, pipeline, pipeline_version, json_text or "", output or "table", place
+    )
     raise typer.Exit(asyncio.run(one))
 
 
+def _new_trace() -> TraceContext:
+    from tailrace.runtime.tracing.trace_context import new_trace
+
+    return new_trace(sampled=True)
+
+
 async def _predict_one(
-    options: GatewayOptions, pipeline: str, pipeline_version: str, text: str, output: Output
+    options: GatewayOptions,
+    pipeline: str,
+    pipeline_version: str,
+    text: str,
+    output: Output,
+    trace: TraceContext | None,
 ) -> int:
     from tailrace.cli.json_line import parse_json
     from tailrace.client import PredictionError
     from tailrace.client.json_values import error_to_json, fields_from_json, prediction_to_json
 
-    async with options.client(connections=1) as client:
+    headers = () if trace is None else trace.headers()
+    async with options.client(connections=1, metadata=headers) as client:
         try:
             description = await client.describe_pipeline(
                 pipeline, pipeline_version=pipeline_version
@@ -98,15 +118,22 @@ async def _predict_one(
             fields = fields_from_json(parse_json(text), description.request_fields)
             prediction = await client.predict(pipeline, fields, pipeline_version=pipeline_version)
         except PredictionError as error:
+            if trace is not None:
+                error.trace_id = trace.trace_id
             if output == "json":
                 print(json.dumps({"error": error_to_json(error)}, indent=2, ensure_ascii=False))
             else:
                 print(f"tailrace predict: {error}", file=sys.stderr)
             return 1
     if output == "json":
-        print(json.dumps(prediction_to_json(prediction), indent=2, ensure_ascii=False))
+        document = prediction_to_json(prediction)
+        if trace is not None:
+            document["trace_id"] = trace.trace_id
+        print(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         _print_table(prediction, description)
+        if trace is not None:
+            print(f"\ntrace {trace.trace_id}")
     return 0
 
 

@@ -19,6 +19,7 @@ from tailrace.cli.line_blocks import LineBlock, Outcome, RowQueue, RowTaker
 from tailrace.cli.row_lines import batches, lines_of, parse_row
 from tailrace.client import AsyncClient, PredictionError
 from tailrace.client.json_values import error_to_json, prediction_to_json
+from tailrace.runtime.tracing.trace_context import TraceContext
 from tailrace.v1.pipeline_pb2 import RequestField
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False).encode
@@ -36,12 +37,14 @@ class FileRun:
         pipeline_version: its version; empty means the current one.
         batch_rows: most lines of one message.
         streams: how many streams to use, each over a connection of its own.
+        trace: what all of it is a part of, or None.
     """
 
     pipeline: str
     pipeline_version: str
     batch_rows: int
     streams: int
+    trace: TraceContext | None = None
 
 
 @dataclass(slots=True)
@@ -62,7 +65,11 @@ async def predict_file(options: GatewayOptions, run: FileRun, file: Path) -> int
         The exit status: 1 if any line failed, or nobody reads the results to their end.
     """
     tally, started = _Tally(), time.monotonic()
-    async with lines_of(file) as lines, options.client(connections=run.streams) as client:
+    headers = () if run.trace is None else run.trace.headers()
+    async with (
+        lines_of(file) as lines,
+        options.client(connections=run.streams, metadata=headers) as client,
+    ):
         try:
             description = await client.describe_pipeline(
                 run.pipeline, pipeline_version=run.pipeline_version
@@ -80,6 +87,8 @@ async def predict_file(options: GatewayOptions, run: FileRun, file: Path) -> int
             return 1
     elapsed_s = time.monotonic() - started
     summary = f"{tally.predictions} predictions, {tally.failures} failures in {elapsed_s:.1f} s"
+    if run.trace is not None:
+        summary += f", trace {run.trace.trace_id}"
     print(f"tailrace predict: {summary}", file=sys.stderr)
     return 1 if tally.failures else 0
 

@@ -27,6 +27,8 @@ class PredictionError(Exception):
             could not be reached.
         field: path of the field at fault, such as `fields.origin`, or empty.
         request_id: id under which the server's logs know the request.
+        trace_id: id of the trace that the request belongs to, for logs and traces; empty where the
+            server did not tell it.
         retry_after_s: when the server wants to be asked again, in seconds, or None.
         idempotency_key: of a submission that may have been accepted: the key to repeat it under,
             which may be one that the client made, or empty if it was sent without; else None.
@@ -54,6 +56,7 @@ class PredictionError(Exception):
         self.field = field
         self.request_id = request_id
         self.retry_after_s = retry_after_s
+        self.trace_id = ""
         self.idempotency_key: str | None = None
         self.unanswered: dict[int, str] = {}
 
@@ -61,7 +64,9 @@ class PredictionError(Exception):
         """Returns all that is known, in one line."""
         code = f"{self.code.name} ({self.reason})" if self.reason else self.code.name
         where = f" at {self.field}" if self.field else ""
-        request = f" [request {self.request_id}]" if self.request_id else ""
+        ids = {"request": self.request_id, "trace": self.trace_id}
+        known = ", ".join(f"{kind} {value}" for kind, value in ids.items() if value)
+        request = f" [{known}]" if known else ""
         return f"{code}{where}: {self.message}{request}{self._lost()}{self._doubt()}"
 
     def _doubt(self) -> str:
@@ -201,6 +206,7 @@ def _take(error: PredictionError, detail: Any) -> None:
     if detail.Unpack(info):
         error.reason = info.reason
         error.field = error.field or info.metadata.get("field", "")
+        error.trace_id = info.metadata.get("trace_id", "")
     elif detail.Unpack(bad_request) and bad_request.field_violations:
         error.field = error.field or bad_request.field_violations[0].field
     elif detail.Unpack(retry):

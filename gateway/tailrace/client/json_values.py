@@ -108,6 +108,7 @@ def error_to_json(error: PredictionError) -> dict[str, Any]:
         "field": error.field,
         "message": error.message,
         "request_id": error.request_id,
+        "trace_id": error.trace_id,
         "retry_after_s": error.retry_after_s,
     }
     if error.idempotency_key is not None:

@@ -76,7 +76,7 @@ class Arrival:
     def refuse(self, row: RefusedRow) -> None:
         """Hands on the error of a request that never became a row."""
         self._account.take(row, row.error)
-        self._deliver(row.place, row.request_id, row.error)
+        self._deliver(row.place, row.request_id, row.error.of_trace(row.trace.trace_id))
 
     def receive(self, row: ConvoyRow, outcome: Outcome) -> None:
         """Takes the outcome of one row."""
@@ -86,6 +86,8 @@ class Arrival:
             # Rows point back here: collecting such rings takes longer than opening them.
             self._rows.clear()
         self._account.take(row, outcome)
+        if isinstance(outcome, TailraceError):
+            outcome = outcome.of_trace(row.trace.trace_id)
         self._deliver(row.place, row.request_id, outcome)
 
     def watch(self) -> None:

@@ -176,7 +176,7 @@ def _restated(error: TailraceError, message: str) -> TailraceError:
         field=error.field,
         reason=error.reason,
         retry_after_ms=error.retry_after_ms,
-    )
+    ).of_trace(error.trace_id)
 
 
 def _metadata(tensor: OipTensor) -> Any:

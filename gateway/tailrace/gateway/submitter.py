@@ -250,4 +250,7 @@ class Submitter:
         self._account.take(
             call.request_ids, outcomes, call.pipelines, call.traces, call.received_ns
         )
-        return outcomes
+        return [
+            outcome.of_trace(trace.trace_id) if isinstance(outcome, TailraceError) else outcome
+            for outcome, trace in zip(outcomes, call.traces, strict=True)
+        ]

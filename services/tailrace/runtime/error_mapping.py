@@ -28,10 +28,13 @@ from tailrace.runtime.errors import (
     TailraceError,
     Unimplemented,
 )
+from tailrace.runtime.tracing.method_spans import method_spans
 
 DOMAIN = "tailrace"
 STATUS_DETAILS_KEY = "grpc-status-details-bin"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
+# In the metadata of ErrorInfo: under which the request's log lines and spans are found.
+TRACE_ID_KEY = "trace_id"
 # Bytes as UTF-8. A status travels in headers, message and field twice and escaped, of which most
 # clients refuse more than 8 KiB.
 MAX_MESSAGE = 1_024
@@ -48,6 +51,8 @@ def status_of(error: TailraceError) -> status_pb2.Status:
     info = error_details_pb2.ErrorInfo(reason=error.reason.name, domain=DOMAIN)
     if field:
         info.metadata["field"] = field
+    if error.trace_id:
+        info.metadata[TRACE_ID_KEY] = error.trace_id
     _pack(status, info)
     if field and error.code is Code.INVALID_ARGUMENT:
         bad_request = error_details_pb2.BadRequest()
@@ -245,10 +250,13 @@ def _wrap(method: str, handler: MethodHandler) -> MethodHandler:
 
 def _mapped(method: str, call: Handler, parse: Callable[[bytes], Any] | None) -> Handler:
     count = CallCount(method)
+    spans = method_spans(method)
 
     async def mapped(data: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         began = count.began()
         code = Code.OK
+        failure: TailraceError | None = None
+        place = None if spans is None else spans.begin(context.invocation_metadata())
         try:
             return await call(parsed(data, parse), context)
         except asyncio.CancelledError:
@@ -273,7 +281,9 @@ def _mapped(method: str, call: Handler, parse: Callable[[bytes], Any] | None) ->
             code = failure.code
         finally:
             count.ended(code, began)
-        await _abort(context, failure)
+            if spans is not None and place is not None:
+                spans.end(place, began, code, failure)
+        await _abort(context, failure if place is None else failure.of_trace(place.trace_id))
 
     return mapped
 

@@ -94,6 +94,7 @@ class TailraceError(Exception):
         message: for a developer; never holds payload or secrets.
         field: path of the field at fault, such as `fields.origin`, or empty.
         retry_after_ms: pushback hint in milliseconds, or None.
+        trace_id: of the request that failed so, where it is known; else empty.
     """
 
     code: ClassVar[Code] = Code.INTERNAL
@@ -114,6 +115,21 @@ class TailraceError(Exception):
         self.field = field
         self.reason = self.default_reason if reason is None else reason
         self.retry_after_ms = retry_after_ms
+        self.trace_id = ""
+
+    def of_trace(self, trace_id: str) -> TailraceError:
+        """Returns the error for a request of this trace; a copy, if it is another request's, too.
+
+        The rows of a convoy may have failed with one error.
+        """
+        if not self.trace_id:
+            self.trace_id = trace_id
+        if self.trace_id == trace_id:
+            return self
+        own = type(self).__new__(type(self), *self.args)
+        vars(own).update(vars(self))
+        own.trace_id = trace_id
+        return own
 
 
 class InvalidField(TailraceError):
