@@ -6,12 +6,14 @@ numbers: each series is counted in one thread, and read in any.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from prometheus_client import REGISTRY, CollectorRegistry
-from prometheus_client.core import CounterMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
+
+from tailrace.runtime.series_metric import SeriesMetric, labels_text
 
 
 class Count:
@@ -79,14 +81,38 @@ class Counter(Collector):
 
     def describe(self) -> list[Metric]:
         """Returns the metric without samples, by which the registry knows its name."""
-        return [self._family()]
+        return [_CounterMetric(self.name, self.documentation, self.label_names, {})]
 
     def collect(self) -> list[Metric]:
-        """Returns the samples of all series."""
-        family = self._family()
-        for values, series in list(self._series.items()):
-            family.add_metric(values, series.value)
-        return [family]
+        """Returns all series."""
+        series = dict(self._series)
+        return [_CounterMetric(self.name, self.documentation, self.label_names, series)]
 
-    def _family(self) -> CounterMetricFamily:
-        return CounterMetricFamily(self.name, self.documentation, labels=self.label_names)
+
+class _CounterMetric(SeriesMetric):
+    def __init__(
+        self,
+        name: str,
+        documentation: str,
+        label_names: Sequence[str],
+        series: dict[tuple[str, ...], Count],
+    ) -> None:
+        super().__init__(name.removesuffix("_total"), documentation, "counter")
+        self._label_names = label_names
+        self._series = series
+
+    def make_samples(self) -> list[Sample]:
+        return [
+            Sample(
+                f"{self.name}_total",
+                dict(zip(self._label_names, values, strict=True)),
+                float(series.value),
+            )
+            for values, series in self._series.items()
+        ]
+
+    def series_texts(self, *, openmetrics: bool) -> Iterator[str]:
+        for values, series in self._series.items():
+            labels = labels_text(self._label_names, values)
+            braces = f"{{{labels}}}" if labels else ""
+            yield f"{self.name}_total{braces} {series.value}.0\n"

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 from prometheus_client import REGISTRY, CollectorRegistry
-from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
-from prometheus_client.samples import Exemplar
+from prometheus_client.samples import Exemplar, Sample
+
+from tailrace.runtime.series_metric import SeriesMetric, labels_text
 
 
 def bound_text(bound: float) -> str:
@@ -40,9 +41,13 @@ class _State:
 
 
 class Series:
-    """One series. Observed in one thread, read in any."""
+    """One series. Observed in one thread, read in any.
 
-    __slots__ = ("_state",)
+    Attributes:
+        heads: what its lines begin with, one for each bucket; kept for the next scrape.
+    """
+
+    __slots__ = ("_state", "heads")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         """Has counted nothing.
@@ -51,6 +56,7 @@ class Series:
             bounds: upper bounds, ascending, without the infinite one.
         """
         self._state = _State.empty(bounds)
+        self.heads: list[str] | None = None
 
     @property
     def bounds(self) -> tuple[float, ...]:
@@ -86,14 +92,13 @@ class Series:
 
     def begin_anew(self, bounds: Sequence[float]) -> None:
         """Forgets what was counted, as other bounds count otherwise."""
+        self.heads = None
         self._state = _State.empty(bounds)
 
-    def read(self) -> tuple[list[tuple[str, float, Exemplar | None]], float]:
-        """Returns upper bound, cumulated count and exemplar of each bucket, and the sum."""
+    def read(self) -> tuple[tuple[float, ...], list[int], list[Exemplar | None], float]:
+        """Returns bounds, cumulated counts, exemplars, both with one more, and the sum."""
         state = self._state
-        names = [bound_text(bound) for bound in state.bounds]
-        cumulated = map(float, accumulate(state.counts))
-        return list(zip([*names, "+Inf"], cumulated, state.exemplars, strict=True)), state.total
+        return state.bounds, list(accumulate(state.counts)), list(state.exemplars), state.total
 
 
 class Histogram(Collector):
@@ -150,13 +155,66 @@ class Histogram(Collector):
 
     def describe(self) -> list[Metric]:
         """Returns the metric without samples, by which the registry knows its name."""
-        return [HistogramMetricFamily(self.name, self.documentation, labels=self.label_names)]
+        return [_HistogramMetric(self.name, self.documentation, self.label_names, {})]
 
     def collect(self) -> list[Metric]:
-        """Returns the samples of all series."""
-        family = HistogramMetricFamily(self.name, self.documentation, labels=self.label_names)
-        for values, series in list(self._series.items()):
-            buckets, total = series.read()
-            # Each element may have an exemplar, or None; the stubs know of two lengths only.
-            family.add_metric(values, buckets, total)  # type: ignore[arg-type]
-        return [family]
+        """Returns all series."""
+        series = dict(self._series)
+        return [_HistogramMetric(self.name, self.documentation, self.label_names, series)]
+
+
+class _HistogramMetric(SeriesMetric):
+    def __init__(
+        self,
+        name: str,
+        documentation: str,
+        label_names: Sequence[str],
+        series: dict[tuple[str, ...], Series],
+    ) -> None:
+        super().__init__(name, documentation, "histogram")
+        self._label_names = label_names
+        self._series = series
+
+    def make_samples(self) -> list[Sample]:
+        samples = []
+        for values, series in self._series.items():
+            labels = dict(zip(self._label_names, values, strict=True))
+            bounds, counts, exemplars, total = series.read()
+            for bound, count, exemplar in zip(_texts(bounds), counts, exemplars, strict=True):
+                more = {**labels, "le": bound}
+                samples.append(Sample(f"{self.name}_bucket", more, float(count), exemplar=exemplar))
+            samples.append(Sample(f"{self.name}_count", labels, float(counts[-1])))
+            samples.append(Sample(f"{self.name}_sum", labels, total))
+        return samples
+
+    def series_texts(self, *, openmetrics: bool) -> Iterator[str]:
+        for values, series in self._series.items():
+            bounds, counts, exemplars, total = series.read()
+            if series.heads is None or len(series.heads) != len(counts):
+                series.heads = self._heads(values, bounds)
+            lines = [f"{head}{count}.0\n" for head, count in zip(series.heads, counts, strict=True)]
+            if openmetrics:
+                for place, exemplar in enumerate(exemplars):
+                    if exemplar is not None:
+                        lines[place] = f"{lines[place][:-1]}{_exemplar_text(exemplar)}\n"
+            labels = labels_text(self._label_names, values)
+            braces = f"{{{labels}}}" if labels else ""
+            lines.append(f"{self.name}_count{braces} {counts[-1]}.0\n")
+            lines.append(f"{self.name}_sum{braces} {float(total)}\n")
+            yield "".join(lines)
+
+    def _heads(self, values: Sequence[str], bounds: Sequence[float]) -> list[str]:
+        labels = (*self._label_names, "le")
+        return [
+            f"{self.name}_bucket{{{labels_text(labels, (*values, bound))}}} "
+            for bound in _texts(bounds)
+        ]
+
+
+def _texts(bounds: Sequence[float]) -> list[str]:
+    return [*[f"{float(bound)}" for bound in bounds], "+Inf"]
+
+
+def _exemplar_text(exemplar: Exemplar) -> str:
+    labels = labels_text(tuple(exemplar.labels), tuple(exemplar.labels.values()))
+    return f" # {{{labels}}} {float(exemplar.value)} {exemplar.timestamp:.3f}"

@@ -1,12 +1,17 @@
-"""Metrics that every service shares, and the port that Prometheus reads."""
+"""Metrics that every service shares."""
 
 from __future__ import annotations
 
-from prometheus_client import Gauge, start_http_server
+from importlib import metadata
+
+from prometheus_client import Gauge, disable_created_metrics
 
 from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.counter import Counter
 from tailrace.runtime.histogram import Histogram
+
+# One more series for each, of which only few servers make use.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 CALLS = Counter(names.CALLS_TOTAL, "Calls answered.", ["method", "code"])
 CALL_SECONDS = Histogram(
@@ -14,18 +19,18 @@ CALL_SECONDS = Histogram(
 )
 CALLS_IN_FLIGHT = Gauge(names.CALLS_IN_FLIGHT, "Calls being answered.")
 ROW_FAILURES = Counter(names.ROW_FAILURES_TOTAL, "Rows that failed.", ["hop", "reason"])
+_BUILD_INFO = Gauge(
+    names.BUILD_INFO,
+    "1, with what the process is as labels.",
+    ["service", "version", "environment"],
+)
 
 
-class MetricsPort:
-    """The HTTP port that serves the metrics of this process."""
+def tell_build(service: str, environment: str) -> None:
+    """Tells what this process is.
 
-    def __init__(self, host: str, port: int) -> None:
-        """Starts to listen. Raises OSError if the port is in use."""
-        self._server, self._thread = start_http_server(port, host)
-        self.port = self._server.server_port
-
-    def close(self) -> None:
-        """Stops listening."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    Args:
+        service: its short name, such as `ingest`.
+        environment: where it runs, as its settings say.
+    """
+    _BUILD_INFO.labels(service, metadata.version("tailrace"), environment).set(1)

@@ -20,7 +20,9 @@ from tailrace.runtime.credentials import bind
 from tailrace.runtime.error_mapping import MappingServer
 from tailrace.runtime.garbage import spare_what_stays
 from tailrace.runtime.health import HealthService
-from tailrace.runtime.metrics import MetricsPort
+from tailrace.runtime.loop_probe import probe_loop
+from tailrace.runtime.metrics import tell_build
+from tailrace.runtime.metrics_port import MetricsPort
 from tailrace.runtime.ready_file import write_ready_file
 from tailrace.runtime.start_error import StartError as StartError
 from tailrace.runtime.start_error import port_in_use
@@ -77,6 +79,7 @@ class GrpcServer:
             names = (*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)
         self._metrics: MetricsPort | None = None
+        self._probe: asyncio.Task[None] | None = None
         self._serving: bool | None = None
         self.draining = asyncio.Event()
         self.port = 0
@@ -96,6 +99,10 @@ class GrpcServer:
                 f"{settings.metrics_port}: {error.strerror}; choose another with "
                 "TAILRACE_METRICS_PORT, or 0 for any free one"
             ) from error
+        tell_build(self._service, settings.environment)
+        self._probe = asyncio.create_task(
+            probe_loop(settings.event_loop_probe_ms / 1000), name="probe the event loop"
+        )
         await self.set_serving(False)
         await self._server.start()
         self._accepting.start(*self._accepted_ahead)
@@ -136,6 +143,9 @@ class GrpcServer:
 
     async def close(self) -> None:
         """Closes the metrics port, and takes the ready file away: the process has ended."""
+        if self._probe is not None:
+            self._probe.cancel()
+            self._probe = None
         if self._metrics is not None:
             await asyncio.to_thread(self._metrics.close)
             self._metrics = None
