@@ -52,7 +52,8 @@ def test_state_reads_back_as_written(tmp_path: Path, this_process: ProcessState)
     state = state_of(this_process)
     write_state(tmp_path / "mesh" / "state.json", state)
     assert read_state(tmp_path / "mesh" / "state.json") == state
-    assert [path.name for path in (tmp_path / "mesh").iterdir()] == ["state.json"]
+    names = sorted(path.name for path in (tmp_path / "mesh").iterdir())
+    assert names == ["prometheus-targets.json", "state.json"]
 
 
 def test_state_of_a_living_launcher_is_not_stale(this_process: ProcessState) -> None:

@@ -14,6 +14,7 @@ from typing import IO
 import psutil
 
 from tailrace.cli.local.errors import LaunchError
+from tailrace.cli.local.scrape_targets import TARGETS_FILE
 from tailrace.cli.local.state import MeshState, StateInvalid, StateMissing, read_state
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
@@ -86,6 +87,11 @@ class MeshFolder:
         return self.path / _STATE_FILE
 
     @property
+    def targets_path(self) -> Path:
+        """What Prometheus is to scrape, as its `file_sd_configs` read it."""
+        return self.path / TARGETS_FILE
+
+    @property
     def kept_queue_path(self) -> Path:
         """Where the queue of meshes of this name is kept, if it is to be."""
         return self.path.parents[1] / "queues" / self.name
@@ -105,7 +111,7 @@ class MeshFolder:
             try:
                 yield
             except BaseException:
-                for path in (self.state_path, self.path / _LOCK_FILE):
+                for path in (self.state_path, self.targets_path, self.path / _LOCK_FILE):
                     path.unlink(missing_ok=True)
                 raise
             shutil.rmtree(self.path, ignore_errors=True)

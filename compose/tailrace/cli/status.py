@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import grpc.aio
@@ -14,6 +15,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from tailrace.cli.columns import print_columns
 from tailrace.cli.health import SERVING, ask_health_at
+from tailrace.cli.local.scrape_targets import TARGETS_FILE
 from tailrace.cli.local.state import MeshState, ProcessState, TritonState
 from tailrace.cli.queue_server import QUEUE_REDIS
 from tailrace.runtime.config import TransportSettings
@@ -86,10 +88,13 @@ def print_status(console: Console, state: MeshState, statuses: list[ProcessStatu
     console.print(f"mesh [bold]{state.mesh}[/], up since {since}", highlight=False)
     styles = {status.health: "green" if status.serving else "red" for status in statuses}
     print_columns(console, rows, styles)
+    if (targets := _targets_file(state)) is not None:
+        console.print(f"for Prometheus (file_sd_configs): {targets}", highlight=False)
 
 
 def status_summary(state: MeshState, statuses: list[ProcessStatus]) -> dict[str, Any]:
     """Returns the same, ready to be written as JSON."""
+    targets = _targets_file(state)
     return {
         "mesh": state.mesh,
         "serving": all(status.serving for status in statuses),
@@ -97,6 +102,7 @@ def status_summary(state: MeshState, statuses: list[ProcessStatus]) -> dict[str,
         "queue_durability": next((s.durability for s in statuses if s.durability), None),
         "triton_version": state.tritons[0].version if state.tritons else None,
         "pipelines": list(state.pipelines),
+        "prometheus_targets": None if targets is None else str(targets),
         "processes": {
             status.process.name: {
                 "health": status.health,
@@ -109,6 +115,12 @@ def status_summary(state: MeshState, statuses: list[ProcessStatus]) -> dict[str,
             for status in statuses
         },
     }
+
+
+def _targets_file(state: MeshState) -> Path | None:
+    # The launcher's logs are in the folder of its mesh.
+    path = state.launcher.log_path / TARGETS_FILE
+    return path if path.is_file() else None
 
 
 def _redis_urls(state: MeshState) -> dict[str, str]:

@@ -96,7 +96,7 @@ class HopAccount:
         count = len(rows)
         duration_ns = spending.duration_ns
         if spending.attempts:
-            trace_id = _traced(convoy, rows)
+            trace_id = _traced(convoy)
             self._attempts.value += spending.attempts * count
             self._seconds.observe(duration_ns / NS_PER_S, count, trace_id)
             self._budget_seconds.observe(spending.budget_ns / NS_PER_S, count)
@@ -133,10 +133,7 @@ def _late(error: TailraceError | None) -> bool:
     return error is not None and error.code is Code.DEADLINE_EXCEEDED
 
 
-def _traced(convoy: Convoy, rows: Sequence[int]) -> str:
-    """Returns a trace in which the call is told, or nothing."""
-    for row in rows:
-        trace = convoy.rows[row].trace
-        if trace.sampled:
-            return trace.trace_id
-    return ""
+def _traced(convoy: Convoy) -> str:
+    """Returns the trace in which the convoy is told, or nothing."""
+    trace = convoy.trace
+    return trace.trace_id if trace is not None and trace.sampled else ""

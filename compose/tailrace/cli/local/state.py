@@ -12,6 +12,7 @@ import psutil
 import pydantic
 
 from tailrace.cli.local.errors import LaunchError
+from tailrace.cli.local.scrape_targets import TARGETS_FILE, scrape_targets
 
 # How far apart the kernel's and psutil's idea of one start time may be.
 _SAME_START_S = 1.0
@@ -181,12 +182,20 @@ class MeshState(_Part):
 
 
 def write_state(path: Path, state: MeshState) -> None:
-    """Writes the state file so that readers see either the old one or the whole new one."""
+    """Writes the state file, and beside it what Prometheus is to scrape.
+
+    Readers see either the old one or the whole new one.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _write_whole(path.with_name(TARGETS_FILE), scrape_targets(state))
+    _write_whole(path, state.model_dump_json(indent=2))
+
+
+def _write_whole(path: Path, text: str) -> None:
     descriptor, aside = tempfile.mkstemp(prefix=f"{path.name}-", dir=path.parent)
     try:
         with os.fdopen(descriptor, "w") as file:
-            file.write(state.model_dump_json(indent=2))
+            file.write(text)
         Path(aside).replace(path)
     except BaseException:
         Path(aside).unlink(missing_ok=True)
