@@ -34,6 +34,7 @@ class FileRun:
         retry_s: how long to try again while the service is unavailable, in seconds.
         speed: seconds of `known_at` for each second; None sends as fast as can be.
         as_json: whether to print the result as JSON.
+        traceparent: names the span that they are sent in, or empty.
     """
 
     event_type: EventType
@@ -43,6 +44,7 @@ class FileRun:
     retry_s: float
     speed: float | None
     as_json: bool
+    traceparent: str = ""
 
 
 async def send_file(options: GatewayOptions, run: FileRun) -> int:
@@ -65,6 +67,7 @@ async def send_file(options: GatewayOptions, run: FileRun) -> int:
                     sending.events(),
                     batch_events=run.batch_events,
                     retry_s=run.retry_s,
+                    traceparent=run.traceparent,
                     on_answer=sending.note,
                     on_problem=sending.reject,
                 )

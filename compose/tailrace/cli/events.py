@@ -60,6 +60,9 @@ BatchEvents = Annotated[int, typer.Option(min=1, max=4096, help="Most events of 
 Retry = Annotated[
     str, typer.Option(help="How long to try again while the service is unavailable, as 30s or 5m.")
 ]
+Traceparent = Annotated[
+    str, typer.Option(help="The span that they are sent in, as W3C's header of that name.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -73,6 +76,7 @@ def send(
     rejects: Rejects = None,
     batch_events: BatchEvents = 500,
     retry: Retry = "1m",
+    traceparent: Traceparent = "",
     as_json: AsJson = False,
     state_dir: StateDir = None,
     tls_ca: TlsCa = None,
@@ -88,7 +92,9 @@ def send(
     options = GatewayOptions(
         target, name, state_dir, "5s", tls_ca, tls_certificate, tls_key, tls_server_name
     )
-    _send(options, event, file, events_dir, rejects, batch_events, retry, None, as_json)
+    _send(
+        options, event, file, events_dir, rejects, batch_events, retry, None, traceparent, as_json
+    )
 
 
 @app.command()
@@ -104,6 +110,7 @@ def replay(
     rejects: Rejects = None,
     batch_events: BatchEvents = 500,
     retry: Retry = "1m",
+    traceparent: Traceparent = "",
     as_json: AsJson = False,
     state_dir: StateDir = None,
     tls_ca: TlsCa = None,
@@ -115,7 +122,9 @@ def replay(
     options = GatewayOptions(
         target, name, state_dir, "5s", tls_ca, tls_certificate, tls_key, tls_server_name
     )
-    _send(options, event, file, events_dir, rejects, batch_events, retry, speed, as_json)
+    _send(
+        options, event, file, events_dir, rejects, batch_events, retry, speed, traceparent, as_json
+    )
 
 
 def _send(
@@ -127,10 +136,16 @@ def _send(
     batch_events: int,
     retry: str,
     speed: float | None,
+    traceparent: str,
     as_json: bool,
 ) -> None:
     from tailrace.cli.event_sending import FileRun, send_file
+    from tailrace.runtime.tracing.trace_context import read_traceparent
 
+    if traceparent and read_traceparent(traceparent) is None:
+        raise typer.BadParameter(
+            f"expected a W3C traceparent such as 00-<32 digits>-<16 digits>-01, found {traceparent}"
+        )
     retry_s = timeout_s(retry, "--retry")
     options, folder = _place(options, events_dir)
     run = FileRun(
@@ -141,6 +156,7 @@ def _send(
         retry_s=retry_s,
         speed=speed,
         as_json=as_json,
+        traceparent=traceparent,
     )
     raise typer.Exit(asyncio.run(send_file(options, run)))
 

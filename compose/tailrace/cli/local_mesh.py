@@ -244,6 +244,7 @@ class LocalMesh:
                 cache_dir=self._options.cache_dir,
                 server_path=self._options.triton_server_path,
                 gpu=self._options.gpu,
+                traces_endpoint=self._options.traces_endpoint,
                 grpc_port=self._options.ports.get("triton", 0),
                 metrics_port=self._options.metrics_ports.get("triton", 0),
             )

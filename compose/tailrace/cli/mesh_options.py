@@ -29,6 +29,7 @@ class MeshOptions:
         submissions: whether there are a queue Redis, a dispatcher and a courier.
         queue_durability: what the queue Redis makes durable, as the gateway's settings say it.
         keep_queue: whether the queue's content is kept for the mesh's next start.
+        traces_endpoint: where Triton sends its spans; the services have it from their environment.
         cache_dir: what can be made again.
         transport: credentials for talking to the mesh's processes.
     """
@@ -45,6 +46,7 @@ class MeshOptions:
     submissions: bool = True
     queue_durability: Literal["always", "waitaof", "everysec", "none"] = "always"
     keep_queue: bool = False
+    traces_endpoint: str | None = None
     cache_dir: Path
     transport: TransportSettings
 
@@ -76,6 +78,7 @@ def mesh_options(
         submissions=settings.submissions,
         queue_durability=settings.queue_durability,
         keep_queue=settings.keep_queue,
+        traces_endpoint=settings.traces_endpoint,
         cache_dir=settings.state_dir.absolute() / "cache",
         transport=settings,
     )

@@ -16,7 +16,7 @@ from tailrace.client.event import Event, EventReport
 from tailrace.client.event_book import EventBook, TakeProblem
 from tailrace.client.event_retries import EventRetries
 from tailrace.client.stream_book import raise_end
-from tailrace.client.trace_headers import in_trace_of_now
+from tailrace.client.trace_headers import TRACEPARENT, in_trace_of_now
 from tailrace.v1.event_service_pb2 import IngestEventsRequest, IngestEventsResponse
 
 Call: TypeAlias = grpc.aio.StreamStreamCall[IngestEventsRequest, IngestEventsResponse]
@@ -37,6 +37,7 @@ class AsyncEventClient(AsyncConnection):
         batch_events: int = 500,
         max_unanswered: int = 8,
         retry_s: float = 60.0,
+        traceparent: str = "",
         on_answer: Answered | None = None,
         on_problem: TakeProblem | None = None,
     ) -> EventReport:
@@ -54,6 +55,8 @@ class AsyncEventClient(AsyncConnection):
             batch_events: most events of one batch, which has to stay within the largest message.
             max_unanswered: most batches that are sent and not acknowledged.
             retry_s: how long to try again without an acknowledgement, in seconds.
+            traceparent: names the span that they are sent in, as W3C's header; by default, the
+                current span of OpenTelemetry, if there is one.
             on_answer: called with the report so far after each acknowledgement.
             on_problem: called with each problem, in place of keeping it in the report.
 
@@ -70,8 +73,13 @@ class AsyncEventClient(AsyncConnection):
             on_problem=on_problem,
         )
 
+        def headers() -> tuple[tuple[str, str], ...]:
+            if not traceparent:
+                return self._headers()
+            return *self._metadata, (TRACEPARENT, traceparent)
+
         def open_call() -> Call:
-            return self._event_stub().IngestEvents(metadata=self._headers())
+            return self._event_stub().IngestEvents(metadata=headers())
 
         sending = _Sending(book, events, in_trace_of_now(open_call), on_answer or _nothing)
         try:

@@ -14,7 +14,7 @@ from tailrace.client.event_book import EventBook, TakeProblem
 from tailrace.client.event_retries import EventRetries
 from tailrace.client.stream_book import raise_end
 from tailrace.client.sync_connection import SyncConnection
-from tailrace.client.trace_headers import in_trace_of_now
+from tailrace.client.trace_headers import TRACEPARENT, in_trace_of_now
 from tailrace.v1.event_service_pb2 import IngestEventsRequest, IngestEventsResponse
 
 OpenCall = Callable[[Iterator[IngestEventsRequest]], Iterator[IngestEventsResponse]]
@@ -31,6 +31,7 @@ class EventClient(SyncConnection):
         batch_events: int = 500,
         max_unanswered: int = 8,
         retry_s: float = 60.0,
+        traceparent: str = "",
         on_answer: Callable[[EventReport], None] | None = None,
         on_problem: TakeProblem | None = None,
     ) -> EventReport:
@@ -47,6 +48,8 @@ class EventClient(SyncConnection):
             batch_events: most events of one batch, which has to stay within the largest message.
             max_unanswered: most batches that are sent and not acknowledged.
             retry_s: how long to try again without an acknowledgement, in seconds.
+            traceparent: names the span that they are sent in, as W3C's header; by default, the
+                current span of OpenTelemetry, if there is one.
             on_answer: called with the report so far after each acknowledgement.
             on_problem: called with each problem, in place of keeping it in the report.
 
@@ -63,8 +66,13 @@ class EventClient(SyncConnection):
             on_problem=on_problem,
         )
 
+        def headers() -> tuple[tuple[str, str], ...]:
+            if not traceparent:
+                return self._headers()
+            return *self._metadata, (TRACEPARENT, traceparent)
+
         def open_call(requests: Iterator[IngestEventsRequest]) -> Iterator[IngestEventsResponse]:
-            return self._event_stub().IngestEvents(requests, metadata=self._headers())
+            return self._event_stub().IngestEvents(requests, metadata=headers())
 
         sending = _Sending(book, events, in_trace_of_now(open_call), on_answer)
         try:

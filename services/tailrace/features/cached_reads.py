@@ -28,6 +28,7 @@ import structlog
 from tailrace.features import cache_metrics as metrics
 from tailrace.features.key_cache import Entry, KeyCache
 from tailrace.features.lookup_replies import told_apart
+from tailrace.features.read_span import CacheTally
 from tailrace.features.redis_link import RedisLink
 from tailrace.features.store import Command
 
@@ -60,7 +61,11 @@ class CachedReads:
         self._refused = False
 
     async def read(
-        self, keys: Sequence[str], first_pointer: int, commands: Sequence[Command]
+        self,
+        keys: Sequence[str],
+        first_pointer: int,
+        commands: Sequence[Command],
+        tally: CacheTally | None = None,
     ) -> tuple[Sequence[bytes | None], Sequence[Any]]:
         """Returns the values of keys, as of one instant, and the replies to commands.
 
@@ -68,6 +73,7 @@ class CachedReads:
             keys: keys to read; those from `first_pointer` on are pointers.
             first_pointer: see `keys`.
             commands: sent in the same write, and never cached.
+            tally: is told what was found in the cache, if given.
 
         Raises:
             Unavailable: as `RedisLink.call_many`.
@@ -78,6 +84,8 @@ class CachedReads:
         entries = self._cache.find(keys)
         if None not in entries and not commands:
             self._account.looked_up(hits=len(keys), misses=0)
+            if tally is not None:
+                tally.hits = len(keys)
             return [entry[0] for entry in entries if entry is not None], ()
         used: dict[str, Entry] = {}
         asked: list[str] = []
@@ -92,6 +100,8 @@ class CachedReads:
         fresh, replies, fits = await self._read_some(asked, commands, used)
         if not fits:
             return await self._read_all(keys, commands)
+        if tally is not None:
+            tally.hits = len(used)
         by_key = dict(zip(asked, fresh, strict=True))
         return [used[key][0] if key in used else by_key[key] for key in keys], replies
 

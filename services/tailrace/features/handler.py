@@ -121,7 +121,7 @@ class FeatureHandler:
                 f"{self._max_keys} keys",
                 field="batch.rows.count",
             )
-        stored = await self._store.read(wanted)
+        stored = await self._store.read(wanted, batch.trace)
         return _result(plan, rows, asked, wanted, stored, at_us)
 
 

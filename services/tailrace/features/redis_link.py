@@ -78,6 +78,14 @@ class RedisLink:
         self._connections_made = 0
 
     @property
+    def address(self) -> tuple[str, int]:
+        """Host and port, or the path of a socket and 0."""
+        known = self._pool.connection_kwargs
+        if "path" in known:
+            return str(known["path"]), 0
+        return str(known.get("host", "localhost")), int(known.get("port", 6379))
+
+    @property
     def connections_made(self) -> int:
         """Number of connections that were made so far; another one may be another server."""
         return self._connections_made

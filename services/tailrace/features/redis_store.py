@@ -19,9 +19,12 @@ from tailrace.features.cached_reads import CachedReads
 from tailrace.features.key_cache import KeyCache
 from tailrace.features.lookup_replies import told_apart
 from tailrace.features.pointer import KeyNames, Pointer
+from tailrace.features.read_span import CacheTally, read_span
 from tailrace.features.redis_link import RedisLink
 from tailrace.features.store import Command, ViewRead, ViewRows
 from tailrace.runtime.errors import Reason, Unavailable
+from tailrace.runtime.tracing.trace_context import TraceContext
+from tailrace.runtime.tracing.tracing import process_tracing
 
 # A view changes with a load, so a second reading is rare and a third next to impossible.
 MAX_READINGS = 5
@@ -66,12 +69,15 @@ class RedisFeatureStore:
         else:
             self._links = [RedisLink(url, client_name=name) for _ in range(connections)]
         self._names = KeyNames(prefix)
+        self._tracing = process_tracing()
         self._known: dict[str, _KnownPointer] = {}
 
-    async def read(self, wanted: Sequence[ViewRead]) -> list[ViewRows]:
+    async def read(
+        self, wanted: Sequence[ViewRead], trace: TraceContext | None = None
+    ) -> list[ViewRows]:
         """Returns the rows of every view. See `FeatureStore.read`."""
         for _ in range(MAX_READINGS):
-            rows = await self._read_once(wanted)
+            rows = await self._read_once(wanted, trace)
             if rows is not None:
                 return rows
         raise Unavailable(
@@ -97,7 +103,9 @@ class RedisFeatureStore:
         """Closes all connections."""
         await asyncio.gather(*[link.close() for link in self._links])
 
-    async def _read_once(self, wanted: Sequence[ViewRead]) -> list[ViewRows] | None:
+    async def _read_once(
+        self, wanted: Sequence[ViewRead], trace: TraceContext | None
+    ) -> list[ViewRows] | None:
         """Returns the rows, or None if a view has another generation than was read."""
         names = self._names
         known_by_view = [
@@ -118,10 +126,12 @@ class RedisFeatureStore:
         pointed = [read.view for read in wanted if read.has_pointer]
         first_pointer = len(keys)
         keys += [names.pointer(view) for view in pointed]
-        if self._cached is not None:
-            values, replies = await self._cached.read(keys, first_pointer, commands)
+        if trace is None:
+            values, replies = await self._values(keys, first_pointer, commands)
         else:
-            values, replies = await self._fetch(keys, commands)
+            counts, address = (len(keys), len(commands)), self._links[0].address
+            with read_span(self._tracing, trace, wanted, counts, address) as tally:
+                values, replies = await self._values(keys, first_pointer, commands, tally)
         pointers = list(values[first_pointer:])
         # Seldom another one.
         if pointers != [
@@ -143,6 +153,17 @@ class RedisFeatureStore:
             value, reply = next_value, next_reply
             found.append(ViewRows(known.pointer if known else None, rows))
         return found
+
+    async def _values(
+        self,
+        keys: Sequence[str],
+        first_pointer: int,
+        commands: Sequence[Command],
+        tally: CacheTally | None = None,
+    ) -> tuple[Sequence[bytes | None], Sequence[Any]]:
+        if self._cached is not None:
+            return await self._cached.read(keys, first_pointer, commands, tally)
+        return await self._fetch(keys, commands)
 
     async def _fetch(
         self, keys: Sequence[str], commands: Sequence[Command]

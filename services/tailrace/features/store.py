@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tailrace.features.pointer import KeyNames, Pointer
+from tailrace.runtime.tracing.trace_context import TraceContext
 
 Argument = str | bytes | int
 
@@ -107,11 +108,17 @@ class ViewRows:
 class FeatureStore(Protocol):
     """Reads stored rows."""
 
-    async def read(self, wanted: Sequence[ViewRead]) -> list[ViewRows]:
+    async def read(
+        self, wanted: Sequence[ViewRead], trace: TraceContext | None = None
+    ) -> list[ViewRows]:
         """Returns the rows of every view, in the order asked for.
 
         All rows of a view are of one generation that was wholly there: a view that is being
         loaded is read as it was before. May be cancelled at any time, as at a deadline.
+
+        Args:
+            wanted: what to read.
+            trace: the place that the spans of reading are below; None where it is not traced.
 
         Raises:
             Unavailable: the store cannot be reached or cannot serve.

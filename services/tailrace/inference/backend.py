@@ -11,6 +11,7 @@ from typing import Protocol
 
 from tailrace.runtime.columns import Array, DType
 from tailrace.runtime.deadline import Deadline
+from tailrace.runtime.tracing.trace_context import TraceContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,8 @@ class ModelCall:
         outputs: names of the outputs wanted.
         deadline: when the answer is of no use any more.
         priority: a `tailrace.v1.Priority` number; 0 means normal.
+        trace: the place of the call's span, which spans of a model server are below; None where
+            it is not traced.
     """
 
     metadata: ModelMetadata
@@ -76,6 +79,7 @@ class ModelCall:
     outputs: tuple[str, ...]
     deadline: Deadline
     priority: int = 0
+    trace: TraceContext | None = None
 
 
 @dataclass(slots=True)

@@ -28,6 +28,11 @@ from tailrace.runtime.errors import (
     TailraceError,
     Unavailable,
 )
+from tailrace.runtime.tracing import span_names as names
+from tailrace.runtime.tracing.span import AttributeValue, SpanKind
+from tailrace.runtime.tracing.timed_span import timed_span
+from tailrace.runtime.tracing.trace_context import TraceContext
+from tailrace.runtime.tracing.tracing import process_tracing
 
 Result = TypeVar("Result")
 
@@ -52,6 +57,7 @@ class InferenceHandler:
         self._backend = backend
         self._watch = watch
         self._limits = limits
+        self._tracing = process_tracing()
         self._gates: WeakKeyDictionary[ModelMetadata, CallGate] = WeakKeyDictionary()
 
     async def handle(self, batch: Batch, plan: InferencePlan) -> Inference:
@@ -120,6 +126,7 @@ class InferenceHandler:
             outputs=plan.output_names,
             deadline=_latest(batch.rows, assembled.rows),
             priority=_priority(batch.rows, assembled.rows),
+            trace=batch.trace.child() if batch.trace is not None else None,
         )
         try:
             answer = await self._call_in_turn(call, batch)
@@ -140,7 +147,10 @@ class InferenceHandler:
         started = time.monotonic()
         code = Code.CANCELLED
         try:
-            answer = await self._backend.infer(call)
+            if call.trace is None:
+                answer = await self._backend.infer(call)
+            else:
+                answer = await self._infer_traced(call, call.trace, waited_ns)
             code = Code.OK
             return answer
         except TailraceError as error:
@@ -149,6 +159,20 @@ class InferenceHandler:
         finally:
             gate.leave()
             call_timer(call.metadata.model, code).observe(time.monotonic() - started)
+
+    async def _infer_traced(
+        self, call: ModelCall, place: TraceContext, waited_ns: int
+    ) -> ModelAnswer:
+        metadata = call.metadata
+        attributes: dict[str, AttributeValue] = {
+            names.MODEL: metadata.model,
+            names.MODEL_VERSION: metadata.version,
+            names.ROWS: max(map(len, call.inputs.values()), default=0),
+            names.QUEUE_NS: waited_ns,
+        }
+        name = names.MODEL_CALL.format(model=metadata.model)
+        with timed_span(self._tracing, name, place, SpanKind.CLIENT, attributes):
+            return await self._backend.infer(call)
 
 
 def _latest(rows: Rows, asked: NDArray[np.intp]) -> Deadline:

@@ -133,8 +133,10 @@ class TritonBackend:
         priority = _triton_priority(call.priority, call.metadata.priority_levels)
         if priority:
             request.parameters["priority"].uint64_param = priority
+        # Triton makes spans for every call that names a trace, in the sample or not.
+        headers = call.trace.headers() if call.trace is not None else ()
         try:
-            reply = await self._infer(request, timeout=remaining_s)
+            reply = await self._infer(request, timeout=remaining_s, metadata=headers)
         except grpc.aio.AioRpcError as failure:
             raise infer_error(model, failure) from failure
         return ModelAnswer(reply.model_version or call.metadata.version, _outputs(reply))

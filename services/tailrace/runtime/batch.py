@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tailrace.runtime.columns import Columns
 from tailrace.runtime.errors import DeadlineExceeded, TailraceError
+from tailrace.runtime.tracing.trace_context import TraceContext
 
 PRIORITY_BACKGROUND = 4
 """PRIORITY_BACKGROUND of `tailrace.v1.Priority`, the highest number that there is."""
@@ -95,6 +96,7 @@ class Batch:
         rows: contexts and failures.
         columns: values; failed rows may hold anything.
         waited_ns: how long the hop's work has waited for its turn elsewhere, as at a model.
+        trace: the place that spans of the hop's work are below; None where it is not traced.
     """
 
     pipeline: str
@@ -102,3 +104,4 @@ class Batch:
     rows: Rows
     columns: Columns
     waited_ns: int = 0
+    trace: TraceContext | None = None

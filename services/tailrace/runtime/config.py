@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tailrace.runtime.placement import HOPS, check_placement, parse_placement
@@ -33,7 +34,12 @@ class ProcessSettings(BaseSettings):
     """What every process has. Environment variables: TAILRACE_ and the name in capitals."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, extra="ignore", use_attribute_docstrings=True
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="ignore",
+        use_attribute_docstrings=True,
+        # So that what writes environments, such as a compose file, can leave a setting alone.
+        env_ignore_empty=True,
     )
 
     environment: str = "development"
@@ -46,6 +52,10 @@ class ProcessSettings(BaseSettings):
     """Where log lines go, in place of standard output."""
     log_tcp: str | None = None
     """`host:port` of a Logstash that takes log lines over TCP, too."""
+    log_namespace: str = Field(default="default", pattern=r"^[a-z0-9_.]{1,100}$")
+    """Last part of the name of the data stream in Elasticsearch: logs-tailrace.<service>-<this>."""
+    log_failures_per_s: float = Field(default=200, gt=0)
+    """Most lines a second that tell a failure of one reason; the others are counted in a line."""
     log_payload_fields: tuple[str, ...] = ()
     """Request fields in the line about a prediction, as JSON such as ["origin"]; ["*"]: all."""
     log_redacted_fields: tuple[str, ...] = ()
@@ -64,6 +74,34 @@ class ProcessSettings(BaseSettings):
     """Most requests a second that are traced afterwards, because they were slow or failed."""
     traces_queue_spans: int = Field(default=8_192, ge=1)
     """Most finished spans that wait to be sent; more are dropped and counted."""
+
+    @field_validator("traces_endpoint")
+    @classmethod
+    def _endpoint_is_a_url(cls, endpoint: str | None) -> str | None:
+        if endpoint is not None:
+            parts = urlsplit(endpoint)
+            if parts.scheme not in ("http", "https") or not parts.hostname or _bad_port(parts):
+                raise ValueError("expected a URL such as http://127.0.0.1:4318")
+            if parts.query or parts.fragment:
+                raise ValueError("expected a base URL, with no query")
+        return endpoint
+
+    @model_validator(mode="after")
+    def _spans_go_one_way(self) -> ProcessSettings:
+        if self.traces_endpoint is not None and self.traces_file is not None:
+            raise ValueError(
+                "TAILRACE_TRACES_ENDPOINT and TAILRACE_TRACES_FILE do not go together: spans go to "
+                "a receiver or into a file"
+            )
+        return self
+
+    @field_validator("log_tcp")
+    @classmethod
+    def _log_tcp_is_an_address(cls, value: str | None) -> str | None:
+        host, _, port = (value or "").rpartition(":")
+        if value is not None and not (host and port.isdigit() and 0 < int(port) < 65_536):
+            raise ValueError("expected host:port")
+        return value
 
 
 class TransportSettings(ProcessSettings):
@@ -436,6 +474,13 @@ class LauncherSettings(TransportSettings):
                     f"TAILRACE_REPLICAS: {hop} is placed in the gateway and has no replicas"
                 )
         return self
+
+
+def _bad_port(parts: SplitResult) -> bool:
+    try:
+        return parts.port == 0
+    except ValueError:
+        return True
 
 
 Settings = TypeVar("Settings", bound=ProcessSettings)

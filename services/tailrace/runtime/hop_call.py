@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
@@ -20,6 +20,13 @@ from tailrace.runtime.hop_answer import HopAnswer
 from tailrace.runtime.logs import failure_fields, sampled_places
 from tailrace.runtime.metrics import ROW_FAILURES
 from tailrace.runtime.pipeline.registry import PipelineRegistry
+from tailrace.runtime.tracing import span_names
+from tailrace.runtime.tracing.call_trace import call_trace
+from tailrace.runtime.tracing.serve_span import serve_attributes
+from tailrace.runtime.tracing.span import SpanKind
+from tailrace.runtime.tracing.timed_span import timed_span
+from tailrace.runtime.tracing.trace_context import TraceContext, read_traceparent
+from tailrace.runtime.tracing.tracing import Tracing, process_tracing
 from tailrace.runtime.turns import PROCESS_TURNS, Turns
 from tailrace.runtime.wire import batch_from_proto, write_answer
 from tailrace.v1 import batch_pb2
@@ -84,23 +91,26 @@ class HopRunner(Generic[Compiled]):
         registry: PipelineRegistry[Compiled],
         settings: ServerSettings,
         turns: Turns = PROCESS_TURNS,
+        tracing: Tracing | None = None,
     ) -> None:
         """Keeps the parts.
 
         Args:
-            hop: name of the hop, for logs and metrics.
+            hop: name of the hop, for logs, metrics and spans.
             registry: the pipelines of this process.
             settings: limits and sample rate.
             turns: which batches go first.
+            tracing: takes the spans; by default that of the process.
         """
+        self._tracing = tracing or process_tracing()
         self._hop = hop
         self._registry = registry
         self._settings = settings
         self._turns = turns
 
-    async def run(
+    def run(
         self, message: batch_pb2.Batch | Batch, context: CallContext, work: Work[Compiled, Result]
-    ) -> HopOutcome[Result]:
+    ) -> Coroutine[Any, Any, HopOutcome[Result]]:
         """Runs `work` on the live rows' batch, no longer than the latest of their deadlines.
 
         `work` marks the rows that fail in `batch.rows`. An error that it raises fails the
@@ -117,11 +127,51 @@ class HopRunner(Generic[Compiled]):
             DeadlineExceeded: no row had time left.
         """
         received_ns = time.monotonic_ns()
+        caller = call_trace(context) if self._tracing.tells else None
+        if caller is None:
+            return self._run(message, context, work, received_ns)
+        if isinstance(message, Batch):
+            # Within the process: the caller's span is that of this call, too.
+            return self._run(message, context, work, received_ns, caller)
+        return self._run_traced(message, context, work, received_ns, caller.child())
+
+    async def _run_traced(
+        self,
+        message: batch_pb2.Batch,
+        context: CallContext,
+        work: Work[Compiled, Result],
+        received_ns: int,
+        place: TraceContext,
+    ) -> HopOutcome[Result]:
+        attributes = serve_attributes(self._hop, message)
+        with timed_span(
+            self._tracing,
+            span_names.HOP_SERVE.format(hop=self._hop),
+            place,
+            SpanKind.SERVER,
+            attributes,
+            start_ns=received_ns,
+        ):
+            outcome = await self._run(message, context, work, received_ns, place)
+            attributes[span_names.FAILED_ROWS] = len(outcome.rows.failures)
+            attributes[span_names.QUEUE_NS] = outcome.queue_ns
+            attributes[span_names.WORK_NS] = outcome.work_ns
+            return outcome
+
+    async def _run(
+        self,
+        message: batch_pb2.Batch | Batch,
+        context: CallContext,
+        work: Work[Compiled, Result],
+        received_ns: int,
+        trace: TraceContext | None = None,
+    ) -> HopOutcome[Result]:
         batch = (
             message
             if isinstance(message, Batch)
             else batch_from_proto(message, self._settings.max_batch_rows)
         )
+        batch.trace = trace
         try:
             if batch.rows.background:
                 outcome = await self._work_on(batch, context, work, received_ns)
@@ -182,19 +232,19 @@ class HopRunner(Generic[Compiled]):
 
     def _log_failed_call(self, batch: Batch, error: TailraceError) -> None:
         ROW_FAILURES.labels(self._hop, error.reason.name).inc(len(batch.rows))
-        for request_id in batch.rows.request_ids:
-            self._log_failure(batch, request_id, error)
+        for row in range(len(batch.rows)):
+            self._log_failure(batch, row, error)
 
     def _log_rows(self, batch: Batch, outcome: HopOutcome[Any]) -> None:
         rows = batch.rows
         for row, error in rows.failures.items():
             ROW_FAILURES.labels(self._hop, error.reason.name).inc()
-            self._log_failure(batch, rows.request_ids[row], error)
+            self._log_failure(batch, row, error)
         for row in sampled_places(rows.request_ids, self._settings.log_sample_rate):
             if row not in rows.failures:
                 _log.info(
                     "hop done",
-                    **self._identity(batch, rows.request_ids[row]),
+                    **self._identity(batch, row),
                     **{
                         names.EVENT_OUTCOME: "success",
                         names.EVENT_DURATION_NS: outcome.queue_ns + outcome.work_ns,
@@ -204,17 +254,24 @@ class HopRunner(Generic[Compiled]):
                     },
                 )
 
-    def _log_failure(self, batch: Batch, request_id: str, error: TailraceError) -> None:
+    def _log_failure(self, batch: Batch, row: int, error: TailraceError) -> None:
         _log.warning(
             "hop failed",
-            **self._identity(batch, request_id),
+            **self._identity(batch, row),
             **failure_fields(error),
         )
 
-    def _identity(self, batch: Batch, request_id: str) -> dict[str, str]:
-        return {
+    def _identity(self, batch: Batch, row: int) -> dict[str, str]:
+        rows = batch.rows
+        identity = {
             names.HOP: self._hop,
-            names.REQUEST_ID: request_id,
+            names.REQUEST_ID: rows.request_ids[row],
             names.PIPELINE: batch.pipeline,
             names.PIPELINE_VERSION: batch.version,
         }
+        # Of the request itself, and not of the convoy that it is in.
+        trace = read_traceparent(rows.traceparents[row]) if rows.traceparents else None
+        if trace is not None:
+            identity[names.TRACE_ID] = trace.trace_id
+            identity[names.SPAN_ID] = trace.span_id
+        return identity

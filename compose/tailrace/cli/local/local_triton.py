@@ -25,6 +25,8 @@ _METRICS_ADDRESS = "127.1"
 
 _SHARED_MEMORY_DIR = Path("/dev/shm")
 _EXIT_TIMEOUT_S = 5
+_TRACES_PATH = "/v1/traces"
+_TRACES_DELAY_MS = 1_000
 _PROBE_TIMEOUT_S = 1.0
 _PORT_IN_USE = re.compile(r"Socket '[^']*:(\d+)' already in use")
 
@@ -54,6 +56,7 @@ class LocalTriton:
         metrics_port: int = 0,
         gpu: bool = False,
         auto_complete_config: bool = False,
+        traces_endpoint: str | None = None,
         extra_arguments: Sequence[str] = (),
         name: str = "triton",
     ) -> None:
@@ -71,7 +74,9 @@ class LocalTriton:
             gpu: whether it, and its models, may see the machine's GPUs.
             auto_complete_config: fill in what a model's config leaves out; costs a second
                 start of every Python model.
-            extra_arguments: more command line arguments, such as `--trace-config=...`.
+            traces_endpoint: base URL of an OTLP/HTTP receiver that its spans go to, of requests
+                that name a trace; None: it makes no spans.
+            extra_arguments: more command line arguments.
             name: what to call it in messages.
 
         Raises:
@@ -98,6 +103,7 @@ class LocalTriton:
             f"--exit-timeout-secs={_EXIT_TIMEOUT_S}",
             f"--backend-config=python,shm-region-prefix-name={self._memory_prefix}",
             *([] if auto_complete_config else ["--disable-auto-complete-config"]),
+            *(trace_arguments(traces_endpoint) if traces_endpoint else []),
             *self._install.arguments,
             *extra_arguments,
         ]
@@ -194,6 +200,30 @@ class LocalTriton:
     def _remove_shared_memory(self) -> None:
         for region in _SHARED_MEMORY_DIR.glob(f"{self._memory_prefix}*"):
             region.unlink(missing_ok=True)
+
+
+def trace_arguments(endpoint: str) -> list[str]:
+    """Returns the arguments by which Triton's OpenTelemetry mode joins the traces of its callers.
+
+    A rate of 0 leaves the spans of requests that name a trace, whatever that says of being in the
+    sample (seen with Triton 2.51; "OpenTelemetry Context Propagation" in its `trace.md` says that
+    it may change). So its callers name one only where the request is in the sample.
+
+    Args:
+        endpoint: base URL of the receiver, such as http://127.0.0.1:4318. Triton sends JSON.
+    """
+    base = endpoint.rstrip("/")
+    url = base if base.endswith(_TRACES_PATH) else f"{base}{_TRACES_PATH}"
+    settings = (
+        "mode=opentelemetry",
+        "rate=0",
+        "count=-1",
+        "level=TIMESTAMPS",
+        f"opentelemetry,url={url}",
+        "opentelemetry,resource=service.name=triton",
+        f"opentelemetry,bsp_schedule_delay={_TRACES_DELAY_MS}",
+    )
+    return [f"--trace-config={setting}" for setting in settings]
 
 
 def _version_if_ready(stub: service_pb2_grpc.GRPCInferenceServiceStub) -> str | None:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from tailrace.features.events.applier import Lane
 from tailrace.features.events.event_metrics import BATCHES_IN_PROGRESS
+from tailrace.features.events.event_span import call_span
 from tailrace.features.events.intake import EventIntake, TakenBatch
 from tailrace.features.events.problem import BatchOutcome
 from tailrace.features.events.room import Room, bytes_of
@@ -18,6 +19,9 @@ from tailrace.runtime.errors import (
     Reason,
     Unavailable,
 )
+from tailrace.runtime.tracing import span_names as names
+from tailrace.runtime.tracing.trace_context import TraceContext
+from tailrace.runtime.tracing.tracing import process_tracing
 from tailrace.v1.event_service_pb2 import IngestEventsRequest, IngestEventsResponse
 
 # Of the largest message: what is left is for the frames around the problems.
@@ -38,6 +42,7 @@ class EventStream:
         read: Callable[[], Awaitable[IngestEventsRequest | None]],
         write: Callable[[IngestEventsResponse], Awaitable[None]],
         draining: asyncio.Event,
+        trace: TraceContext | None = None,
     ) -> None:
         """Keeps the parts.
 
@@ -49,7 +54,10 @@ class EventStream:
             write: sends a message; returns once the transport takes more, and raises
                 DeadlineExceeded where it does not.
             draining: set once the process is to end.
+            trace: the place of the caller's span; None where the call is not traced.
         """
+        self._tracing = process_tracing()
+        self._trace = trace
         self._intake = intake
         self._shared_room = room
         self._read = read
@@ -118,7 +126,7 @@ class EventStream:
         except BaseException:
             self._shared_room.give_back(size)
             raise
-        task = asyncio.create_task(self._answer_to(message.batch, taken))
+        task = asyncio.create_task(self._answer_traced(message, taken))
         # Not only once it is sent: who does not read answers must not keep others waiting.
         task.add_done_callback(lambda _: self._shared_room.give_back(size))
         self._answers.append(task)
@@ -149,6 +157,18 @@ class EventStream:
             except TimeoutError as error:
                 if self._read_so_far == read_before:
                     raise DeadlineExceeded(f"no batch came for {self._idle_s:g} s") from error
+
+    async def _answer_traced(
+        self, message: IngestEventsRequest, taken: TakenBatch
+    ) -> IngestEventsResponse:
+        if self._trace is None:
+            return await self._answer_to(message.batch, taken)
+        count = len(message.events)
+        attributes, span = call_span(self._tracing, self._trace, message.event, count)
+        with span:
+            answer = await self._answer_to(message.batch, taken)
+            attributes[names.REFUSED] = answer.refused
+            return answer
 
     async def _answer_to(self, number: int, taken: TakenBatch) -> IngestEventsResponse:
         # At once, as a message takes a fraction of what the outcome does.

@@ -14,6 +14,8 @@ from tailrace.runtime.config import EventsSettings
 from tailrace.runtime.error_mapping import parsed
 from tailrace.runtime.errors import TailraceError
 from tailrace.runtime.patient_writer import PatientWriter
+from tailrace.runtime.tracing.call_trace import call_trace
+from tailrace.runtime.tracing.tracing import process_tracing
 from tailrace.v1 import event_service_pb2, event_service_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -53,7 +55,13 @@ class EventServicer(event_service_pb2_grpc.EventServiceServicer):
 
         writer = PatientWriter(context.write, self._settings.events_idle_timeout_ms / 1000)
         stream = EventStream(
-            self._intake, self._room, self._settings, read, writer.write, self._draining
+            self._intake,
+            self._room,
+            self._settings,
+            read,
+            writer.write,
+            self._draining,
+            call_trace(context) if process_tracing().tells else None,
         )
         try:
             await stream.run()

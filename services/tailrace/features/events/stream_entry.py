@@ -2,7 +2,8 @@
 
 An entry has the field `event`, the name of its type, and either `data`, a serialised
 `tailrace.v1.Event`, or `id`, `event_time`, `fields` (a JSON object) and, if it is not the time of
-the entry's own id, `known_at`. Instants are text as in RFC 3339, with an offset.
+the entry's own id, `known_at`. Instants are text as in RFC 3339, with an offset. It may have
+`traceparent`, which names the span that it was made in as W3C's header does.
 """
 
 from __future__ import annotations
@@ -66,9 +67,12 @@ def partition_of(key: str, partitions: int) -> int:
     return zlib.crc32(key.encode()) % partitions
 
 
-def entry_of(event_type: str, event: Event) -> dict[str, bytes]:
-    """Returns the entry that holds an event."""
-    return {"event": event_type.encode(), "data": event.SerializeToString()}
+def entry_of(event_type: str, event: Event, traceparent: str = "") -> dict[str, bytes]:
+    """Returns the entry that holds an event, made in the span that `traceparent` names, if any."""
+    entry = {"event": event_type.encode(), "data": event.SerializeToString()}
+    if traceparent:
+        entry["traceparent"] = traceparent.encode()
+    return entry
 
 
 def event_of(entry_id: str, entry: Mapping[bytes, bytes], event_type: EventType) -> Event:

@@ -24,12 +24,15 @@ class StreamProducer:
         self._names = StreamNames(prefix)
         self._partitions = partitions
 
-    async def send(self, event_type: str, events: Sequence[tuple[str, Event]]) -> None:
+    async def send(
+        self, event_type: str, events: Sequence[tuple[str, Event]], *, traceparent: str = ""
+    ) -> None:
         """Appends events, in order.
 
         Args:
             event_type: name of their type.
             events: each with the key of its entity, as `KeyEncoder` writes it.
+            traceparent: names the span that they are sent in, as W3C's header; may be empty.
 
         Raises:
             Unavailable: some may have been appended; sent again, each still counts once.
@@ -38,7 +41,7 @@ class StreamProducer:
         for key, event in events:
             stream = self._names.stream(partition_of(key, self._partitions))
             command: list[Argument] = ["XADD", stream, "*"]
-            for name, content in entry_of(event_type, event).items():
+            for name, content in entry_of(event_type, event, traceparent).items():
                 command += [name, content]
             commands.append(command)
         await self._link.call_many(commands)

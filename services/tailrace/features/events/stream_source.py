@@ -13,6 +13,7 @@ import structlog
 
 from tailrace.features.events.applier import Lane
 from tailrace.features.events.event_metrics import PARTITIONS_HELD, STREAM_ENTRIES
+from tailrace.features.events.event_span import entries_span, producers_of
 from tailrace.features.events.intake import EventIntake
 from tailrace.features.events.partition_leases import PartitionLeases
 from tailrace.features.events.stream_batch import Entry, read_entries
@@ -21,6 +22,9 @@ from tailrace.features.redis_errors import RedisRefused
 from tailrace.features.redis_link import Argument, RedisLink
 from tailrace.runtime.config import EventsSettings
 from tailrace.runtime.errors import Reason, TailraceError, Unavailable
+from tailrace.runtime.tracing import span_names as names
+from tailrace.runtime.tracing.trace_context import TraceContext
+from tailrace.runtime.tracing.tracing import process_tracing
 
 GROUP = "tailrace-events"
 BLOCK_MS = 200
@@ -54,6 +58,7 @@ class StreamSource:
         self._intake = intake
         self._link = link
         self._reading = reading
+        self._tracing = process_tracing()
         self._settings = settings
         self._timeout_s = settings.events_apply_timeout_ms / 1000
         self._names = StreamNames(settings.feature_key_prefix)
@@ -170,6 +175,21 @@ class StreamSource:
         if not entries:
             return
         lane = lane or self._lanes[partition]
+        producers = self._producers(entries)
+        if not producers:
+            await self._apply(partition, entries, lane)
+            return
+        attributes, span = entries_span(self._tracing, producers, partition, len(entries))
+        with span:
+            attributes[names.REFUSED] = await self._apply(partition, entries, lane)
+
+    def _producers(self, entries: list[Entry]) -> list[TraceContext]:
+        if not self._tracing.tells:
+            return []
+        return producers_of([entry.fields for entry in entries])
+
+    async def _apply(self, partition: int, entries: list[Entry], lane: Lane) -> int:
+        """Returns how many entries were not taken in by every view."""
         batch = read_entries(self._intake, entries, lane)
         dead = await batch.problems()
         # Another may have taken over, and knows better what became of them.
@@ -187,6 +207,7 @@ class StreamSource:
         )
         STREAM_ENTRIES.labels("dead").inc(len(dead))
         STREAM_ENTRIES.labels("taken").inc(len(entries) - len(dead))
+        return len(dead)
 
     def _dead_command(self, partition: int, entry: Entry, problems: str) -> list[Argument]:
         command: list[Argument] = ["XADD", self._names.dead, "MAXLEN", "~"]

@@ -10,6 +10,7 @@ import structlog
 from tailrace.features.feast.feast_rows import FeastRead
 from tailrace.features.store import FeatureStore, ViewRead, ViewRows
 from tailrace.runtime.errors import Unavailable
+from tailrace.runtime.tracing.trace_context import TraceContext
 
 _log = structlog.get_logger(__name__)
 
@@ -28,18 +29,22 @@ class StoreBeside:
         self._feast = feast
         self._feast_answered = True
 
-    async def read(self, wanted: Sequence[ViewRead]) -> list[ViewRows]:
+    async def read(
+        self, wanted: Sequence[ViewRead], trace: TraceContext | None = None
+    ) -> list[ViewRows]:
         """Returns the rows of every view. See `FeatureStore.read`."""
         is_feast = [isinstance(read, FeastRead) for read in wanted]
         if not any(is_feast):
-            return await self._own.read(wanted)
+            return await self._own.read(wanted, trace)
         if all(is_feast):
-            return await self._feast.read(wanted)
+            return await self._feast.read(wanted, trace)
         own, feast = await asyncio.gather(
             self._own.read(
-                [read for read, other in zip(wanted, is_feast, strict=True) if not other]
+                [read for read, other in zip(wanted, is_feast, strict=True) if not other], trace
             ),
-            self._feast.read([read for read, other in zip(wanted, is_feast, strict=True) if other]),
+            self._feast.read(
+                [read for read, other in zip(wanted, is_feast, strict=True) if other], trace
+            ),
         )
         parts = {False: iter(own), True: iter(feast)}
         return [next(parts[other]) for other in is_feast]
