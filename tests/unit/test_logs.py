@@ -1,37 +1,62 @@
 import io
 import json
+import logging
 import os
-import threading
 from typing import Any
 
 import pytest
 import structlog
 
+from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.config import ProcessSettings
-from tailrace.runtime.logs import LineWriter, configure_logs, sampled
+from tailrace.runtime.errors import InvalidField
+from tailrace.runtime.log_fields import FIELDS
+from tailrace.runtime.log_stdlib import LibraryHandler
+from tailrace.runtime.logs import configure_logs, failure_fields, sampled
 
 
 @pytest.fixture
-def lines() -> Any:
-    settings = ProcessSettings(environment="test", log_level="info")
-    stream = io.StringIO()
-    writer = configure_logs(settings, "gateway", stream)
+def open_logs() -> Any:
+    """Returns what configures logs, and returns what reads them."""
+    opened = []
 
-    def read() -> Any:
-        writer.close()
-        return [json.loads(line) for line in stream.getvalue().splitlines()]
+    def configure(**settings: Any) -> Any:
+        stream = io.StringIO()
+        logs = configure_logs(ProcessSettings(environment="test", **settings), "gateway", stream)
+        opened.append(logs)
 
-    yield read
+        def read() -> Any:
+            logs.close()
+            return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+        return read
+
+    yield configure
+    for logs in opened:
+        logs.close()
+    # What these tests have set must not outlive them.
+    configure_logs(ProcessSettings(), "gateway", io.StringIO()).close()
     structlog.reset_defaults()
 
 
+@pytest.fixture
+def lines(open_logs: Any) -> Any:
+    return open_logs()
+
+
 def test_a_line_is_one_ecs_object(lines: Any) -> None:
-    structlog.get_logger().info("made", **{"event.duration": 5, "pipeline": "p"})
+    structlog.get_logger("some.module").info("made", **{"event.duration": 5, "pipeline": "p"})
     (line,) = lines()
     assert line["message"] == "made"
     assert line["log.level"] == "info"
+    assert line["log"] == {"logger": "some.module"}
     assert line["event"]["duration"] == 5
     assert line["event"]["dataset"] == "tailrace.gateway"
+    assert line["data_stream"] == {
+        "type": "logs",
+        "dataset": "tailrace.gateway",
+        "namespace": "default",
+    }
     assert line["labels"] == {"pipeline": "p"}
     assert line["service"]["name"] == "tailrace.gateway"
     assert line["service"]["environment"] == "test"
@@ -40,11 +65,31 @@ def test_a_line_is_one_ecs_object(lines: Any) -> None:
     assert "ecs.version" in line
 
 
+def test_what_the_list_of_fields_does_not_name_goes_where_no_mapping_refuses_it(lines: Any) -> None:
+    structlog.get_logger().info("made", port=80, **{"strange.name": ["a", 1]})
+    (line,) = lines()
+    assert line["tailrace"] == {"details": {"port": "80", "strange.name": "['a', 1]"}}
+    assert "labels" not in line
+
+
+def test_every_name_of_a_log_field_has_a_type() -> None:
+    spelled = {
+        value
+        for name, value in vars(names).items()
+        if name.isupper()
+        and isinstance(value, str)
+        and "." in value
+        and not value.startswith("tailrace_")
+    }
+    assert {"trace.id", "labels.reason", "tailrace.ledger.total_ns"} <= spelled
+    assert spelled - set(FIELDS) == set()
+
+
 def test_text_cannot_forge_a_line_and_is_cut(lines: Any) -> None:
     structlog.get_logger().info("a\nb", note="x" * 100_000)
     (line,) = lines()
     assert line["message"] == "a\nb"
-    assert len(line["labels"]["note"]) < 10_000
+    assert len(line["tailrace"]["details"]["note"]) < 10_000
 
 
 def test_an_exception_is_told_by_type_message_and_stack(lines: Any) -> None:
@@ -63,28 +108,71 @@ def test_lower_levels_are_left_out(lines: Any) -> None:
     assert lines() == []
 
 
-class _Stuck(io.StringIO):
-    """An output that takes nothing until it is let go."""
+def test_what_libraries_log_becomes_lines_from_warnings_upwards(lines: Any) -> None:
+    logging.getLogger("grpc._plugin").warning("lost %s", "a connection")
+    logging.getLogger("grpc._plugin").info("nothing of note")
+    try:
+        raise OSError("away")
+    except OSError:
+        logging.getLogger("asyncio").exception("never retrieved")
+    lost, away = lines()
+    assert (lost["log"], lost["log.level"]) == ({"logger": "grpc._plugin"}, "warning")
+    assert lost["message"] == "lost a connection"
+    assert lost["service"]["name"] == "tailrace.gateway"
+    assert (away["error"]["type"], away["error"]["message"]) == ("OSError", "away")
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.let_go = threading.Event()
 
-    def write(self, text: Any) -> Any:
-        self.let_go.wait()
-        return super().write(text)
+def test_a_library_that_errs_in_its_own_text_is_told_all_the_same() -> None:
+    told: list[tuple[str, str]] = []
+    handler = LibraryHandler(lambda level, message, _: told.append((level, message)))
+    record = logging.LogRecord("redis", logging.ERROR, "", 1, "%d keys", ("none",), None)
+    handler.emit(record)
+    assert told == [("error", "%d keys")]
 
 
-def test_a_stuck_output_never_blocks_and_drops_are_bounded() -> None:
-    stream = _Stuck()
-    writer = LineWriter(stream)
-    for number in range(25_000):
-        writer.msg(str(number))
-    stream.let_go.set()
-    writer.close(5.0)
-    written = stream.getvalue().splitlines()
-    assert 10_000 <= len(written) <= 10_002
-    assert written[:3] == ["0", "1", "2"]
+def test_a_storm_of_failures_is_held_back_by_reason_and_its_size_is_told(open_logs: Any) -> None:
+    lines = open_logs(log_failures_per_s=2)
+    refused = failure_fields(InvalidField("wrong", field="fields.a"))
+    for _ in range(1_000):
+        structlog.get_logger().warning("prediction failed", **refused)
+    structlog.get_logger().warning("prediction failed", **{**refused, names.REASON: "OTHER"})
+    structlog.get_logger().info("prediction made", **{names.EVENT_OUTCOME: "success"})
+    told = lines()
+    failed = [line for line in told if line["message"] == "prediction failed"]
+    by_reason = [line["labels"]["reason"] for line in failed]
+    assert 10 <= by_reason.count("INVALID_FIELD") <= 100
+    assert by_reason.count("OTHER") == 1
+    assert any(line["message"] == "prediction made" for line in told)
+    held_back = [line["labels"] for line in told if line["message"] == "log lines held back"]
+    assert {labels["reason"] for labels in held_back} == {"INVALID_FIELD"}
+    suppressed = sum(labels["suppressed_lines"] for labels in held_back)
+    assert suppressed + by_reason.count("INVALID_FIELD") == 1_000
+
+
+def test_no_line_shows_a_redacted_field(open_logs: Any) -> None:
+    lines = open_logs(log_redacted_fields=("origin",))
+    log = structlog.get_logger()
+    # Not in the source, whose lines a stack shows.
+    secret = "".join(["SEC", "RET"])
+    for field in ("fields.origin", "request.fields.origin", "requests[3].fields.origin[2]"):
+        log.warning("failed", **failure_fields(InvalidField(f"found {secret}", field=field)))
+    log.warning("failed", **failure_fields(InvalidField("too long", field="fields.dest")))
+    try:
+        raise ValueError(secret)
+    except ValueError as error:
+        try:
+            raise KeyError(secret) from error
+        except KeyError as later:
+            log.error("unexpected", exc_info=later)
+    logging.getLogger("library").error(secret)
+    told = lines()
+    assert "SECRET" not in json.dumps(told)
+    assert [line["error"]["message"] for line in told[:4]] == ["[redacted]"] * 3 + ["too long"]
+    stack = told[4]["error"]["stack_trace"]
+    assert "test_logs.py" in stack
+    assert stack.endswith("KeyError")
+    assert "ValueError" in stack
+    assert len(told) == 6
 
 
 def test_sampling_is_alike_everywhere_and_near_its_rate() -> None:

@@ -21,6 +21,7 @@ from tailrace.runtime.config import (
 )
 from tailrace.runtime.logs import configure_logs
 from tailrace.runtime.start_error import StartError
+from tailrace.runtime.tracing.configure import configure_tracing
 
 SERVICES: dict[str, type[ServerSettings]] = {
     **HOP_SETTINGS,
@@ -56,16 +57,24 @@ def serve(service: str, **overrides: object) -> int:
     if (is_parent or settings.join_port) and isinstance(sys.stdout, io.TextIOWrapper):
         # They write to one output, which a line has to reach whole.
         sys.stdout.reconfigure(line_buffering=True)
-    writer = configure_logs(settings, service)
+    try:
+        logs = configure_logs(settings, service)
+    except StartError as error:
+        print(f"tailrace serve {service}: {error}", file=sys.stderr)
+        return 1
     try:
         if isinstance(settings, GatewaySettings) and is_parent:
             return _run_workers(settings)
-        _run_service(service, settings)
+        tracing = configure_tracing(settings, service)
+        try:
+            _run_service(service, settings)
+        finally:
+            tracing.close()
     except StartError as error:
         print(f"tailrace serve {service}: {error}", file=sys.stderr)
         return 1
     finally:
-        writer.close()
+        logs.close()
     return 0
 
 

@@ -11,11 +11,27 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from tailrace.runtime import telemetry_names as names
+from tailrace.runtime.log_fields import FIELDS
+
 # The version that Elastic's own loggers name.
 ECS_VERSION = "1.6.0"
 MAX_TEXT = 8_192
 
 _encode = json.JSONEncoder(separators=(",", ":"), default=repr).encode
+
+
+def _place(name: str) -> tuple[str, str]:
+    group, _, rest = name.partition(".")
+    return group, rest
+
+
+# Where each field goes, by its name, and by its name without `labels.` where that is no other's.
+_PLACES = {
+    **{name.partition(".")[2]: _place(name) for name in FIELDS if name.startswith("labels.")},
+    **{name: _place(name) for name in FIELDS if "." in name},
+}
+_DETAILS = _place(names.DETAILS)
 
 
 def log_line(message: str, level: str, fields: Mapping[str, Any]) -> str:
@@ -26,10 +42,10 @@ def log_line(message: str, level: str, fields: Mapping[str, Any]) -> str:
     Args:
         message: what happened.
         level: such as `info`.
-        fields: by dotted name of the schema, as `event.duration`; what has no dot has no name
-            in the schema and belongs under `labels`.
+        fields: by dotted name, as `event.duration`; of those below `labels`, the last part will
+            do. What `log_fields` does not name goes below `tailrace.details`, as text.
     """
-    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    now = datetime.now(UTC).isoformat(timespec="microseconds")
     line: dict[str, Any] = {
         "@timestamp": f"{now[:-6]}Z",
         "log.level": level,
@@ -37,10 +53,16 @@ def log_line(message: str, level: str, fields: Mapping[str, Any]) -> str:
         "ecs.version": ECS_VERSION,
     }
     for name, value in fields.items():
-        group, dot, rest = name.partition(".")
-        if not dot:
-            group, rest = "labels", name
-        line.setdefault(group, {})[rest] = _cut(value)
+        place = _PLACES.get(name)
+        if place is None:
+            group, rest = _DETAILS
+            line.setdefault(group, {}).setdefault(rest, {})[name] = _cut(str(value))
+            continue
+        group, rest = place
+        into = line.get(group)
+        if into is None:
+            into = line[group] = {}
+        into[rest] = _cut(value)
     return _encode(line)
 
 

@@ -128,13 +128,42 @@ FAILED_ROWS = "labels.failed_rows"
 DEAD_ROWS = "labels.dead_rows"
 FAILURES = "labels.failures"
 FUNCTION = "labels.function"
-QUEUE_NS = "labels.queue_ns"
-WORK_NS = "labels.work_ns"
-UNATTRIBUTED_NS = "labels.unattributed_ns"
-CONVOY_WAIT_NS = "labels.convoy_wait_ns"
-CONVOY_SIZE = "labels.convoy_rows"
+WORKER = "labels.worker"
+WORKER_PID = "labels.worker_pid"
+EXIT_STATUS = "labels.exit_status"
+RESTART_AFTER_S = "labels.restart_after_s"
+STATE = "labels.state"
+PRIORITY = "labels.priority"
+FAILED_HOP = "labels.failed_hop"
+QUALITY_REASONS = "labels.quality_reasons"
+VIEW_STATE = "labels.view_state"
+LOGGER = "log.logger"
+OUTPUT = "labels.output"
+DROPPED_LINES = "labels.dropped_lines"
+SUPPRESSED_LINES = "labels.suppressed_lines"
+DATA_STREAM_TYPE = "data_stream.type"
+DATA_STREAM_DATASET = "data_stream.dataset"
+DATA_STREAM_NAMESPACE = "data_stream.namespace"
+QUEUE_NS = "tailrace.queue_ns"
+WORK_NS = "tailrace.work_ns"
+VIEW_AGE_NS = "tailrace.view_age_ns"
+DEADLINE_NS = "tailrace.ledger.deadline_ns"
+TOTAL_NS = "tailrace.ledger.total_ns"
+UNATTRIBUTED_NS = "tailrace.ledger.unattributed_ns"
+CONVOY_WAIT_NS = "tailrace.ledger.convoy_wait_ns"
+CONVOY_SIZE = "tailrace.ledger.convoy_rows"
+# Objects whose keys are not ours to know: names of views, of request fields, of anything else.
+VIEW_STATES = "tailrace.views"
+REQUEST_FIELDS = "tailrace.request"
+DETAILS = "tailrace.details"
+
+# Of each hop in the line of a request.
+HOP_FIELDS = (
+    "start_ns", "duration_ns", "queue_ns", "network_ns", "work_ns", "budget_ns", "attempts",
+    "placement", "critical", "code",
+)  # fmt: skip
 
 
-def hop_duration_field(hop: int) -> str:
-    """Returns the log field of a hop's duration in nanoseconds, by number of `tailrace.v1.Hop`."""
-    return f"labels.{('unspecified', 'ingest', 'features', 'inference', 'postprocess')[hop]}_ns"
+def hop_field(hop: str, part: str) -> str:
+    """Returns the log field for one of `HOP_FIELDS` of a hop, such as `features`."""
+    return f"tailrace.hop.{hop}.{part}"
