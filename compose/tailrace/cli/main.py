@@ -28,6 +28,9 @@ GATEWAY_PORT = 50050
 GROUPS = {
     name: f"tailrace.cli.{name}"
     for name in ("callbacks", "events", "features", "pipelines", "submissions", "submit")
+} | {
+    "example": "tailrace.cli.example_commands",
+    "slo": "tailrace.cli.slo.commands",
 }
 
 
@@ -244,6 +247,19 @@ def status(
             print(f"{gone}the next one of this name clears away what it left", file=sys.stderr)
     serving = all(status.serving for _, statuses in answers for status in statuses)
     raise typer.Exit(0 if serving else 1)
+
+
+@app.command()
+def health(
+    target: Annotated[
+        str | None,
+        typer.Argument(help="Where the process listens; by default as TAILRACE_PORT says."),
+    ] = None,
+) -> None:
+    """Ask one process whether it can serve; the exit status is 1 if it cannot."""
+    from tailrace.cli.health_check import check_health
+
+    raise typer.Exit(check_health(target))
 
 
 app.command()(predict)

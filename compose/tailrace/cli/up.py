@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from tailrace.cli.client_tls import client_tls
 from tailrace.cli.event_feed import EventFeed, EventsRefused
 from tailrace.cli.example import (
     MANIFEST,
@@ -192,15 +193,7 @@ class _Run:
         return LaunchError(f"{error}\nThe logs say more: {self._folder.path}/*.log")
 
     def _tls(self) -> Tls | None:
-        transport = self._options.mesh.transport
-        if not transport.uses_tls:
-            return None
-        return Tls.from_files(
-            ca=transport.tls_ca_file,
-            certificate=transport.tls_certificate_file,
-            key=transport.tls_key_file,
-            server_name=transport.tls_server_name,
-        )
+        return client_tls(self._options.mesh.transport)
 
     async def watch(self) -> None:
         """Raises ProcessExited as soon as a process of the mesh has ended."""
