@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from tailrace.gateway.convoy import Convoy, Outcome
 from tailrace.gateway.convoy_control import ConvoyBounds
@@ -129,7 +130,9 @@ def _simulate(
             await asyncio.sleep(1)
             assert former.idle
 
-    run_virtually(run())
+    # Lines on a terminal would take longer than all the rest.
+    with capture_logs():
+        run_virtually(run())
     return seen
 
 
