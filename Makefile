@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BUF := node_modules/.bin/buf
 TSC := node_modules/.bin/tsc
-EXTRAS := server local examples dev
+EXTRAS := server tracing local examples dev
 FEAST_VENV := .venv-feast
 FEAST := $(FEAST_VENV)/.installed
 EXAMPLE ?= examples/flights
@@ -172,6 +172,38 @@ else
 	$(BUF) breaking --against .build/base
 endif
 
+# --- containers ----------------------------------------------------------------------------
+
+# Docker's own compose, and BuildKit's own checks of Dockerfiles, built from compose/checks/go.mod:
+# neither needs a container engine.
+COMPOSE_TOOLS := .build/compose
+$(COMPOSE_TOOLS)/.built: compose/checks/go.mod compose/checks/go.sum compose/checks/main.go
+	@rm -f $@
+	@mkdir -p $(COMPOSE_TOOLS)
+	@echo "==> Building docker compose and the checks of Dockerfiles; takes minutes, once"
+	@cd compose/checks && go build -o ../../$(COMPOSE_TOOLS)/checks . \
+	  && go build -o ../../$(COMPOSE_TOOLS)/docker-compose github.com/docker/compose/v5/cmd
+	@touch $@
+
+COMPOSE_PROFILE_SETS := core core,obs core,triton core,gpu core,load core,obs,gpu,load
+.PHONY: interop-compose
+ifneq ($(shell command -v go),)
+interop-compose: $(COMPOSE_TOOLS)/.built ## Check compose.yaml and Dockerfiles by Docker's own code; needs Go
+	@for profiles in $(COMPOSE_PROFILE_SETS); do \
+	  echo "compose.yaml, profiles $$profiles"; \
+	  for env in /dev/null compose/.env.example; do \
+	    COMPOSE_PROFILES=$$profiles $(COMPOSE_TOOLS)/docker-compose --env-file $$env \
+	      -f compose/compose.yaml config --quiet || exit 1; \
+	  done; \
+	done
+	@for file in compose/Dockerfile compose/Dockerfile.triton; do \
+	  echo "$$file"; $(COMPOSE_TOOLS)/checks $$file || exit 1; \
+	done
+else
+interop-compose:
+	@echo "skipped: interop-compose needs Go 1.25.9 or later, of which there is none on PATH"
+endif
+
 # --- checks --------------------------------------------------------------------------------
 
 .PHONY: lint
@@ -181,6 +213,7 @@ lint: $(INSTALLED) check-protos lint-protos breaking check-grafana ## Run every 
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate_settings.py --check
+	$(BIN)/python docs/generate_metrics.py --check
 
 .PHONY: format
 format: $(INSTALLED) $(BUF) $(GOOGLEAPIS)/.copied ## Put code and protos in order
@@ -191,6 +224,7 @@ format: $(INSTALLED) $(BUF) $(GOOGLEAPIS)/.copied ## Put code and protos in orde
 .PHONY: docs
 docs: $(INSTALLED) ## Write the generated pages of the documentation anew
 	$(BIN)/python docs/generate_settings.py
+	$(BIN)/python docs/generate_metrics.py
 
 .PHONY: dashboards
 dashboards: $(INSTALLED) ## Write the Grafana dashboards anew

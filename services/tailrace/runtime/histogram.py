@@ -129,6 +129,11 @@ class Histogram(Collector):
         self._series: dict[tuple[str, ...], Series] = {}
         registry.register(self)
 
+    @property
+    def bounds(self) -> tuple[float, ...]:
+        """Upper bounds of every series, ascending, without the infinite one."""
+        return self._bounds
+
     def labels(self, *values: str, more_bounds: Iterable[float] = ()) -> Series:
         """Returns the series of some label values; to find one costs more than to observe.
 
