@@ -188,18 +188,19 @@ async def test_rows_of_a_version_that_is_missing_fail_alone(service: RunningInfe
 async def test_a_slow_model_is_left_at_the_deadline(
     service: RunningInference, triton_server: LocalTriton
 ) -> None:
+    before = inference_count(triton_server, "slow")
     batch = feature_batch("slow", [[400, 0, 0, 0]], remaining_ms=100)
     started = time.monotonic()
     error = await service.refused(batch)
     assert reason_of(error) == "DEADLINE_EXCEEDED DEADLINE_EXCEEDED"
     assert time.monotonic() - started < 0.3
+    # The model goes on by itself: the next test is to find it idle.
+    wait_for(lambda: inference_count(triton_server, "slow") == before + 1)
 
 
 async def test_work_still_queued_at_its_deadline_is_never_done(
     service: RunningInference, triton_server: LocalTriton
 ) -> None:
-    # Behind what another test has left in the model.
-    await service.infer(feature_batch("slow", [[1, 0, 0, 0]]))
     before = inference_count(triton_server, "slow")
     busy = [
         asyncio.create_task(service.infer(feature_batch("slow", [[300, 0, 0, 0]] * 4)))

@@ -29,6 +29,7 @@ class StartTriton(Protocol):
         grpc_port: int = 0,
         metrics_port: int = 0,
         gpu: bool = False,
+        traces_endpoint: str | None = None,
         extra_arguments: Sequence[str] = (),
     ) -> LocalTriton:
         """Returns a Triton whose models are ready."""
@@ -63,6 +64,7 @@ def start_triton(tmp_path: Path) -> Iterator[StartTriton]:
         grpc_port: int = 0,
         metrics_port: int = 0,
         gpu: bool = False,
+        traces_endpoint: str | None = None,
         extra_arguments: Sequence[str] = (),
     ) -> LocalTriton:
         server = LocalTriton(
@@ -74,6 +76,7 @@ def start_triton(tmp_path: Path) -> Iterator[StartTriton]:
             grpc_port=grpc_port,
             metrics_port=metrics_port,
             gpu=gpu,
+            traces_endpoint=traces_endpoint,
             extra_arguments=extra_arguments,
         )
         servers.append(server)
