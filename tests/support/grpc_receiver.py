@@ -28,6 +28,7 @@ class GrpcReceiver(stubs.CallbackReceiverServicer):
         deliveries: what came, oldest first.
         batches: how many deliveries each call had.
         time_left_s: what each call's deadline left, or None.
+        metadata: what came with each call.
         hold: while it is cleared, calls are not answered.
     """
 
@@ -37,6 +38,7 @@ class GrpcReceiver(stubs.CallbackReceiverServicer):
     batches: list[int] = field(default_factory=list)
     single_calls: int = 0
     time_left_s: list[float | None] = field(default_factory=list)
+    metadata: list[dict[str, str | bytes]] = field(default_factory=list)
     hold: asyncio.Event = field(default_factory=asyncio.Event)
     arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -68,6 +70,7 @@ class GrpcReceiver(stubs.CallbackReceiverServicer):
         self, deliveries: list[messages.Delivery], context: Any
     ) -> list[status_pb2.Status]:
         self.time_left_s.append(context.time_remaining())
+        self.metadata.append(dict(context.invocation_metadata() or ()))
         async with self.arrived:
             self.deliveries += deliveries
             self.batches.append(len(deliveries))

@@ -21,7 +21,7 @@ from tailrace.runtime.errors import Code, TailraceError
 from tailrace.runtime.hop_answer import HopAnswer
 from tailrace.runtime.pipeline.directory import load_directory
 from tailrace.runtime.pipeline.plan import Pipeline
-from tailrace.runtime.tracing.trace_context import TraceContext
+from tailrace.runtime.tracing.trace_context import TraceContext, new_trace
 from tailrace.runtime.wire import batch_from_proto, to_block
 from tailrace.v1 import batch_pb2, prediction_service_pb2
 from tests.support.pipeline_files import write_folder
@@ -54,9 +54,10 @@ class _Seen:
     def __init__(self) -> None:
         self.batch: Any = None
         self.fields: Any = None
+        self.trace: Any = None
 
     async def __call__(self, batch: Batch, fields: Any, context: Any) -> HopAnswer:
-        self.batch, self.fields = batch, fields
+        self.batch, self.fields, self.trace = batch, fields, context.trace
         assert 0 < context.time_remaining() <= 1
         return HopAnswer([], [], 1, 2)
 
@@ -91,6 +92,15 @@ async def test_rows_and_columns_are_those_that_a_service_reads_from_its_message(
     assert seen.batch.columns["a"] is not None
     assert seen.batch.columns.blocks == blocks
     assert [fields["x"].double_value for fields in seen.fields] == [0, 2]
+
+
+async def test_the_handler_is_handed_the_place_of_the_hops_span(tmp_path: Path) -> None:
+    request = HopRequest(_convoy(tmp_path, [_row(0)]), [0])
+    seen, place = _Seen(), new_trace(sampled=True)
+    await LocalHop(seen).call(request, 1.0, place)
+    assert seen.trace is place
+    await LocalHop(seen).call(request, 1.0)
+    assert seen.trace is None
 
 
 async def test_columns_that_came_as_a_message_are_opened(tmp_path: Path) -> None:
