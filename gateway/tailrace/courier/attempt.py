@@ -10,9 +10,11 @@ from dataclasses import dataclass
 import structlog
 
 from tailrace.courier import metrics
+from tailrace.courier.delivery_line import tell_delivered
 from tailrace.courier.push_spans import PushSpan
 from tailrace.courier.retry_schedule import RetrySchedule
 from tailrace.runtime import telemetry_names as names
+from tailrace.runtime.deadline import NS_PER_S
 from tailrace.runtime.tracing.trace_context import TraceContext
 from tailrace.runtime.tracing.tracing import Tracing
 from tailrace.submissions.push.destination import Destination
@@ -92,6 +94,7 @@ async def attempt(
     end = _end(parts, claims, outcomes, started_ms, int(took_s * 1000))
     dead = sum(result.dead_reason is not None for result in end.results)
     span.over(outcomes, dead)
+    tell_delivered(key, claims, outcomes, int(took_s * NS_PER_S))
     if not all(outcome.delivered for outcome in outcomes):
         _tell_failure(key, claims, outcomes, dead, span.context)
     return end
@@ -166,6 +169,7 @@ def _tell_failure(
     _log.warning(
         "delivery failed",
         **{
+            names.EVENT_OUTCOME: "failure",
             names.TRACE_ID: trace.trace_id,
             names.SPAN_ID: trace.span_id,
             names.CALLBACK: key,

@@ -37,6 +37,7 @@ _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 # Reset by `Logs.close`, so that what one process has been told does not outlive it in tests.
 _privacy: LogPrivacy[Any] = LogPrivacy()
 _failures = FailureBound(float("inf"))
+_sample_rate = 0.0
 
 
 class _Named:
@@ -138,12 +139,13 @@ def configure_logs(settings: ProcessSettings, service: str, stream: TextIO | Non
     Raises:
         StartError: the file cannot be opened.
     """
-    global _privacy, _failures
+    global _privacy, _failures, _sample_rate
     outputs = [_first_output(settings, stream)]
     if settings.log_tcp is not None:
         outputs.append(_tcp_output(settings.log_tcp))
     _privacy = privacy_of(settings.log_payload_fields, settings.log_redacted_fields)
     _failures = FailureBound(settings.log_failures_per_s)
+    _sample_rate = settings.log_sample_rate
     logs = Logs(settings, service, outputs)
     structlog.configure(
         processors=[
@@ -174,6 +176,11 @@ def may_tell_failure(reason: str) -> bool:
 
 TOLD = "_told"
 """Key of a line that `may_tell_failure` was asked for; it is not written."""
+
+
+def in_sample(request_id: str) -> bool:
+    """Returns whether a request's lines are logged at the rate of this process's settings."""
+    return sampled(request_id, _sample_rate)
 
 
 def sampled(request_id: str, rate: float) -> bool:
