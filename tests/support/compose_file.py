@@ -14,7 +14,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "compose"
 FILE = FOLDER / "compose.yaml"
-PROFILES = ("core", "obs", "triton", "gpu", "load")
+PROFILES = ("core", "obs", "elk", "triton", "gpu", "load")
 
 # `${NAME}`, `${NAME:-default}`, and `$$` for a dollar sign: all that our file uses.
 _VARIABLE = re.compile(r"\$\$|\$\{(?P<name>\w+)(?::-(?P<default>[^}]*))?\}")
