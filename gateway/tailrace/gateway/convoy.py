@@ -139,6 +139,7 @@ class Convoy:
         ended_ns: when it returned, on the monotonic clock; 0 while it is under way.
         trace: the place of its span; None while none of its rows is traced.
         linked: places of its traced rows' spans, but of the one that it is the child of.
+        ledger_attributes: what the spans of its rows say of its hops; None before it has returned.
         objective_ns: how long answers may take by the pipeline's objectives; 0 if it has none.
     """
 
@@ -157,6 +158,7 @@ class Convoy:
     ended_ns: int = 0
     trace: TraceContext | None = None
     linked: list[TraceContext] = field(default_factory=list)
+    ledger_attributes: Mapping[str, int] | None = None
     objective_ns: int = 0
     _live: list[int] = field(init=False)
     _earliest_deadline_ns: int = field(init=False)

@@ -10,6 +10,7 @@ import time
 
 from tailrace.gateway.asked import Asked
 from tailrace.gateway.convoy import Convoy, ConvoyRow, Outcome
+from tailrace.gateway.ledger import HOP_NUMBERS
 from tailrace.gateway.outcome_line import quality_name
 from tailrace.runtime.errors import Code, TailraceError
 from tailrace.runtime.tracing import span_names as names
@@ -29,6 +30,11 @@ CALLERS_OWN = frozenset(
         Code.OUT_OF_RANGE,
     }
 )
+
+_PARTS = ("start_ns", "duration_ns", "queue_ns", "network_ns", "work_ns", "budget_ns")
+_LEDGER_NAMES = {
+    hop: tuple([names.ledger_attribute(hop, part) for part in _PARTS]) for hop in HOP_NUMBERS
+}
 
 # Longest of what a caller chose freely and that was not checked.
 _MAX_TEXT = 128
@@ -70,13 +76,14 @@ class RequestSpans:
 
     def _afterwards(self, asked: Asked, outcome: Outcome, end_ns: int) -> str:
         """Returns why a request is to be told though it is not in the sample, or nothing."""
+        failed = isinstance(outcome, TailraceError)
         if isinstance(outcome, TailraceError) and outcome.code not in CALLERS_OWN:
             return names.BY_FAILURE
         if not isinstance(asked, ConvoyRow):
             return ""
-        convoy = _convoy_of(asked)
+        convoy = None if asked.holder is None else asked.holder.convoy
         # Of an answer, all rows of its lookup were given defaults.
-        if convoy is not None and convoy.degradations and not isinstance(outcome, TailraceError):
+        if convoy is not None and convoy.degradations and not failed:
             return names.BY_FAILURE
         took_ns = end_ns - asked.received_ns
         if took_ns > asked.granted_ns * self._tracing.slow_share:
@@ -95,7 +102,7 @@ class RequestSpans:
         links: list[TraceContext] = []
         if isinstance(asked, ConvoyRow):
             attributes[names.DEADLINE_NS] = asked.granted_ns
-            convoy = _convoy_of(asked)
+            convoy = None if asked.holder is None else asked.holder.convoy
             if convoy is not None:
                 _add_ledger(attributes, asked, convoy, end_ns)
                 link = _link(convoy, trace)
@@ -130,10 +137,6 @@ class RequestSpans:
         return attributes
 
 
-def _convoy_of(row: ConvoyRow) -> Convoy | None:
-    return None if row.holder is None else row.holder.convoy
-
-
 def _link(convoy: Convoy, trace: TraceContext) -> TraceContext | None:
     """Returns the convoy's span, for a request to link to; None where it is the request's child."""
     own = convoy.trace
@@ -150,11 +153,21 @@ def _add_ledger(
     attributes[names.PIPELINE_VERSION] = convoy.pipeline.version
     attributes[names.ROWS] = len(convoy.rows)
     attributes[names.CONVOY_WAIT_NS] = convoy.departed_ns - row.received_ns
+    ledger = convoy.ledger_attributes
+    if ledger is None:
+        ledger = _ledger(convoy, end_ns)
+        if convoy.ended_ns:
+            # The same for all of its rows from now on.
+            convoy.ledger_attributes = ledger
+    attributes.update(ledger)
+
+
+def _ledger(convoy: Convoy, end_ns: int) -> dict[str, int]:
+    attributes: dict[str, int] = {}
     for spending in convoy.book.spent:
-        hop, parts = spending.hop, spending.parts(end_ns)
-        attributes[names.ledger_attribute(hop, "start_ns")] = spending.start_ns - convoy.departed_ns
-        attributes[names.ledger_attribute(hop, "duration_ns")] = parts.duration_ns
-        attributes[names.ledger_attribute(hop, "queue_ns")] = parts.queue_ns
-        attributes[names.ledger_attribute(hop, "network_ns")] = parts.network_ns
-        attributes[names.ledger_attribute(hop, "work_ns")] = parts.work_ns
-        attributes[names.ledger_attribute(hop, "budget_ns")] = max(spending.budget_ns, 0)
+        duration_ns, queue_ns, network_ns, work_ns = spending.parts(end_ns)
+        start_ns = spending.start_ns - convoy.departed_ns
+        budget_ns = max(spending.budget_ns, 0)
+        values = (start_ns, duration_ns, queue_ns, network_ns, work_ns, budget_ns)
+        attributes.update(zip(_LEDGER_NAMES[spending.hop], values, strict=True))
+    return attributes
