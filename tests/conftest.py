@@ -6,6 +6,7 @@ from tests.support.feature_world import make_world
 from tests.support.flights_fixtures import prepared_flights
 from tests.support.keys_read import open_store
 from tests.support.mesh_fixtures import mesh, predictions, start_mesh, start_module_mesh
+from tests.support.observed_fixtures import observed
 from tests.support.placements import placed_mesh
 from tests.support.prometheus_process import start_module_prometheus, start_prometheus
 from tests.support.queue_fixtures import (
@@ -26,6 +27,7 @@ __all__ = [
     "fresh_redis",
     "make_world",
     "mesh",
+    "observed",
     "open_store",
     "open_test_queue",
     "placed_mesh",

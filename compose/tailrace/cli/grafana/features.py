@@ -198,7 +198,8 @@ def _events() -> tuple[Panel, ...]:
                             'outcome=~"late|duplicate"',
                             ["event", "outcome"],
                         ),
-                        "on (event) group_left () " + promql.rate(names.EVENTS_TOTAL, by=["event"]),
+                        promql.rate(names.EVENTS_TOTAL, by=["event"]),
+                        on="event",
                     ),
                     "{{event}} {{outcome}}",
                 )

@@ -10,7 +10,7 @@ from tailrace.cli.grafana import (
     process_panels,
     promql,
 )
-from tailrace.cli.grafana.dashboard import Dashboard, Row, choice_variable, query_variable
+from tailrace.cli.grafana.dashboard import Dashboard, Row, query_variable
 from tailrace.cli.grafana.histogram_panels import percentiles
 from tailrace.cli.grafana.panel import Panel, Query
 from tailrace.runtime import telemetry_names as names
@@ -39,7 +39,7 @@ def mesh_overview() -> Dashboard:
         variables=(
             query_variable("pipeline", "Pipeline", names.PREDICTIONS_TOTAL),
             query_variable("service", "Service", 'up{job="tailrace"}'),
-            choice_variable("compare", "Compare with", ("1h", "15m", "6h", "1d", "7d")),
+            *panels_of_hops.COMPARISON,
         ),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tailrace.cli.grafana import panel_kinds, promql
+from tailrace.cli.grafana.dashboard import choice_variable
 from tailrace.cli.grafana.panel import Panel, Query
 from tailrace.cli.grafana.panel_kinds import Column
 from tailrace.runtime import telemetry_names as names
@@ -15,7 +16,12 @@ PARTS = (
 """What a hop's time is made of, and the histogram of each."""
 
 # Of figures that are compared: long enough to be steady, short enough for what goes on now.
-_WINDOW = "5m"
+_WINDOW = "$window"
+COMPARISON = (
+    choice_variable("window", "Table over", ("5m", "1m", "15m", "1h")),
+    choice_variable("compare", "Compare with", ("1h", "15m", "6h", "1d", "7d")),
+)
+"""Variables that dashboards with these panels need: over how long, and with how long ago."""
 _BY = ("pipeline", "hop")
 
 
@@ -30,16 +36,16 @@ def worst_hop_first(where: str) -> Panel:
     now, before = _mean(where), _mean(where, "$compare")
     return panel_kinds.table(
         "Worst hop first",
-        "Each hop of each pipeline over the last five minutes, the one in which requests spend "
-        "the most time first. Red in the last columns: requests spend more time in it than they "
-        "did an hour ago (or as long ago as chosen above), so look there first. Share is that of "
-        "all hops of the pipeline; hops that run beside each other both count. Queue, network and "
-        "work say why: waiting inside the service, on the way there and back, or computing.",
+        "Each hop of each pipeline over the last minutes (as many as chosen above), the one in "
+        "which requests spend the most time first. Red in the last column: more time than an hour "
+        "ago (or than as long ago as chosen above), so look there first. Share is that of all hops "
+        "of the pipeline; hops that run beside each other both count. Queue, network and work say "
+        "why: waiting inside the service, on the way there and back, or computing.",
         {"pipeline": "Pipeline", "hop": "Hop"},
         (
             Column("Mean", now, "s", bar=True),
             Column("p95", promql.quantile(0.95, names.HOP_SECONDS, where, _BY, _WINDOW), "s"),
-            Column("Share", f"{spent} / on (pipeline) group_left () {of_all}", "percentunit"),
+            Column("Share", promql.share(spent, of_all, on="pipeline"), "percentunit"),
             *(
                 Column(part.capitalize(), promql.mean(histogram, where, _BY, _WINDOW), "s")
                 for part, histogram in PARTS
@@ -57,7 +63,7 @@ def spends_most(where: str) -> Panel:
     """Returns the name of the hop in which requests spend the most time, and how much."""
     return panel_kinds.named_tile(
         "Spends the most",
-        "The hop in which requests spend the most time, the mean of five minutes.",
+        "The hop in which requests spend the most time, and the mean of it.",
         f"topk(1, {_mean(where)})",
         unit="s",
         legend="{{pipeline}}: {{hop}}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tailrace.cli.grafana import panel_kinds, panels_of_hops, promql
-from tailrace.cli.grafana.dashboard import Dashboard, Row, choice_variable, query_variable
+from tailrace.cli.grafana.dashboard import Dashboard, Row, query_variable
 from tailrace.cli.grafana.histogram_panels import percentiles, spread
 from tailrace.cli.grafana.panel import Panel, Query
 from tailrace.runtime import telemetry_names as names
@@ -29,7 +29,7 @@ def pipeline_drill_down() -> Dashboard:
         variables=(
             query_variable("pipeline", "Pipeline", names.PREDICTIONS_TOTAL, several=False),
             query_variable("hop", "Hop", f"{names.HOP_SECONDS}_count"),
-            choice_variable("compare", "Compare with", ("1h", "15m", "6h", "1d", "7d")),
+            *panels_of_hops.COMPARISON,
         ),
     )
 

@@ -44,9 +44,16 @@ def rate(
     return total(f"rate({selector(metric, where)}[{over}]{offset})", by)
 
 
-def share(part: str, whole: str) -> str:
-    """Returns one expression by another, both with the same labels; 0 to 1 where it is a share."""
-    return f"{part} / ({whole} > 0)"
+def share(part: str, whole: str, on: str = "") -> str:
+    """Returns one expression by another; 0 to 1 where it is a share.
+
+    Args:
+        part: the parts.
+        whole: with the same labels as the parts; where it is 0 there is no share.
+        on: the only label of the whole, where the parts have more.
+    """
+    joined = f"on ({on}) group_left () " if on else ""
+    return f"{part} / {joined}({whole} > 0)"
 
 
 def mean(

@@ -50,9 +50,8 @@ def typescript(files: Sequence[Path], modules: str) -> str:
     Raises:
         KeyError: a panel's kind has no known type.
     """
-    lines = [
-        f"import type {{ Dashboard }} from '{modules}/{_TYPES}/raw/dashboard/x/dashboard_types.gen';"
-    ]
+    model = f"{modules}/{_TYPES}/raw/dashboard/x/dashboard_types.gen"
+    lines = [f"import type {{ Dashboard }} from '{model}';"]
     for kind, name in _PANELS.items():
         path = f"{modules}/{_TYPES}/raw/composable/{kind}/panelcfg/x/{name}PanelCfg_types.gen"
         lines.append(f"import type * as {kind} from '{path}';")

@@ -140,7 +140,6 @@ def _calls() -> tuple[Panel, ...]:
             names.MODEL_CALL_SECONDS,
             _MODEL,
             by=["model"],
-            exemplars=True,
         ),
         panel_kinds.lines(
             "Model calls by code",

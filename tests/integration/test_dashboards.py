@@ -1,0 +1,189 @@
+"""Every dashboard's queries, asked of a real Prometheus that scrapes a whole mesh under load."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tailrace.cli.grafana.committed import DASHBOARDS_DIR, files
+from tailrace.runtime.metric_catalogue import known_series
+from tests.support.observed_mesh import ObservedMesh
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.timeout(180)
+
+# What Grafana puts in place of variables: all of what has been seen, so that rates span everything.
+VARIABLES = {
+    "$__rate_interval": "5m",
+    "$__range": "5m",
+    "$pipeline": "echo",
+    "$service": ".*",
+    "$hop": ".*",
+    "$view": ".*",
+    "$model": ".*",
+    "$window": "5m",
+    "$compare": "1s",
+}
+_NO_GPU = "there is no GPU here"
+_NO_EXPORTER = "there is no redis_exporter here, which is a program in Go"
+# Queries without data in this mesh, and why. They have to be valid all the same, and to name
+# metrics of those servers only.
+WITHOUT_DATA: Mapping[str, str] = {
+    "triton.json: GPU utilisation: A": _NO_GPU,
+    "triton.json: GPU memory: A": _NO_GPU,
+    "triton.json: GPU memory: B": _NO_GPU,
+    "features.json: Redis: commands: A": _NO_EXPORTER,
+    "features.json: Redis: memory: A": _NO_EXPORTER,
+    "features.json: Redis: memory: B": _NO_EXPORTER,
+    "features.json: Redis: mean time of a command: A": _NO_EXPORTER,
+    "features.json: Redis: clients and evicted keys: A": _NO_EXPORTER,
+    "features.json: Redis: clients and evicted keys: B": _NO_EXPORTER,
+    "submissions.json: Given back, by reason: A": "it takes a chain that is away",
+}
+# Of servers that are not here. Sources: redis_exporter's and Triton's own lists of metrics.
+FOREIGN = {
+    "nv_gpu_utilization",
+    "nv_gpu_memory_used_bytes",
+    "nv_gpu_memory_total_bytes",
+    "redis_commands_processed_total",
+    "redis_memory_used_bytes",
+    "redis_memory_max_bytes",
+    "redis_commands_duration_seconds_total",
+    "redis_commands_total",
+    "redis_connected_clients",
+    "redis_evicted_keys_total",
+}
+# What is no metric: labels, strings, windows, and words of PromQL.
+NO_METRIC = re.compile(
+    r'\{[^}]*\}|"[^"]*"|\[[^]]*\]|\boffset\s+\w+|\b(?:by|on|group_left|group_right)\s*\([^)]*\)'
+    r"|\b[a-z_]+\s*\(|\b(?:sum|max|count|or|and|unless)\b|\b[0-9.e-]+\b"
+)
+
+
+@dataclass(frozen=True)
+class PanelQuery:
+    """One query of one panel.
+
+    Attributes:
+        place: dashboard, panel and query.
+        panel: the panel's title.
+        promql: with values for variables.
+        exemplars: whether the panel shows exemplars of it.
+    """
+
+    place: str
+    panel: str
+    promql: str
+    exemplars: bool
+
+
+def queries() -> Iterator[PanelQuery]:
+    """Returns the queries of all committed dashboards."""
+    for file in sorted(files(DASHBOARDS_DIR)):
+        for panel in panels_of(json.loads(file.read_text())):
+            for target in panel["targets"]:
+                place = f"{file.name}: {panel['title']}: {target['refId']}"
+                promql = with_values(target["expr"])
+                yield PanelQuery(place, panel["title"], promql, target.get("exemplar", False))
+
+
+def panels_of(dashboard: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Returns the panels, those of collapsed rows included."""
+    for panel in dashboard["panels"]:
+        yield from panels_of(panel) if panel["type"] == "row" else [panel]
+
+
+def with_values(promql: str, values: Mapping[str, str] = VARIABLES) -> str:
+    """Returns a query without variables."""
+    for name, value in {**VARIABLES, **values}.items():
+        promql = promql.replace(name, value)
+    assert "$" not in promql, promql
+    return promql
+
+
+def metrics_in(promql: str) -> set[str]:
+    """Returns the metrics that a query names."""
+    return set(re.findall(r"[a-zA-Z_:][\w:]+", NO_METRIC.sub(" ", promql)))
+
+
+def test_every_query_of_every_panel_returns_data(observed: ObservedMesh) -> None:
+    asked = list(queries())
+    assert WITHOUT_DATA.keys() <= {each.place for each in asked}
+    without = asked
+
+    def all_answer() -> bool:
+        nonlocal without
+        without = [each for each in without if not observed.prometheus.query(each.promql)]
+        return {each.place for each in without} <= WITHOUT_DATA.keys()
+
+    try:
+        wait_for(all_answer, timeout_s=15)
+    finally:
+        for each in without:
+            if each.place not in WITHOUT_DATA:
+                print(f"{each.place}\n    {each.promql}")
+    # An excuse that is no longer one has to go.
+    assert {each.place for each in without} == WITHOUT_DATA.keys()
+
+
+def test_no_query_names_an_unknown_metric(observed: ObservedMesh) -> None:
+    scraped = set(observed.prometheus.get("label/__name__/values"))
+    known = scraped | known_series() | FOREIGN
+    named = {each.place: metrics_in(each.promql) for each in queries()}
+    assert {place: names - known for place, names in named.items() if names - known} == {}
+    everything = set[str]().union(*named.values())
+    # Neither is the list of foreign ones longer than it has to be, nor are names overlooked.
+    assert everything & FOREIGN == FOREIGN - scraped
+    assert all(named.values())
+
+
+def test_exemplars_lead_to_spans_that_were_told(observed: ObservedMesh) -> None:
+    shown = [each for each in queries() if each.exemplars]
+    assert len(shown) >= 6
+    told = "".join(file.read_text() for file in observed.span_files)
+    now = time.time()
+    for each in shown:
+        series = observed.prometheus.exemplars(each.promql, now - 300, now)
+        traces = {one["labels"]["trace_id"] for found in series for one in found["exemplars"]}
+        assert traces, each.place
+        assert all(trace in told for trace in traces), each.place
+
+
+def test_slow_store_is_named_at_first_sight(observed: ObservedMesh) -> None:
+    panels = {
+        panel["title"]: panel
+        for panel in panels_of(json.loads((DASHBOARDS_DIR / "mesh-overview.json").read_text()))
+    }
+    # Only what happens from here on counts; of names that no cache has.
+    observed.predict(f"before-{number}" for number in range(20))
+    observed.wait_for_scrapes()
+    began = time.time()
+    observed.feature_redis.delay_s = 0.05
+    observed.predict(f"slow-{number}" for number in range(40))
+    observed.wait_for_scrapes()
+    observed.feature_redis.delay_s = 0.0
+    ended = time.time()
+    window = f"{ended - began:.0f}s"
+    values = {"$window": window, "$compare": window}
+
+    def first(title: str, letter: str) -> tuple[str, float]:
+        (promql,) = [
+            target["expr"] for target in panels[title]["targets"] if target["refId"] == letter
+        ]
+        found = observed.prometheus.values(with_values(promql, values), "hop", time=ended)
+        return max(found.items(), key=lambda each: each[1])
+
+    for title in ("Spends the most", "Has grown the most"):
+        hop, seconds = first(title, "A")
+        assert (hop, seconds > 0.04) == ("features", True), title
+    # Mean, p95 and how much both have grown by.
+    for letter in ("A", "B", "H", "I"):
+        assert first("Worst hop first", letter)[0] == "features", letter
+    # Not its network, nor its queue.
+    assert first("Worst hop first", "F")[0] == "features"
