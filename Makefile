@@ -185,7 +185,7 @@ $(COMPOSE_TOOLS)/.built: compose/checks/go.mod compose/checks/go.sum compose/che
 	  && go build -o ../../$(COMPOSE_TOOLS)/docker-compose github.com/docker/compose/v5/cmd
 	@touch $@
 
-COMPOSE_PROFILE_SETS := core core,obs core,triton core,gpu core,load core,obs,gpu,load
+COMPOSE_PROFILE_SETS := core core,obs core,triton core,gpu core,elk core,load core,obs,elk,gpu,load
 .PHONY: interop-compose
 ifneq ($(shell command -v go),)
 interop-compose: $(COMPOSE_TOOLS)/.built ## Check compose.yaml and Dockerfiles by Docker's own code; needs Go
