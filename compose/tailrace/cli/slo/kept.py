@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from tailrace.cli.slo import recorded
-from tailrace.cli.slo.burn import Window, windows
+from tailrace.cli.slo.burn import DAY_S, Window, windows
 from tailrace.cli.slo.objective import Objective
 from tailrace.cli.slo.prometheus_api import PrometheusApi
 from tailrace.runtime import telemetry_names as names
@@ -109,9 +109,11 @@ def read_kept(
         metrics_since = _since(api, objective.all_rate("5m"), window, at)
     step_s = window.seconds / _STEPS
     if source is Source.AUTO:
-        far = recorded_since is not None and (
+        # What is recorded is averaged over 5 minutes; of a day, the metrics are read fast enough.
+        recorded_far = recorded_since is not None and (
             metrics_since is None or recorded_since <= metrics_since + 2 * step_s
         )
+        far = recorded_far and (window.seconds > DAY_S or metrics_since is None)
         source = Source.RULES if far else Source.METRICS
     if source is Source.RULES:
         since = recorded_since
@@ -138,7 +140,13 @@ def _of(objective: Objective, name: str) -> str:
 
 
 def _since(api: PrometheusApi, promql: str, window: Window, at: float) -> float | None:
-    return api.first_instant(promql, at - window.seconds, at, max(window.seconds / _STEPS, 1))
+    step_s = max(window.seconds / _STEPS, 1)
+    # The last point is `at` itself, so data that began just now are found, too.
+    found = api.first_instant(promql, at - _STEPS * step_s, at, step_s)
+    if found is None or step_s <= 1:
+        return found
+    finer = api.first_instant(promql, found - step_s, found, max(step_s / _STEPS, 1))
+    return found if finer is None else finer
 
 
 def _summed(

@@ -63,11 +63,26 @@ def report(
             for each in objectives
         ]
         if all(each.events is None for each in kept):
-            names = ", ".join(sorted({each.objective.pipeline for each in kept}))
-            raise SloFailed(f"{api.url} has no data of {names} over {kept[0].window.text}")
+            raise SloFailed(_nothing_of(kept, api.url))
         _print(kept, layout)
         if any(each.broken for each in kept):
             raise typer.Exit(_BROKEN)
+        if any(_unknown(of_pipeline) for of_pipeline in _by_pipeline(kept)):
+            raise SloFailed(_nothing_of(kept, api.url))
+
+
+def _by_pipeline(kept: list[Kept]) -> list[list[Kept]]:
+    names = dict.fromkeys(each.objective.pipeline for each in kept)
+    return [[each for each in kept if each.objective.pipeline == name] for name in names]
+
+
+def _unknown(kept: list[Kept]) -> bool:
+    return all(each.events is None for each in kept)
+
+
+def _nothing_of(kept: list[Kept], url: str) -> str:
+    names = [each[0].objective.pipeline for each in _by_pipeline(kept) if _unknown(each)]
+    return f"{url} has no data of {', '.join(names)} over {kept[0].window.text}"
 
 
 def _print(kept: list[Kept], layout: Layout) -> None:

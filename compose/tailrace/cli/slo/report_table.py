@@ -13,7 +13,6 @@ from tailrace.cli.slo.kept import Kept
 from tailrace.cli.slo.objective import number
 
 _BURNS_SHOWN = ("5m", "1h", "6h", "3d")
-_NO_DATA = "no events"
 # Of a window that has data from its very beginning, the first may be as late as this.
 _BEGINS_LATE = 0.02
 
@@ -89,7 +88,13 @@ def _cells(each: Kept) -> list[str]:
     )
     if good is None or left is None or events is None or minutes is None:
         blanks = [""] * (len(_BURNS_SHOWN) + 3)
-        return ["[dim]-[/]", *start, f"[dim]{_NO_DATA}[/]", *blanks, escape(objective.hop)]
+        return [
+            "[dim]-[/]",
+            *start,
+            f"[dim]no {'data' if each.events is None else 'events'}[/]",
+            *blanks,
+            escape(objective.hop),
+        ]
     colour = "red" if each.broken else "green"
     return [
         f"[{colour}]{'broken' if each.broken else 'kept'}[/]",

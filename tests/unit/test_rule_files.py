@@ -1,0 +1,101 @@
+"""The committed Prometheus rules: sound, as rendered, and firing when they are to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from tailrace.cli.main import app
+from tests.support.prometheus_process import promtool
+
+ROOT = Path(__file__).resolve().parents[2]
+RULES = ROOT / "compose" / "prometheus" / "rules"
+TESTS = ROOT / "compose" / "prometheus" / "tests"
+
+CASES = [
+    pytest.param(file, place, id=case["name"])
+    for file in sorted(TESTS.glob("*.test.yml"))
+    for place, case in enumerate(yaml.safe_load(file.read_text())["tests"])
+]
+
+
+def of_objectives_in(case: dict[str, Any], rules: dict[str, Any]) -> dict[str, Any]:
+    """Rules without those of objectives that a case does not name: all would take minutes."""
+    text = yaml.safe_dump(case)
+    groups = []
+    for group in rules["groups"]:
+        kept = [
+            rule
+            for rule in group["rules"]
+            if (objective := rule.get("labels", {}).get("objective")) is None or objective in text
+        ]
+        groups.append(group | {"rules": kept})
+    return {"groups": groups}
+
+
+@pytest.mark.parametrize(("file", "place"), CASES)
+def test_rules_fire_when_they_are_to(file: Path, place: int, tmp_path: Path) -> None:
+    content = yaml.safe_load(file.read_text())
+    case = content["tests"][place]
+    names = []
+    for named in content["rule_files"]:
+        rules = yaml.safe_load((file.parent / named).read_text())
+        names.append(Path(named).name)
+        (tmp_path / names[-1]).write_text(yaml.safe_dump(of_objectives_in(case, rules)))
+    written = tmp_path / "case.yml"
+    written.write_text(yaml.safe_dump(content | {"rule_files": names, "tests": [case]}))
+
+    result = promtool("test", "rules", written)
+
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_promtool_takes_the_committed_rules() -> None:
+    result = promtool("check", "rules", *sorted(RULES.glob("*.yml")))
+
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_the_committed_rules_are_those_of_the_example() -> None:
+    arguments = ["slo", "render", "--check", "--out", str(RULES)]
+    result = CliRunner().invoke(app, [*arguments, "--pipelines", str(ROOT / "examples/flights")])
+
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_every_alert_has_a_case() -> None:
+    alerts = {
+        rule["alert"]
+        for file in RULES.glob("*.yml")
+        for group in yaml.safe_load(file.read_text())["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
+    }
+    text = "".join(file.read_text() for file in TESTS.glob("*.test.yml"))
+
+    assert {alert for alert in alerts if alert not in text} == set()
+
+
+def test_alerts_point_to_headings_of_the_documentation() -> None:
+    headings = {
+        line.lstrip("# ").lower().replace(" ", "-").replace(",", "").replace("`", "")
+        for line in (ROOT / "docs" / "observability.md").read_text().splitlines()
+        if line.startswith("#")
+    }
+    pages = {
+        rule["annotations"]["runbook_url"]
+        for file in RULES.glob("*.yml")
+        for group in yaml.safe_load(file.read_text())["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
+    }
+
+    assert pages
+    for page in pages:
+        path, _, heading = page.partition("#")
+        assert path == "docs/observability.md"
+        assert heading in headings
