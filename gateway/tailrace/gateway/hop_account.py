@@ -10,7 +10,7 @@ from tailrace.gateway.ledger import HopSpending
 from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.counter import Counter
 from tailrace.runtime.deadline import NS_PER_S
-from tailrace.runtime.errors import Code, TailraceError
+from tailrace.runtime.errors import Code, Reason, TailraceError
 from tailrace.runtime.histogram import Histogram
 from tailrace.runtime.pipeline.plan import Pipeline
 
@@ -59,7 +59,9 @@ _ATTEMPTS = Counter(
     names.HOP_ATTEMPTS_TOTAL, "Attempts at hop calls; per request, retries included.", _LABELS
 )
 _FAILURES = Counter(
-    names.HOP_FAILURES_TOTAL, "Requests whose hop call failed as a whole.", (*_LABELS, "reason")
+    names.HOP_FAILURES_TOTAL,
+    "Requests whose hop call failed as a whole, or was broken off when their time was over.",
+    (*_LABELS, "reason"),
 )
 _MISSES = Counter(
     names.DEADLINE_MISSES_TOTAL,
@@ -113,7 +115,11 @@ class HopAccount:
         if spending.code == Code.DEADLINE_EXCEEDED:
             self._misses.value += count
         elif convoy.earliest_deadline_ns() <= spending.end_ns + TICK_NS:
-            self._misses.value += sum([_late(convoy.rows[row].error) for row in rows])
+            late = sum([_late(convoy.rows[row].error) for row in rows])
+            self._misses.value += late
+            # Broken off, as all its rows had left: those whose time was over failed here.
+            if late and spending.code == Code.CANCELLED:
+                _FAILURES.labels(*self._labels, Reason.DEADLINE_EXCEEDED.name).inc(late)
 
     def failed(self, rows: int, error: TailraceError) -> None:
         """Counts the rows of a call that failed as a whole."""

@@ -158,7 +158,8 @@ class InferenceHandler:
             raise
         finally:
             gate.leave()
-            call_timer(call.metadata.model, code).observe(time.monotonic() - started)
+            trace_id = "" if call.trace is None else call.trace.trace_id
+            call_timer(call.metadata.model, code).observe(time.monotonic() - started, 1, trace_id)
 
     async def _infer_traced(
         self, call: ModelCall, place: TraceContext, waited_ns: int
