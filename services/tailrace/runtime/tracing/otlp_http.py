@@ -54,7 +54,7 @@ class OtlpHttpExporter:
             self._words.listen_to(logging.getLogger(name))
         self._exporter: Any = OTLPSpanExporter(endpoint=self.target)
         self._client: Any = self._exporter._client
-        self._client._transport = self._transport = _KeptAnswer(self._client._transport)
+        self._transport = _KeptAnswer.of(self._client)
         self._resource = [_pair(name, value) for name, value in resource.items()]
 
     def export(self, spans: Iterable[Span], count: int, offset_ns: int) -> Exported:
@@ -160,6 +160,12 @@ class _KeptAnswer:
     def __init__(self, transport: Any) -> None:
         self._transport = transport
         self._body = b""
+
+    @classmethod
+    def of(cls, client: Any) -> _KeptAnswer:
+        """Returns what stands before a client's transport from now on."""
+        kept = client._transport = cls(client._transport)
+        return kept
 
     def request(self, *args: Any, **options: Any) -> Any:
         self._body = b""
