@@ -22,7 +22,7 @@ from tailrace.dispatcher.verdicts import Verdicts
 from tailrace.gateway.convoy_former import ConvoyFormer
 from tailrace.gateway.outcome_account import OutcomeAccount
 from tailrace.runtime import telemetry_names
-from tailrace.runtime.errors import Code, Reason, TailraceError, Unavailable
+from tailrace.runtime.errors import Code, Internal, Reason, TailraceError, Unavailable
 from tailrace.runtime.pipeline.registry import PipelineRegistry
 from tailrace.runtime.tracing import span_names as names
 from tailrace.runtime.tracing.span import Span, SpanKind
@@ -262,6 +262,26 @@ async def test_every_run_of_a_submission_is_below_its_submit(
     (line,) = [line for line in lines if line["event"] == "submission postponed"]
     place = (line[telemetry_names.TRACE_ID], line[telemetry_names.SPAN_ID])
     assert place == _place(runs[0])
+
+
+async def test_a_run_that_fails_is_told_afterwards_in_the_submits_trace(
+    queue_redis: LocalRedis, tmp_path: Path
+) -> None:
+    async with world_of(queue_redis, tmp_path, sample_rate=0.0, afterwards_per_s=9.0) as world:
+        world.fails.append(Internal("no such tensor", reason=Reason.MODEL_MISMATCH))
+        headers = {"traceparent": f"00-{TRACE_ID}-{CALLER_ID}-00"}
+        (submitted,) = await world.submit(submission(1.0), headers=headers)
+        assert await world.run() == 1
+    assert world.told.edges() == {
+        ("", "predict"): 1,
+        ("predict", "convoy"): 1,
+        ("convoy", "hop ingest"): 1,
+        ("convoy", "hop inference"): 1,
+    }
+    run = world.told.one(names.PREDICT)
+    assert (run.context.trace_id, run.kind) == (TRACE_ID, SpanKind.CONSUMER)
+    assert run.attributes[names.PREDICTION_ID] == submitted.prediction_id
+    assert run.attributes[names.SAMPLED_BY] == "failed"
 
 
 async def test_a_push_that_fails_is_told_afterwards_in_the_submits_trace(

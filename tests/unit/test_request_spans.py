@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,13 @@ from typing import Any
 
 import pytest
 
-from tailrace.gateway.convoy import Outcome
+from tailrace.dispatcher.run_spans import RunSpans
+from tailrace.gateway.convoy import Convoy, ConvoyRow, Degradation, Outcome
 from tailrace.gateway.convoy_control import ConvoyBounds
-from tailrace.gateway.convoy_former import ConvoyFormer
+from tailrace.gateway.convoy_former import ChainRunner, ConvoyFormer
+from tailrace.gateway.convoy_spans import ConvoySpans
 from tailrace.gateway.predictor import Predictor
+from tailrace.gateway.request_spans import RequestSpans
 from tailrace.runtime.config import GatewaySettings
 from tailrace.runtime.errors import (
     Code,
@@ -29,6 +33,8 @@ from tailrace.runtime.pipeline.slo_section import LatencyObjective, SloSection
 from tailrace.runtime.tracing import span_names as names
 from tailrace.runtime.tracing.span import Span, SpanKind
 from tailrace.runtime.tracing.trace_context import read_headers
+from tailrace.runtime.tracing.tracing import Tracing, process_tracing
+from tailrace.v1 import prediction_service_pb2
 from tests.support.requests import predict_request
 from tests.support.simulated_hops import OnePipeline, SimulatedChain
 from tests.support.told_spans import ToldSpans, told_spans
@@ -51,7 +57,7 @@ def pipeline() -> Pipeline:
 
 
 class Gateway:
-    """Requests, hops that behave as told, and what was told of both.
+    """Requests, or runs of submissions, hops that behave as told, and what was told of both.
 
     Attributes:
         hop_ms: how long each hop takes.
@@ -111,6 +117,19 @@ def simulated(**settings: Any) -> Callable[[Test], Callable[[Pipeline], None]]:
         return run
 
     return decorate
+
+
+class _Degrades:
+    """A chain whose lookups have failed, as the pipeline bears."""
+
+    def __init__(self, chain: ChainRunner, degradation: Degradation) -> None:
+        self.pipeline = chain.pipeline
+        self._chain = chain
+        self._degradation = degradation
+
+    async def run(self, convoy: Convoy) -> None:
+        convoy.degradations.append(self._degradation)
+        await self._chain.run(convoy)
 
 
 AFTERWARDS = {"sample_rate": 0.0, "afterwards_per_s": 100.0}
@@ -468,6 +487,27 @@ def test_what_takes_longer_than_the_objective_is_told_as_slow(tmp_path: Path) ->
     run(pipeline)
 
 
+@simulated(**AFTERWARDS)
+async def test_an_answer_from_defaults_for_a_failed_lookup_is_told_as_failed(
+    gateway: Gateway,
+) -> None:
+    degradation = Degradation(
+        prediction_service_pb2.QUALITY_DEFAULT_FEATURES,
+        "features failed: HOP_UNAVAILABLE",
+        frozenset({0, 1}),
+    )
+    gateway.former.chain = _Degrades(gateway.former.chain, degradation)
+    answers = await gateway.call(1.0, 2.0)
+    await gateway.done()
+    assert not any(isinstance(answer, TailraceError) for answer in answers)
+    for span in gateway.told.named(names.PREDICT):
+        assert span.code is Code.OK
+        assert span.attributes[names.SAMPLED_BY] == "failed"
+        assert span.attributes[names.QUALITY] == "DEFAULT_FEATURES"
+        assert span.attributes[names.REASON] == "features failed: HOP_UNAVAILABLE"
+    assert len(gateway.told.named(names.PREDICT)) == 2
+
+
 @simulated(sample_rate=0.0, afterwards_per_s=2.0)
 async def test_no_more_are_told_afterwards_than_are_allowed(gateway: Gateway) -> None:
     error = Unavailable("no", reason=Reason.MODEL_UNAVAILABLE)
@@ -496,3 +536,47 @@ async def test_what_nobody_foresaw_ends_every_span(gateway: Gateway) -> None:
     assert (convoy.code, convoy.attributes[names.FAILED_ROWS]) == (Code.INTERNAL, 2)
     assert _codes(gateway.told.named(names.PREDICT)) == ["INTERNAL"] * 2
     assert not any("a bug" in span.message for span in gateway.told.spans)
+
+
+@simulated(sample_rate=0.0, afterwards_per_s=100.0)
+async def test_a_run_is_slow_by_its_deadline_and_not_by_an_objective(gateway: Gateway) -> None:
+    plain = gateway.former.chain.pipeline
+    slo = SloSection(latency=[LatencyObjective(percentile=99, within_ms=1)])
+    pipeline = replace(plain, spec=plain.spec.model_copy(update={"slo": slo}))
+    row, late = (
+        _settled_row(took_ns=50 * MS, granted_ns=granted) for granted in (80 * MS, 60 * MS)
+    )
+    for each in (row, late):
+        convoy = Convoy(pipeline, [each])
+        ConvoySpans(process_tracing(), pipeline).departs(convoy)
+        assert convoy.objective_ns == MS
+        each.holder = _InConvoy(convoy)
+    tracing = Tracing(gateway.told, afterwards_per_s=100.0, slow_share=0.7)
+    answer = prediction_service_pb2.PredictResponse(quality=prediction_service_pb2.QUALITY_LIVE)
+    runs = RunSpans(tracing)
+    assert [runs.take(each, answer) for each in (row, late)] == [False, True]
+    assert RequestSpans(tracing).take(row, answer)
+    assert [span.kind for span in gateway.told.spans] == [SpanKind.CONSUMER, SpanKind.SERVER]
+
+
+class _InConvoy:
+    """What a row is in."""
+
+    def __init__(self, convoy: Convoy) -> None:
+        self.convoy = convoy
+
+    def row_left(self, row: ConvoyRow) -> None:
+        raise AssertionError("it has its outcome already")
+
+
+def _settled_row(took_ns: int, granted_ns: int) -> ConvoyRow:
+    received_ns = time.monotonic_ns() - took_ns
+    return ConvoyRow(
+        pipeline="under-test",
+        request_id="r",
+        fields={},
+        deadline_ns=received_ns + granted_ns,
+        granted_ns=granted_ns,
+        received_ns=received_ns,
+        settled=True,
+    )

@@ -110,11 +110,12 @@ async def test_a_service_that_is_not_there_is_unavailable() -> None:
 async def test_where_grpc_has_changed_its_own_way_is_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def ordinary(request: str, timeout: float) -> str:  # noqa: ASYNC109  # as gRPC's
-        return f"{request} within {timeout:g} s"
+    async def ordinary(request: str, timeout: float, metadata: Any) -> str:  # noqa: ASYNC109
+        return f"{request} within {timeout:g} s with {len(metadata)} headers"
 
     monkeypatch.setattr(unary_method, "_core", SimpleNamespace())
     with capture_logs() as lines:
         method: Any = UnaryMethod(ordinary)  # type: ignore[arg-type]
-    assert await method("ordinary", timeout=2.0) == "ordinary within 2 s"
+    answer = await method("ordinary", timeout=2.0, metadata=(("traceparent", "t"),))
+    assert answer == "ordinary within 2 s with 1 headers"
     assert "build_census_context" in lines[0]["missing"]
