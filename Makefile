@@ -101,6 +101,15 @@ faults: $(INSTALLED) ## Kill everything that submissions pass through, often (AR
 parity: $(INSTALLED) ## Prove on a year of flights that serving and training give the same values
 	PYTHONPATH=examples/flights $(BIN)/python -m tests.support.parity $(ARGS)
 
+.PHONY: interop-elk
+interop-elk: $(INSTALLED) ## Have a genuine Elasticsearch take the mesh's log lines, and ask it what Kibana asks
+	$(BIN)/python -m tests.support.elk_interop
+
+.PHONY: filebeat
+filebeat: ## Build Filebeat from its source, for interop-elk; needs Go
+	@command -v go >/dev/null || { echo "error: Go is needed to build Filebeat" >&2; exit 1; }
+	compose/elk/interop/build_filebeat.sh .build/filebeat
+
 .PHONY: bench
 bench: $(INSTALLED) ## Measure the chain beside its baselines
 	$(BIN)/python -m tailrace.loadtest.bench_chain $(ARGS)
@@ -127,6 +136,25 @@ $(PROMETHEUS)/prometheus $(PROMETHEUS)/promtool: compose/prometheus/fetch_promet
 
 .PHONY: prometheus
 prometheus: $(PROMETHEUS)/prometheus $(PROMETHEUS)/promtool ## Unpack Debian's Prometheus and promtool into .build, for tests and checks
+
+RULES := compose/prometheus/rules
+.PHONY: rules
+rules: $(INSTALLED) ## Render the example's objectives as Prometheus rules anew
+	$(BIN)/tailrace slo render --pipelines $(EXAMPLE) --out $(RULES)
+
+# What they do is tested by `make test` (compose/prometheus/tests).
+.PHONY: check-rules
+check-rules: $(INSTALLED)
+	$(BIN)/tailrace slo render --pipelines examples/flights --out $(RULES) --check
+	@promtool=$$(PATH="$(PROMETHEUS):$$PATH" command -v promtool) || promtool=; \
+	if [ -n "$$promtool" ]; then "$$promtool" check rules $(RULES)/*.yml; \
+	elif [ -n "$$TAILRACE_REQUIRE_PROMETHEUS" ]; then \
+	  echo "error: there is no promtool; \`make prometheus\` fetches it" >&2; exit 1; \
+	else echo "skipped: there is no promtool to check rules with; \`make prometheus\` fetches it"; fi
+
+.PHONY: interop-sloth
+interop-sloth: $(INSTALLED) ## Have Sloth itself take the specs, and compare its rules with ours
+	$(BIN)/python -m tests.support.sloth $(ARGS)
 
 # --- protos --------------------------------------------------------------------------------
 
@@ -207,13 +235,22 @@ endif
 # --- checks --------------------------------------------------------------------------------
 
 .PHONY: lint
-lint: $(INSTALLED) check-protos lint-protos breaking check-grafana ## Run every static check
+lint: $(INSTALLED) check-protos lint-protos breaking check-grafana check-elk ## Run every static check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate_settings.py --check
 	$(BIN)/python docs/generate_metrics.py --check
+	@$(MAKE) --no-print-directory check-rules
+
+.PHONY: elk
+elk: $(INSTALLED) ## Write Elasticsearch's templates and Kibana's saved objects anew
+	$(BIN)/python -m tailrace.cli.elk
+
+.PHONY: check-elk
+check-elk: $(INSTALLED) ## Fail if these are not what the list of log fields makes
+	$(BIN)/python -m tailrace.cli.elk --check
 
 .PHONY: format
 format: $(INSTALLED) $(BUF) $(GOOGLEAPIS)/.copied ## Put code and protos in order
