@@ -27,6 +27,8 @@ _SHARED_MEMORY_DIR = Path("/dev/shm")
 _EXIT_TIMEOUT_S = 5
 _TRACES_PATH = "/v1/traces"
 _TRACES_DELAY_MS = 1_000
+# By itself it would end 10 s late where the receiver hangs, and so be killed.
+_TRACES_ENV = {"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "1s"}
 _PROBE_TIMEOUT_S = 1.0
 _PORT_IN_USE = re.compile(r"Socket '[^']*:(\d+)' already in use")
 
@@ -107,7 +109,11 @@ class LocalTriton:
             *self._install.arguments,
             *extra_arguments,
         ]
-        self._env = {**self._install.env, **({} if gpu else {"CUDA_VISIBLE_DEVICES": ""})}
+        self._env = {
+            **self._install.env,
+            **({} if gpu else {"CUDA_VISIBLE_DEVICES": ""}),
+            **(_TRACES_ENV if traces_endpoint else {}),
+        }
         self.process = self._describe_process()
 
     @property
