@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(180)
 # Metrics that have no series before something is wrong.
 ONLY_IN_TROUBLE = {names.DISPATCHER_POSTPONED_TOTAL}
 # Labels with values from an enumeration; which ones occur is a matter of timing.
-ENUMERATED = {"code", "outcome", "quality", "reason", "state"}
+ENUMERATED = {"code", "hop", "outcome", "quality", "reason", "state"}
 # As many of each kind of name.
 HOSTILE_NAMES = 25
 
@@ -97,6 +97,7 @@ def test_names_that_nobody_declared_make_no_series(observed: ObservedMesh) -> No
 def named(scraped: Scraped) -> set[Series]:
     """Returns the series, by the labels whose values are names that somebody has chosen."""
     return {
-        (name, tuple(label for label in labels if label[0] not in ENUMERATED))
+        (name, chosen)
         for name, labels in scraped.series
+        if (chosen := tuple(label for label in labels if label[0] not in ENUMERATED))
     }
