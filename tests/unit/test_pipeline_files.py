@@ -157,7 +157,7 @@ def test_name_with_nothing_near_has_no_suggestion(tmp_path: Path) -> None:
     assert problem.suggestion == ""
     assert problem.expected == (
         "one of: pipeline, version, description, owner, request, ingest, features, model, "
-        "postprocess, deadline, budgets"
+        "postprocess, deadline, budgets, slo"
     )
 
 

@@ -16,6 +16,7 @@ from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.counter import Counter
 from tailrace.runtime.deadline import NS_PER_S
 from tailrace.runtime.errors import TailraceError
+from tailrace.runtime.fault_codes import SERVICES_FAULTS
 from tailrace.runtime.histogram import Histogram
 from tailrace.runtime.pipeline.plan import Pipeline
 from tailrace.v1 import prediction_service_pb2
@@ -82,7 +83,10 @@ class OutcomeCounts:
 
 def prepare_counts(pipeline: Pipeline) -> None:
     """Makes the series of a pipeline: at zero, and with its latency objectives as bounds."""
-    _PREDICTIONS.labels(pipeline.name, "OK")
+    # Prometheus takes no growth from a series that begins above zero: the first errors of a code
+    # would cost no availability.
+    for code in ("OK", *SERVICES_FAULTS):
+        _PREDICTIONS.labels(pipeline.name, code)
     bounds_s = pipeline.spec.slo.latency_bounds_s()
     for outcome in ("ok", "error"):
         _SECONDS.labels(pipeline.name, outcome, more_bounds=bounds_s)
