@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from tailrace.cli.grafana import promql
 from tailrace.cli.grafana.committed import DASHBOARDS_DIR, files
+from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.metric_catalogue import known_series
 from tests.support.observed_mesh import ObservedMesh
 from tests.support.waiting import wait_for
@@ -89,8 +91,8 @@ def queries() -> Iterator[PanelQuery]:
         for panel in panels_of(json.loads(file.read_text())):
             for target in panel["targets"]:
                 place = f"{file.name}: {panel['title']}: {target['refId']}"
-                promql = with_values(target["expr"])
-                yield PanelQuery(place, panel["title"], promql, target.get("exemplar", False))
+                query = with_values(target["expr"])
+                yield PanelQuery(place, panel["title"], query, target.get("exemplar", False))
 
 
 def panels_of(dashboard: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -99,17 +101,17 @@ def panels_of(dashboard: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield from panels_of(panel) if panel["type"] == "row" else [panel]
 
 
-def with_values(promql: str, values: Mapping[str, str] = VARIABLES) -> str:
+def with_values(query: str, values: Mapping[str, str] = VARIABLES) -> str:
     """Returns a query without variables."""
     for name, value in {**VARIABLES, **values}.items():
-        promql = promql.replace(name, value)
-    assert "$" not in promql, promql
-    return promql
+        query = query.replace(name, value)
+    assert "$" not in query, query
+    return query
 
 
-def metrics_in(promql: str) -> set[str]:
+def metrics_in(query: str) -> set[str]:
     """Returns the metrics that a query names."""
-    return set(re.findall(r"[a-zA-Z_:][\w:]+", NO_METRIC.sub(" ", promql)))
+    return set(re.findall(r"[a-zA-Z_:][\w:]+", NO_METRIC.sub(" ", query)))
 
 
 def test_every_query_of_every_panel_returns_data(observed: ObservedMesh) -> None:
@@ -136,11 +138,29 @@ def test_no_query_names_an_unknown_metric(observed: ObservedMesh) -> None:
     scraped = set(observed.prometheus.get("label/__name__/values"))
     known = scraped | known_series() | FOREIGN
     named = {each.place: metrics_in(each.promql) for each in queries()}
-    assert {place: names - known for place, names in named.items() if names - known} == {}
+    assert {place: found - known for place, found in named.items() if found - known} == {}
     everything = set[str]().union(*named.values())
     # Neither is the list of foreign ones longer than it has to be, nor are names overlooked.
     assert everything & FOREIGN == FOREIGN - scraped
     assert all(named.values())
+
+
+@pytest.mark.parametrize(
+    ("histogram", "bounds"),
+    [
+        (names.PREDICTION_SECONDS, names.LATENCY_BUCKETS_S),
+        (names.HOP_SECONDS, names.LATENCY_BUCKETS_S),
+        (names.COURIER_DELIVERY_SECONDS, names.DELIVERY_BUCKETS_S),
+    ],
+)
+def test_sums_over_pipelines_are_of_the_buckets_that_all_have(
+    observed: ObservedMesh, histogram: str, bounds: tuple[float, ...]
+) -> None:
+    summed = with_values(promql.buckets(histogram))
+    found = observed.prometheus.values(summed, "le")
+    assert sorted(map(float, found)) == [*bounds, float("inf")]
+    # One pipeline, and one hop, is shown with its objectives' bounds, too.
+    assert "le=~" not in promql.buckets(histogram, 'pipeline="echo", hop="features"')
 
 
 def test_exemplars_lead_to_spans_that_were_told(observed: ObservedMesh) -> None:
@@ -173,10 +193,10 @@ def test_slow_store_is_named_at_first_sight(observed: ObservedMesh) -> None:
     values = {"$window": window, "$compare": window}
 
     def first(title: str, letter: str) -> tuple[str, float]:
-        (promql,) = [
+        (query,) = [
             target["expr"] for target in panels[title]["targets"] if target["refId"] == letter
         ]
-        found = observed.prometheus.values(with_values(promql, values), "hop", time=ended)
+        found = observed.prometheus.values(with_values(query, values), "hop", time=ended)
         return max(found.items(), key=lambda each: each[1])
 
     for title in ("Spends the most", "Has grown the most"):

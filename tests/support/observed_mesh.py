@@ -140,14 +140,14 @@ def observed_mesh(folder: Path, triton: LocalTriton) -> Iterator[ObservedMesh]:
         mesh = RunningMesh(features, triton, folder, settings=settings, files=files)
         stack.callback(mesh.kill)
         load_accounts(features, files / "features", folder)
+        # Beside the hops; the dispatcher has to know where those are.
+        for name in ("courier", "events"):
+            mesh.add(name, name)
         mesh.start()
         targets = {f"TAILRACE_{hop.upper()}_TARGET": mesh.processes[hop].target for hop in HOPS}
         settings["dispatcher"] |= targets
-        for name in ("dispatcher", "courier", "events"):
-            mesh.add(name, name)
-        for name in ("dispatcher", "courier", "events"):
-            mesh.processes[name].wait_ready()
-            mesh.wait_serving(name)
+        mesh.add("dispatcher", "dispatcher").wait_ready()
+        mesh.wait_serving("dispatcher")
         with Client(mesh.target) as client:
             for name in _CALLBACKS:
                 client.callbacks.register(

@@ -6,7 +6,9 @@ names the labels that are kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from tailrace.runtime import telemetry_names as names
 
 INTERVAL = "$__rate_interval"
 """At least four scrapes, and no less than a point of the graph stands for."""
@@ -16,6 +18,14 @@ CALLERS_OWN = (
     "|CANCELLED"
 )
 """Outcomes that are the caller's doing; all others but `OK` are the service's errors."""
+
+_Bounds = tuple[float, ...]
+# Histograms whose series have bounds of their own: by which labels, and which all of them have.
+_OWN_BOUNDS: Mapping[str, tuple[tuple[str, ...], _Bounds]] = {
+    names.PREDICTION_SECONDS: (("pipeline",), names.LATENCY_BUCKETS_S),
+    names.HOP_SECONDS: (("pipeline", "hop"), names.LATENCY_BUCKETS_S),
+    names.COURIER_DELIVERY_SECONDS: (("pipeline",), names.DELIVERY_BUCKETS_S),
+}
 
 
 def selector(metric: str, where: str = "") -> str:
@@ -73,12 +83,32 @@ def quantile(
 
     Source: https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile
     """
-    return f"histogram_quantile({level}, {rate(f'{histogram}_bucket', where, ['le', *by], over)})"
+    counted = rate(
+        f"{histogram}_bucket", _in_shared_buckets(histogram, where, by), ["le", *by], over
+    )
+    return f"histogram_quantile({level}, {counted})"
 
 
 def buckets(histogram: str, where: str = "") -> str:
     """Returns how many observations fell into each bucket, for a heatmap."""
-    return total(f"increase({selector(f'{histogram}_bucket', where)}[{INTERVAL}])", ["le"])
+    counted = selector(f"{histogram}_bucket", _in_shared_buckets(histogram, where, ()))
+    return total(f"increase({counted}[{INTERVAL}])", ["le"])
+
+
+def _in_shared_buckets(histogram: str, where: str, by: Sequence[str]) -> str:
+    """Returns matchers that leave only buckets which all series have that are summed.
+
+    Objectives are bounds of their own pipeline's and hop's series. A bucket that some lack would
+    count too little in a sum.
+    """
+    labels, bounds = _OWN_BOUNDS.get(histogram, ((), ()))
+    if all(label in by or f'{label}="' in where for label in labels):
+        return where
+    # As `1` and as `1.0`, which depends on the format and the version of the scrape.
+    shared = "|".join(
+        f"{bound:g}([.]0)?" if bound == int(bound) else f"{bound:g}" for bound in bounds
+    )
+    return ", ".join(filter(None, (where, f'le=~"{shared}|[+]Inf"')))
 
 
 def or_zero(expression: str) -> str:
