@@ -16,6 +16,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from tailrace.cli.local.local_redis import LocalRedis
+from tests.support.command import run_command
 from tests.support.event_world import (
     CITY_RIDES,
     DRIVER_RIDES,
@@ -35,6 +36,9 @@ def run(folder: Path, *arguments: str, text: str = "") -> subprocess.CompletedPr
         "TAILRACE_PIPELINES_DIR": str(folder / "pipelines"),
         "TAILRACE_FEATURE_KEY_PREFIX": PREFIX,
     }
+    if not text:
+        return run_command(arguments, Path.cwd(), environment)
+    # What comes through a pipe is read from the process's own.
     command = [sys.executable, "-m", "tailrace.cli", *arguments]
     return subprocess.run(
         command, env=environment, input=text, capture_output=True, text=True, timeout=60

@@ -1,4 +1,4 @@
-"""`tailrace features` as a process of its own, against the views and the store of a world."""
+"""`tailrace features` against the views and the store of a world."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.command import run_command
 from tests.support.feature_world import PREFIX, FeatureWorld
 
 _COMMAND = [sys.executable, "-m", "tailrace.cli", "features"]
@@ -23,18 +24,14 @@ def _environment(world: FeatureWorld) -> dict[str, str]:
 
 def run_features(world: FeatureWorld, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Returns what the command came to; it runs in the world's folder."""
-    return subprocess.run(
-        [*_COMMAND, *arguments],
-        capture_output=True,
-        text=True,
-        cwd=world.folder,
-        env=_environment(world),
-        timeout=120,
-    )
+    return run_command(["features", *arguments], world.folder, _environment(world))
 
 
 def start_features(world: FeatureWorld, log: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    """Returns the command while it runs; its output goes to `log`. Wait for it, or kill it."""
+    """Returns the command while it runs, in a process of its own; its output goes to `log`.
+
+    Wait for it, or kill it.
+    """
     with log.open("wb") as output:
         return subprocess.Popen(
             [*_COMMAND, *arguments],
