@@ -28,6 +28,9 @@ class _Service:
     async def answer(self, data: bytes, context: Any) -> bytes:
         if data == b"fail":
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such thing", (("why-bin", b"\xff"),))
+        if data == b"headers":
+            found = {key: value for key, value in context.invocation_metadata() or ()}
+            return str(found.get("traceparent", "none")).encode()
         if data == b"wait":
             self.entered.set()
             try:
@@ -62,6 +65,12 @@ async def world(request: Any) -> AsyncIterator[_World]:
         method = UnaryMethod(stub) if request.param == "direct" else stub
         yield _World(service, method, channel)
     await server.stop(None)
+
+
+async def test_headers_go_with_the_call_that_they_are_given_to(world: _World) -> None:
+    headers = (("traceparent", "00-1"), ("tracestate", "a=b"))
+    assert await world.method("headers", timeout=5, metadata=headers) == "00-1"
+    assert await world.method("headers", timeout=5) == "none"
 
 
 async def test_the_response_is_returned(world: _World) -> None:
