@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -285,6 +286,7 @@ def test_workers_and_replicas_are_processes_and_a_worker_that_died_is_listed_ane
     assert status.returncode == 0, status.stdout
     answer = json.loads(status.stdout)
     assert {process["health"] for process in answer["processes"].values()} == {"SERVING"}
+    assert_all_can_be_scraped(Path(answer["prometheus_targets"]), launcher.state())
 
     os.kill(state.process("gateway-1").pid, signal.SIGKILL)
 
@@ -296,11 +298,27 @@ def test_workers_and_replicas_are_processes_and_a_worker_that_died_is_listed_ane
     assert launcher.process.poll() is None
     assert launcher.state().process("gateway-2") == state.process("gateway-2")
     wait_for(lambda: run_status(launcher.name).returncode == 0, 60)
+    assert_all_can_be_scraped(Path(answer["prometheus_targets"]), launcher.state())
 
     launcher.process.send_signal(signal.SIGINT)
     assert launcher.wait_end() == 0, launcher.output
     assert_nothing_is_left(launcher, children)
     assert not launcher.folder.exists()
+
+
+def assert_all_can_be_scraped(file: Path, state: MeshState) -> None:
+    found = json.loads(file.read_text())
+    instances = {entry["labels"]["instance"]: entry["labels"]["service"] for entry in found}
+    with_metrics = {process.name for process in state.processes if process.metrics_port}
+    assert instances.keys() == with_metrics
+    assert (instances["gateway-1"], instances["features-3"]) == ("gateway", "features")
+    assert [
+        entry["labels"]["instance"] for entry in found if entry["labels"]["job"] == "triton"
+    ] == ["triton"]
+    for entry in found:
+        (target,) = entry["targets"]
+        with urllib.request.urlopen(f"http://{target}/metrics", timeout=5.0) as answer:
+            assert answer.status == 200
 
 
 def test_without_submissions_there_is_no_queue_and_they_are_refused(
@@ -431,8 +449,10 @@ def test_meshes_run_side_by_side_and_end_on_ctrl_c(start_mesh_command: Any, tmp_
     assert run_status(first.name).returncode == 1
 
 
-def test_death_of_a_process_is_loud_and_ends_the_mesh(start_mesh_command: Any) -> None:
-    launcher = start_mesh_command("death", "--port", "0", "--predictions", "50")
+def test_death_of_a_process_is_loud_and_ends_the_mesh(
+    start_mesh_command: Any, minimal_example: Path
+) -> None:
+    launcher = start_mesh_command("death", "--port", "0", example=minimal_example)
     launcher.wait_up()
     children = children_of(launcher)
     state = launcher.state()
@@ -450,8 +470,10 @@ def test_death_of_a_process_is_loud_and_ends_the_mesh(start_mesh_command: Any) -
     assert (launcher.folder / "features.log").exists()
 
 
-def test_killed_launcher_takes_all_processes_along(start_mesh_command: Any) -> None:
-    launcher = start_mesh_command("killed", "--port", "0", "--predictions", "50")
+def test_killed_launcher_takes_all_processes_along(
+    start_mesh_command: Any, minimal_example: Path
+) -> None:
+    launcher = start_mesh_command("killed", "--port", "0", example=minimal_example)
     launcher.wait_up()
     children = children_of(launcher)
     launcher.process.kill()
