@@ -259,7 +259,8 @@ def test_a_logstash_that_never_reads_is_given_up_and_the_queue_stays_bounded(
     hung = listener.accept()
     # It was given up, and is called anew.
     with listener.accept() as second:
-        assert dropped("tcp") - before > 3_000 - QUEUE_BYTES // len(line) - 700
+        # 30 MB were written; the kernel holds some, the queue 8 MiB.
+        assert dropped("tcp") - before > 500
         assert select.select([second], [], [], 10)[0]
         got: Any = _read_lines(second, 2)
         assert got[0] == line

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,20 +113,24 @@ def _stream(line: dict[str, Any]) -> str:
 
 
 def _joined(elasticsearch: Elasticsearch, written: Written) -> None:
-    made = _one(elasticsearch, 'message:"prediction made" AND event.dataset:"tailrace.gateway"')
-    _across(
-        elasticsearch,
-        "a prediction",
-        made["trace"]["id"],
-        {"gateway", "ingest", "features", "inference", "postprocess"}.issubset,
-    )
-    submitted = _one(elasticsearch, f'labels.prediction_id:"{written.prediction_id}"')
-    _across(
-        elasticsearch,
-        "a submission",
-        submitted["trace"]["id"],
-        {"gateway", "features", "inference"}.issubset,
-    )
+    hops = {"ingest", "features", "inference", "postprocess"}
+    looked_for = {
+        "a prediction": (
+            'message:"prediction made" AND event.dataset:"tailrace.gateway"',
+            {"gateway"},
+        ),
+        "a submission": (
+            f'labels.prediction_id:"{written.prediction_id}"',
+            {"gateway", "dispatcher"},
+        ),
+        "a pushed submission": (
+            'message:"result delivered"',
+            {"gateway", "dispatcher", "courier"},
+        ),
+    }
+    for what, (query, services) in looked_for.items():
+        found = _one(elasticsearch, query)
+        _across(elasticsearch, what, found["trace"]["id"], hops | services)
 
 
 def _one(elasticsearch: Elasticsearch, query: str) -> Any:
@@ -136,9 +140,7 @@ def _one(elasticsearch: Elasticsearch, query: str) -> Any:
     return hits[0]["_source"]
 
 
-def _across(
-    elasticsearch: Elasticsearch, what: str, trace_id: str, holds: Callable[[set[str]], bool]
-) -> None:
+def _across(elasticsearch: Elasticsearch, what: str, trace_id: str, expected: set[str]) -> None:
     body = {
         "query": {"term": {"trace.id": trace_id}},
         "size": 0,
@@ -146,7 +148,7 @@ def _across(
     }
     buckets = elasticsearch.search(STREAMS, body)["aggregations"]["services"]["buckets"]
     services = {each["key"].removeprefix("tailrace."): each["doc_count"] for each in buckets}
-    assert holds(set(services)), f"{what} {trace_id}: only {services}"
+    assert expected <= set(services), f"{what} {trace_id}: only {services}"
     print(f"{what} by its trace.id {trace_id}: {_listed(services)}")
 
 

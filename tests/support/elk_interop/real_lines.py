@@ -44,7 +44,7 @@ def write_lines(folder: Path) -> Written:
         "TAILRACE_LOG_FILE": str(log),
         "TAILRACE_LOG_SAMPLE_RATE": "1",
         "TAILRACE_LOG_PAYLOAD_FIELDS": '["*"]',
-        "TAILRACE_LOG_REDACTED_FIELDS": '["tailnum"]',
+        "TAILRACE_LOG_REDACTED_FIELDS": '["tailnum", "unknown"]',
     }
     command = [sys.executable, "-m", "tailrace.cli", "up", str(ROOT / "examples" / "flights")]
     state_dir = ROOT / ".tailrace"
