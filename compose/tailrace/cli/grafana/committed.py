@@ -11,6 +11,7 @@ from tailrace.cli.grafana.mesh_overview import mesh_overview
 from tailrace.cli.grafana.pipeline_drill_down import pipeline_drill_down
 from tailrace.cli.grafana.submissions import submissions
 from tailrace.cli.grafana.triton import triton
+from tailrace.cli.slo.dashboard import slo_dashboard
 
 DASHBOARDS_DIR = Path(__file__).parents[3] / "grafana" / "dashboards"
 """Where they are in a checkout; Grafana's container mounts this folder."""
@@ -24,6 +25,8 @@ def dashboards() -> Mapping[str, Dashboard]:
         "submissions": submissions(),
         "features": features(),
         "triton": triton(),
+        # As `tailrace slo render` gives it to meshes that are watched elsewhere.
+        "tailrace-slo": slo_dashboard(),
     }
 
 
