@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from tailrace.cli.local.local_redis import LocalRedis
 from tailrace.ingest.app import build as build_ingest
 from tailrace.runtime import telemetry_names as fields
 from tailrace.runtime.config import IngestSettings, ServerSettings
@@ -40,6 +39,7 @@ from tests.support.inference_service import (
     write_pipeline,
 )
 from tests.support.otlp_receiver import otlp_receiver
+from tests.support.redis_fixtures import StartRedis
 from tests.support.told_spans import ToldSpans, told_spans
 from tests.support.triton_fixtures import StartTriton
 from tests.support.wire_batches import batch_to_proto
@@ -251,11 +251,12 @@ async def test_a_lookup_tells_what_its_cache_has(make_world: MakeWorld) -> None:
 
 
 async def test_a_lookup_that_fails_tells_why(
-    make_world: MakeWorld, fresh_redis: LocalRedis
+    make_world: MakeWorld, start_redis: StartRedis
 ) -> None:
+    server = start_redis()
     with told_spans() as told:
-        world = make_world(view("a", {"x": "float64"}))
-        fresh_redis.stop()
+        world = make_world(view("a", {"x": "float64"}), server=server)
+        server.stop()
         batch = world.batch({name: ["k"] for name in world.key_columns})
         batch.trace = new_trace(sampled=True)
         with pytest.raises(TailraceError):
