@@ -263,6 +263,7 @@ def test_a_logstash_that_never_reads_is_given_up_and_the_queue_stays_bounded(
         assert dropped("tcp") - before > 500
         assert select.select([second], [], [], 10)[0]
         got: Any = _read_lines(second, 2)
-        assert got[0] == line
+        # None is cut off at its head; the line about the drops may be among them.
+        assert all(each == line or each.startswith("dropped") for each in got[:2])
     hung.close()
     listener.close()

@@ -96,6 +96,13 @@ def _make_trouble(state: MeshState) -> str:
         for thousandths in (1, 2, 3, 4, 5, 6):
             for _repeat in range(5):
                 _ask(client, flight, timeout=thousandths / 1000)
+        features = next(each for each in state.processes if each.name == "features")
+        os.kill(features.pid, signal.SIGSTOP)
+        try:
+            # Answered with defaults once the hop's budget is spent.
+            _ask(client, flight)
+        finally:
+            os.kill(features.pid, signal.SIGCONT)
         _ask(client, flight)
         client.submit(PIPELINE, {**flight, "origin": 7})
         submitted = client.submit(PIPELINE, flight)
