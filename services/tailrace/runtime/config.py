@@ -37,7 +37,6 @@ class ProcessSettings(BaseSettings):
         env_prefix=PREFIX,
         frozen=True,
         extra="ignore",
-        use_attribute_docstrings=True,
         # So that what writes environments, such as a compose file, can leave a setting alone.
         env_ignore_empty=True,
     )
