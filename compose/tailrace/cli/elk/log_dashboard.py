@@ -135,7 +135,7 @@ def _charts() -> list[dict[str, Any]]:
         ),
         visualization(
             "tailrace-delivery-lines",
-            "Tailrace: submissions and deliveries",
+            "Tailrace: outcomes of submissions and deliveries",
             "histogram",
             DELIVERIES,
             [metric("count"), over_time(), top(names.EVENT_OUTCOME, "outcome")],
