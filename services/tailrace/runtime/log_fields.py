@@ -12,7 +12,9 @@ from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.placement import HOPS
 
 # Of the types that Elasticsearch has without a licence.
-FieldType: TypeAlias = Literal["boolean", "date", "double", "flattened", "integer", "keyword", "long", "text"]
+FieldType: TypeAlias = Literal[
+    "boolean", "date", "double", "flattened", "integer", "keyword", "long", "text"
+]
 
 _KEYWORDS = (
     "log.level", "ecs.version", names.LOGGER,
