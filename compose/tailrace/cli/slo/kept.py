@@ -13,6 +13,8 @@ from tailrace.runtime import telemetry_names as names
 
 # How finely the beginning of the data is looked for.
 _STEPS = 200
+# Label that tells the parts of one query apart.
+_NAME = "counted"
 
 
 class Source(enum.StrEnum):
@@ -116,13 +118,16 @@ def read_kept(
         far = recorded_far and (window.seconds > DAY_S or metrics_since is None)
         source = Source.RULES if far else Source.METRICS
     if source is Source.RULES:
-        since = recorded_since
-        events = _summed(api, _of(objective, recorded.every("5m")), window, interval_s, at)
-        bad = _summed(api, _of(objective, recorded.bad("5m")), window, interval_s, at)
+        since, scale = recorded_since, interval_s or 0.0
+        series = (_of(objective, name) for name in (recorded.every("5m"), recorded.bad("5m")))
+        every, all_bad = (f"sum_over_time({each}[{window.text}])" for each in series)
     else:
-        since = metrics_since
-        events = _counted(api, objective.all_rate(window.text), window, at)
-        bad = _counted(api, objective.bad_rate(window.text), window, at)
+        since, scale = metrics_since, float(window.seconds)
+        every, all_bad = objective.all_rate(window.text), objective.bad_rate(window.text)
+    # In one query, so that both are of the same scrapes.
+    asked = f"{_named(every, 'all')} or {_named(all_bad, 'bad')}"
+    found = {name: count * scale for name, count in api.values(asked, _NAME, at).items()}
+    events, bad = found.get("all"), found.get("bad")
     return Kept(
         objective=objective,
         window=window,
@@ -149,16 +154,8 @@ def _since(api: PrometheusApi, promql: str, window: Window, at: float) -> float 
     return found if finer is None else finer
 
 
-def _summed(
-    api: PrometheusApi, series: str, window: Window, interval_s: float | None, at: float
-) -> float | None:
-    total = api.value(f"sum_over_time({series}[{window.text}])", at)
-    return None if total is None or interval_s is None else total * interval_s
-
-
-def _counted(api: PrometheusApi, rate: str, window: Window, at: float) -> float | None:
-    found = api.value(rate, at)
-    return None if found is None else found * window.seconds
+def _named(expression: str, name: str) -> str:
+    return f'label_replace({expression}, "{_NAME}", "{name}", "", "")'
 
 
 def _burn_rates(
