@@ -12,6 +12,7 @@ from tailrace.gateway.convoy import Convoy
 from tailrace.gateway.ledger import HopSpending
 from tailrace.runtime.deadline import NS_PER_MS
 from tailrace.runtime.errors import Code
+from tailrace.runtime.logs import failure_text
 from tailrace.runtime.pipeline.plan import Pipeline
 from tailrace.runtime.pipeline.slo_section import SloSection
 from tailrace.runtime.tracing import span_names as names
@@ -56,7 +57,7 @@ class ConvoySpans:
         elif not well:
             error = next((row.error for row in rows if row.error is not None), None)
             code = Code.INTERNAL if error is None else error.code
-            message = "" if error is None else error.message
+            message = "" if error is None else failure_text(error)
         self._tracing.tell(
             Span(
                 names.CONVOY,

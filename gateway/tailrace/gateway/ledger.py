@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tailrace.runtime.errors import TailraceError
+from tailrace.runtime.logs import failure_text
 from tailrace.runtime.tracing.trace_context import TraceContext
 from tailrace.v1 import ledger_pb2
 
@@ -44,7 +45,7 @@ class HopSpending:
         group: hops of one group ran beside each other.
         rows: that the hop was asked about.
         reason: name of the reason why it failed, or empty.
-        message: what went wrong, or empty.
+        message: what may be told of what went wrong, or empty.
         trace: the place of its span, where it was decided on before the call.
     """
 
@@ -73,7 +74,7 @@ class HopSpending:
         """Notes the end, now, and why."""
         self.finish(error.code)
         # Not the error itself: it leads to the frames that it came through, and they lead here.
-        self.reason, self.message = error.reason.name, error.message
+        self.reason, self.message = error.reason.name, failure_text(error)
 
     @property
     def duration_ns(self) -> int:

@@ -13,6 +13,7 @@ from tailrace.gateway.convoy import Convoy, ConvoyRow, Outcome
 from tailrace.gateway.ledger import HOP_NUMBERS
 from tailrace.gateway.outcome_line import quality_name
 from tailrace.runtime.errors import Code, TailraceError
+from tailrace.runtime.logs import failure_text
 from tailrace.runtime.tracing import span_names as names
 from tailrace.runtime.tracing.span import AttributeValue, Span, SpanKind
 from tailrace.runtime.tracing.trace_context import TraceContext
@@ -110,7 +111,7 @@ class RequestSpans:
                     links.append(link)
         code, message = Code.OK, ""
         if isinstance(outcome, TailraceError):
-            code, message = outcome.code, outcome.message
+            code, message = outcome.code, failure_text(outcome)
             attributes[names.ERROR_TYPE] = code.name
             attributes[names.REASON] = outcome.reason.name
         else:

@@ -11,6 +11,7 @@ import time
 
 from tailrace.gateway.request_spans import CALLERS_OWN
 from tailrace.runtime.errors import Code, TailraceError
+from tailrace.runtime.logs import failure_text
 from tailrace.runtime.tracing import span_names as names
 from tailrace.runtime.tracing.span import AttributeValue, Span, SpanKind
 from tailrace.runtime.tracing.trace_context import TraceContext
@@ -57,7 +58,7 @@ class SubmissionSpans:
         }
         code, message = Code.OK, ""
         if isinstance(outcome, TailraceError):
-            code, message = outcome.code, outcome.message
+            code, message = outcome.code, failure_text(outcome)
             attributes[names.ERROR_TYPE] = code.name
             attributes[names.REASON] = outcome.reason.name
         else:

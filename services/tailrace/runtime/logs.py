@@ -196,12 +196,17 @@ def sampled_places(request_ids: Sequence[str], rate: float) -> list[int]:
     return [place for place, each in enumerate(request_ids) if hashed(each.encode()) < bound]
 
 
+def failure_text(error: TailraceError) -> str:
+    """Returns what lines and spans of this process may say of an error, in words."""
+    return _privacy.error_text(error.message, error.field)
+
+
 def failure_fields(error: TailraceError) -> dict[str, str]:
     """Returns what a line about a failed request or row says of its error."""
     return {
         names.EVENT_OUTCOME: "failure",
         names.ERROR_CODE: error.code.name,
-        names.ERROR_MESSAGE: _privacy.error_text(error.message, error.field),
+        names.ERROR_MESSAGE: failure_text(error),
         names.REASON: error.reason.name,
         names.FIELD: error.field,
     }

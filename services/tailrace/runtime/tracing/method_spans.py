@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 
 from tailrace.runtime.errors import Code, TailraceError
+from tailrace.runtime.logs import failure_text
 from tailrace.runtime.tracing import span_names as names
 from tailrace.runtime.tracing.serve_span import METHODS
 from tailrace.runtime.tracing.span import AttributeValue, Span, SpanKind
@@ -86,7 +87,7 @@ class MethodSpans:
             attributes[names.ERROR_TYPE] = code.name
         if failure is not None:
             attributes[names.REASON] = failure.reason.name
-        message = "" if failure is None else failure.message
+        message = "" if failure is None else failure_text(failure)
         start_ns, end_ns = int(began_s * 1e9), time.monotonic_ns()
         tracing.tell(
             Span(

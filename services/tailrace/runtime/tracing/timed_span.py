@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from tailrace.runtime.errors import Code, TailraceError
+from tailrace.runtime.logs import failure_text
 from tailrace.runtime.tracing import span_names as names
 from tailrace.runtime.tracing.span import AttributeValue, Span, SpanKind
 from tailrace.runtime.tracing.trace_context import TraceContext
@@ -43,7 +44,7 @@ def timed_span(
     try:
         yield
     except TailraceError as error:
-        code, message = error.code, error.message
+        code, message = error.code, failure_text(error)
         raise
     except asyncio.CancelledError:
         code = Code.CANCELLED

@@ -16,6 +16,10 @@ from tailrace.runtime.tracing.trace_context import (
     read_headers,
 )
 
+MAX_MESSAGE = 1_024
+"""Longest message of a span, in characters: some name what a caller has sent, at its full length,
+and a queue of such spans would hold as many copies."""
+
 
 class SpanSink(Protocol):
     """Takes finished spans; never blocks, never raises, is bounded."""
@@ -105,6 +109,8 @@ class Tracing:
     def tell(self, span: Span) -> None:
         """Hands a finished span on, whether or not its trace is in the sample."""
         if self._sink is not None:
+            if len(span.message) > MAX_MESSAGE:
+                span.message = span.message[:MAX_MESSAGE]
             self._sink.put(span)
 
     def _in_sample(self, trace_id: str) -> bool:
