@@ -58,7 +58,7 @@ class ProcessSettings(BaseSettings):
     log_payload_fields: tuple[str, ...] = ()
     """Request fields in the line about a prediction, as JSON such as ["origin"]; ["*"]: all."""
     log_redacted_fields: tuple[str, ...] = ()
-    """Request fields that no line or span shows, not even in an error's text, as JSON; ["*"]: all."""
+    """Request fields that no line or span shows, not even an error's text, as JSON; ["*"]: all."""
     traces_endpoint: str | None = None
     """Base URL of an OTLP/HTTP receiver, such as http://127.0.0.1:4318; without one, none."""
     traces_file: Path | None = None
