@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -39,9 +40,9 @@ def infer(
         return scores
 
 
-def memory_regions() -> set[str]:
-    """Returns the names of the shared memory regions of all local Tritons."""
-    return {path.name for path in SHARED_MEMORY_DIR.glob("tailrace_*")}
+def memory_regions(launcher_pid: int) -> set[str]:
+    """Returns the names of the shared memory regions of the Tritons that a process has started."""
+    return {path.name for path in SHARED_MEMORY_DIR.glob(f"tailrace_{launcher_pid}_*")}
 
 
 def test_server_answers_with_its_own_version(triton_server: LocalTriton) -> None:
@@ -114,16 +115,16 @@ def test_unknown_model_is_an_error_that_quotes_the_log(start_triton: StartTriton
 def test_ended_server_leaves_no_process_and_no_shared_memory(
     start_triton: StartTriton, end: object
 ) -> None:
-    before = memory_regions()
+    before = memory_regions(os.getpid())
     server = start_triton(models=["echo_sum"])
     stubs = psutil.Process(server.process.pid).children(recursive=True)
     assert stubs
-    assert memory_regions() > before
+    assert memory_regions(os.getpid()) > before
     assert callable(end)
     end(server)
     assert not server.process.running
     wait_for(lambda: all(is_gone(stub.pid) for stub in stubs))
-    assert memory_regions() <= before
+    assert memory_regions(os.getpid()) <= before
 
 
 def test_killed_server_comes_back_at_the_same_ports(start_triton: StartTriton) -> None:
@@ -153,7 +154,6 @@ def test_missing_libpython_points_to_the_other_backend(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux signals the death of a parent")
 def test_sigkill_of_the_launcher_ends_triton_and_its_stubs(tmp_path: Path) -> None:
-    before = memory_regions()
     launcher = f"""
 import time
 from pathlib import Path
@@ -175,6 +175,7 @@ time.sleep(300)
         pid = int(parent.stdout.readline())
         stubs = psutil.Process(pid).children(recursive=True)
         assert stubs
+        assert memory_regions(parent.pid)
         parent.send_signal(signal.SIGKILL)
     wait_for(lambda: all(is_gone(gone) for gone in [pid, *(stub.pid for stub in stubs)]), 15)
-    wait_for(lambda: memory_regions() <= before)
+    wait_for(lambda: not memory_regions(parent.pid))
