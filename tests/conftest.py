@@ -1,4 +1,9 @@
-"""Fixtures that every test may use: real servers, started when first asked for."""
+"""Fixtures that every test may use: real servers, started when first asked for.
+
+Each worker of pytest-xdist has servers of its own.
+"""
+
+from hypothesis import settings
 
 from tests.support.event_world import start_events
 from tests.support.feast_process import feast_process
@@ -50,3 +55,7 @@ __all__ = [
     "start_triton",
     "triton_server",
 ]
+
+# How long an example takes is a matter of what else the machine does.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
