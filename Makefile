@@ -16,6 +16,8 @@ EXTRAS := server tracing local examples dev
 FEAST_VENV := .venv-feast
 FEAST := $(FEAST_VENV)/.installed
 EXAMPLE ?= examples/flights
+# Each has servers of its own, and takes up to 2 GB; 0: the tests run in one process.
+TEST_WORKERS ?= 2
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -89,9 +91,11 @@ lock: $(INSTALLED) ## Pin the dependencies anew (UPGRADE=1: to their newest vers
 up: $(INSTALLED) ## Run the mesh on the example (ARGS=--once: predict, report, stop)
 	@$(BIN)/tailrace up $(EXAMPLE) $(ARGS)
 
+# A file at a time goes to whichever worker is free: in the order of their folders, in which those
+# with long tests come first, and not in order of how many tests they have.
 .PHONY: test
-test: $(INSTALLED) $(FEAST) ## Run all tests (ARGS="-k name": some of them)
-	$(BIN)/python -m pytest $(ARGS)
+test: $(INSTALLED) $(FEAST) ## Run all tests (ARGS="-k name": some of them; TEST_WORKERS=0: one by one)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: faults
 faults: $(INSTALLED) ## Kill everything that submissions pass through, often (ARGS="--seed N": again)
