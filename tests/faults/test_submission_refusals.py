@@ -166,6 +166,9 @@ async def test_a_queue_that_cannot_save_refuses(
         client.config_set("stop-writes-on-bgsave-error", "no")
     await until(lambda: accepts(gateway))
     assert not (await gateway.submit(submission(idempotency_key="refused"))).already_submitted
+    with redis.Redis.from_url(own_redis.url) as client:
+        # Else it does not end before it has saved.
+        client.config_set("save", "")
 
 
 async def test_long_polls_and_watches_outlive_a_restart_of_the_queue(

@@ -128,22 +128,18 @@ class DispatchMesh:
             name: of the process, where there are several.
             settings: more of its settings, without `TAILRACE_`.
         """
-        name = name or service
-        known = self.processes.get(name)
-        if known is None:
-            own = {f"TAILRACE_{key.upper()}": value for key, value in settings.items()}
-            known = MeshProcess(
-                service, run_dir=self._run_dir, settings=self._environment() | own, name=name
-            )
-            self.processes[name] = known
-        known.start()
-        return known
+        process = self._process(service, name or service, settings)
+        process.start()
+        return process
 
     def start_hops(self) -> None:
         """Starts the hops that are services of their own."""
         if self._placement == "remote":
-            for hop in HOPS:
-                self.start(hop)
+            processes = [self._process(hop, hop, {}) for hop in HOPS]
+            for process in processes:
+                process.launch()
+            for process in processes:
+                process.wait_ready()
 
     def metric(self, name: str, metric: str) -> float:
         """Returns the sum of a metric of a process over all its labels."""
@@ -176,6 +172,16 @@ class DispatchMesh:
         """Ends all processes, at once."""
         for process in self.processes.values():
             process.kill()
+
+    def _process(self, service: str, name: str, settings: Mapping[str, str]) -> MeshProcess:
+        known = self.processes.get(name)
+        if known is None:
+            own = {f"TAILRACE_{key.upper()}": value for key, value in settings.items()}
+            known = MeshProcess(
+                service, run_dir=self._run_dir, settings=self._environment() | own, name=name
+            )
+            self.processes[name] = known
+        return known
 
     def _environment(self) -> dict[str, str]:
         targets = {
