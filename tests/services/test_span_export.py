@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import threading
 import time
 from collections.abc import Callable, Iterator, MutableMapping
@@ -186,8 +187,8 @@ def test_what_does_not_fit_is_dropped_and_counted(receiver: OtlpReceiver) -> Non
         assert since() == {"dropped": 50}
         queue.put(span())
         assert since() == {"dropped": 51}
-    assert words(lines) == ["spans are not sent: the process ends"]
-    assert lines[0]["spans"] == 10
+    assert words(lines) == ["spans are dropped", "spans are not sent: the process ends"]
+    assert lines[0]["waiting"] == lines[1]["spans"] == 10
 
 
 def test_a_receiver_that_is_away_for_a_moment_loses_nothing(receiver: OtlpReceiver) -> None:
@@ -266,6 +267,29 @@ def test_nobody_listening_is_told(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize("mood", [Mood.DRIPS, Mood.POURS])
+def test_an_answer_without_an_end_is_not_read_to_its_end(
+    receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch, mood: Mood
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.2")
+    receiver.mood = mood
+    with counted() as since, queue_to(OtlpHttpExporter(receiver.url, RESOURCE)) as queue:
+        queue.put(span("first"))
+        wait_for(lambda: since() == {"sent": 1})
+        receiver.mood = Mood.TAKES
+        queue.put(span("second"))
+        receiver.wait_for("first", "second")
+
+
+def test_batches_share_a_connection(receiver: OtlpReceiver) -> None:
+    exporter = OtlpHttpExporter(receiver.url, RESOURCE)
+    for mood in (Mood.TAKES, Mood.FORBIDDEN, Mood.REJECTS_ONE, Mood.TAKES):
+        receiver.mood = mood
+        exporter.export([span()], 1, 0)
+    assert receiver.requests.total() == 4
+    assert receiver.connections == 1
+
+
 def test_what_a_receiver_takes_only_in_part_is_counted_so(receiver: OtlpReceiver) -> None:
     receiver.mood = Mood.REJECTS_ONE
     with (
@@ -321,6 +345,26 @@ def test_all_that_was_put_is_sent_before_the_end(receiver: OtlpReceiver) -> None
         assert since() == {"sent": 2000}
     assert len(receiver.spans()) == 2000
     assert receiver.requests[Mood.TAKES] >= 4
+
+
+def test_a_disk_that_was_full_costs_the_lines_of_then(tmp_path: Path) -> None:
+    path = tmp_path / "spans.jsonl"
+    exporter = OtlpFileExporter(path, RESOURCE)
+    assert exporter.export([span("before")], 1, 0).failed == 0
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 100, limits[1]))
+    try:
+        failed = [exporter.export([span("lost")], 1, 0) for _ in range(2)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [each.failed for each in failed] == [1, 1]
+    assert failed[0].problem.startswith("100 bytes of")
+    assert failed[1].problem == "File too large"
+    assert exporter.export([span("after")], 1, 0).failed == 0
+    before, torn, after = path.read_text().splitlines()
+    assert len(torn) == 100
+    found = [next(read_request(request_of_json(line))).name for line in (before, after)]
+    assert found == ["before", "after"]
 
 
 def test_processes_may_share_a_file(tmp_path: Path) -> None:

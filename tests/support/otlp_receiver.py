@@ -8,7 +8,7 @@ import json
 import socket
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -39,6 +39,8 @@ class Mood(Enum):
     FORBIDDEN = "forbidden"
     MOVED = "moved"
     REJECTS_ONE = "rejects one"
+    DRIPS = "drips"
+    POURS = "pours"
 
 
 _STATUS = {
@@ -96,6 +98,7 @@ class OtlpReceiver:
         mood: how it answers; may be changed at any time.
         headers: of the last request, by lower-case name.
         requests: how often it was asked, by the mood that it was then in.
+        connections: made to it so far.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -103,6 +106,7 @@ class OtlpReceiver:
         self.mood = Mood.TAKES
         self.headers: dict[str, str] = {}
         self.requests: Counter[Mood] = Counter()
+        self.connections = 0
         self._spans: list[ReceivedSpan] = []
         self._news = threading.Condition()
         self._ended = threading.Event()
@@ -154,6 +158,12 @@ class OtlpReceiver:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+    def pour(self, write: Callable[[bytes], Any]) -> None:
+        """Writes an answer that has no end, in haste or drop by drop, while anybody reads it."""
+        part, pause_s = (b"x" * 65_536, 0.0) if self.mood is Mood.POURS else (b"x", 0.02)
+        while not self._ended.wait(pause_s):
+            write(part)
 
     def take(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes] | None:
         """Returns status and body of the answer, or None where there is none."""
@@ -271,6 +281,10 @@ def _handler(receiver: OtlpReceiver) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def setup(self) -> None:
+            receiver.connections += 1
+            super().setup()
+
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             answer = receiver.take(body, dict(self.headers)) if self.path == PATH else (404, b"")
@@ -282,6 +296,11 @@ def _handler(receiver: OtlpReceiver) -> type[BaseHTTPRequestHandler]:
             with suppress(BrokenPipeError, ConnectionResetError):
                 self.send_response(status)
                 self.send_header("Content-Type", PROTOBUF)
+                if receiver.mood in (Mood.DRIPS, Mood.POURS):
+                    self.end_headers()
+                    self.close_connection = True
+                    receiver.pour(self.wfile.write)
+                    return
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)

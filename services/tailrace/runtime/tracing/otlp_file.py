@@ -26,6 +26,7 @@ class OtlpFileExporter:
         """
         self.target = str(path)
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._torn = False
         self._before, self._behind = request_frame(resource)
 
     def export(self, spans: Iterable[Span], count: int, offset_ns: int) -> Exported:
@@ -39,11 +40,15 @@ class OtlpFileExporter:
         if not texts:
             return Exported(count, problem)
         line = f"{self._before}{','.join(texts)}{self._behind}\n".encode()
+        if self._torn:
+            # What a full disk has left of another line must not spoil this one.
+            line = b"\n" + line
         try:
             written = os.write(self._file, line)
         except OSError as error:
             return Exported(count, error.strerror or type(error).__name__)
-        if written < len(line):
+        self._torn = written < len(line)
+        if self._torn:
             return Exported(count, f"{written} bytes of {len(line)} were written")
         return Exported(count - len(texts), problem)
 

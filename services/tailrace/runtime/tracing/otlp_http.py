@@ -10,9 +10,12 @@ version that `pyproject.toml` names.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import requests
+import urllib3
 from google.protobuf.message import DecodeError
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -29,6 +32,10 @@ from tailrace.runtime.tracing.span_exporter import Exported
 from tailrace.runtime.tracing.span_names import ERROR_TYPE
 
 PATH = "/v1/traces"
+
+MAX_ANSWER_BYTES = 65_536
+"""Most that is read of an answer; what a receiver has to say is a number and a sentence."""
+_MAX_PROBLEM = 256
 
 _CHATTY = ("opentelemetry", "urllib3")
 
@@ -52,7 +59,10 @@ class OtlpHttpExporter:
         self._words = _LastWords()
         for name in _CHATTY:
             self._words.listen_to(logging.getLogger(name))
-        self._exporter: Any = OTLPSpanExporter(endpoint=self.target)
+        session = requests.Session()
+        # Left to the library, an answer is read to its end, however long that takes or it is.
+        session.stream = True
+        self._exporter: Any = OTLPSpanExporter(endpoint=self.target, session=session)
         self._client: Any = self._exporter._client
         self._transport = _KeptAnswer.of(self._client)
         self._resource = [_pair(name, value) for name, value in resource.items()]
@@ -151,27 +161,45 @@ def _set(target: AnyValue, value: AttributeValue) -> None:
 def _why(result: Any, words: str) -> str:
     if result.status_code is not None:
         return f"HTTP {result.status_code} {result.reason or ''}".rstrip()
-    return str(result.error or words or "no answer")
+    return str(result.error or words or "no answer")[:_MAX_PROBLEM]
+
+
+def _beginning(answer: requests.Response, until_s: float) -> bytes:
+    """Returns what can be had of an answer's body by then; its status says what became of it."""
+    body = b""
+    # One that has been read to its end leaves its connection open.
+    with answer:
+        try:
+            while len(body) < MAX_ANSWER_BYTES and time.monotonic() < until_s:
+                part = answer.raw.read1(MAX_ANSWER_BYTES - len(body), decode_content=True)
+                if not part:
+                    break
+                body += part
+        except (urllib3.exceptions.HTTPError, OSError):
+            return b""
+    return body
 
 
 class _KeptAnswer:
     """Keeps the body of the last answer, which may refuse some of the spans."""
 
-    def __init__(self, transport: Any) -> None:
+    def __init__(self, transport: Any, most_s: float) -> None:
         self._transport = transport
+        self._most_s = most_s
         self._body = b""
 
     @classmethod
     def of(cls, client: Any) -> _KeptAnswer:
         """Returns what stands before a client's transport from now on."""
-        kept = client._transport = cls(client._transport)
+        kept = client._transport = cls(client._transport, client._timeout)
         return kept
 
     def request(self, *args: Any, **options: Any) -> Any:
-        self._body = b""
-        result = self._transport.request(*args, **options)
-        if result.status_code == 200:
-            self._body = result.content()
+        # The library reckons by the wall clock, which may be set back meanwhile.
+        timeout_s = min(options["timeout"], self._most_s)
+        until_s = time.monotonic() + timeout_s
+        result = self._transport.request(*args, **{**options, "timeout": timeout_s})
+        self._body = b"" if result.response is None else _beginning(result.response, until_s)
         return result
 
     def __getattr__(self, name: str) -> Any:

@@ -19,6 +19,8 @@ BATCH_SPANS = 512
 INTERVAL_S = 1.0
 # After a failed batch, however many spans wait.
 PAUSE_S = 1.0
+# Between lines that spans are dropped as too many wait.
+WORD_EVERY_S = 60.0
 # The thread shares the interpreter with the event loop, which gets it back only after 5 ms where
 # nobody lets go of it before. To encode so many spans takes about a tenth of a millisecond.
 _SPANS_BETWEEN_RESTS = 8
@@ -61,6 +63,7 @@ class SpanQueue:
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._lost = 0
+        self._next_word_s = 0.0
         self._thread = threading.Thread(target=self._run, name="span-exporter", daemon=True)
         self._thread.start()
 
@@ -68,7 +71,7 @@ class SpanQueue:
         """Takes a span, or drops and counts it."""
         waiting = self._waiting
         if len(waiting) >= self._max_spans or self._closing.is_set():
-            _DROPPED.inc()
+            self._drop()
             return
         waiting.append(span)
         # Each batch wakes the thread once; what is missed here it finds after its interval.
@@ -86,6 +89,13 @@ class SpanQueue:
         _DROPPED.inc(dropped)
         self._exporter.abandon()
         _log.warning("spans are not sent: the process ends", spans=dropped, to=self._target())
+
+    def _drop(self) -> None:
+        _DROPPED.inc()
+        now_s = time.monotonic()
+        if now_s >= self._next_word_s and not self._closing.is_set():
+            self._next_word_s = now_s + WORD_EVERY_S
+            _log.warning("spans are dropped", waiting=len(self._waiting), to=self._target())
 
     def _run(self) -> None:
         while True:
