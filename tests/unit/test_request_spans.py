@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import tempfile
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -173,6 +174,24 @@ async def test_a_request_is_told_with_its_convoy_and_its_hops(gateway: Gateway) 
         assert span.attributes[names.PLACEMENT] == "remote"
         assert span.attributes[names.ATTEMPTS] == span.attributes[names.ROWS] == 1
         assert span.attributes[names.CRITICAL] is True
+
+
+@simulated()
+async def test_convoys_and_rows_leave_nothing_to_collect(gateway: Gateway) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        gateway.hop_ms = 20.0
+        calls = [gateway.call(float(x), timeout_s=0.05 if x > 5 else 1.0) for x in range(1, 9)]
+        await asyncio.sleep(0.03)
+        calls[0].cancel()
+        await gateway.done()
+        del calls
+        left = [each for each in gc.get_objects() if isinstance(each, Convoy | ConvoyRow)]
+    finally:
+        gc.enable()
+    assert len(gateway.told.named(names.PREDICT)) == 8
+    assert left == []
 
 
 @simulated()

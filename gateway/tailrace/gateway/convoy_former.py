@@ -361,6 +361,9 @@ class ConvoyFormer:
                 row.settle(row.error or Cancelled("cancelled"))
         # Now that every row has its outcome, it is known who is traced.
         self._spans.ended(voyage.convoy)
+        # Rows point back here: collecting such rings takes longer than opening them.
+        for row in voyage.convoy.rows:
+            row.holder = None
 
     def _returned(self, voyage: _Voyage) -> None:
         self._under_way.discard(voyage)
