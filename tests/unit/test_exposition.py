@@ -99,6 +99,55 @@ def test_a_scraper_that_takes_gzip_gets_it() -> None:
     assert gzip.decompress(packed.body) == plain.body
 
 
+@pytest.mark.parametrize(
+    ("accept", "version"),
+    [
+        ("", ""),
+        ("*/*", ""),
+        ("text/plain;version=zzz", ""),
+        ("application/openmetrics-text;version=0.0.1", ""),
+        ("application/openmetrics-text;version=2.0.0", ""),
+        ("application/openmetrics-text;version=1.0.0;q=0.0,text/plain", ""),
+        ("application/openmetrics-text;version=no-version", ""),
+        ("application/openmetrics-text", "1.0.0"),
+        ("Application/OpenMetrics-Text; Version=1.0.0; escaping=dots", "1.0.0"),
+        # As Prometheus 3 asks, once it may be answered in protocol buffers.
+        (
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;"
+            "encoding=delimited;q=0.6,application/openmetrics-text;version=1.0.0;"
+            "escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,"
+            "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2",
+            "1.0.0",
+        ),
+    ],
+)
+def test_the_format_is_one_that_the_scraper_takes_and_says_which(accept: str, version: str) -> None:
+    answer = expose(filled(), accept, "")
+    if version:
+        expected = f"application/openmetrics-text; version={version}; charset=utf-8"
+        assert answer.body.endswith(b"# EOF\n")
+    else:
+        expected = "text/plain; version=0.0.4; charset=utf-8"
+        assert b"# EOF" not in answer.body
+    assert answer.content_type == expected
+    # Whatever escaping is asked for: names have nothing to escape.
+    assert b"size_bytes{" in answer.body
+
+
+@pytest.mark.parametrize("accept", ["", OPENMETRICS], ids=["text", "open"])
+def test_quotes_in_a_documentation_are_read_as_they_were_written(accept: str) -> None:
+    registry = CollectorRegistry()
+    Counter("calls_total", 'Calls of "x", \\n is no\nbreak.', registry=registry)
+    parse: Any = parse_openmetrics if accept else parse_text
+    (family,) = parse(expose(registry, accept, "").body.decode())
+    assert family.documentation == 'Calls of "x", \\n is no\nbreak.'
+
+
+def test_gzip_that_is_ruled_out_is_not_sent() -> None:
+    assert expose(filled(), "", "gzip;q=0, identity").encoding == ""
+    assert expose(filled(), "", "deflate, GZIP;q=0.5").encoding == "gzip"
+
+
 def test_a_bound_more_begins_a_series_anew_with_lines_for_it() -> None:
     registry = CollectorRegistry()
     histogram = Histogram("call_seconds", "Time.", ["m"], bounds=(1,), registry=registry)

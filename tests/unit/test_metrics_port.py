@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Iterator
@@ -7,6 +8,9 @@ from http.client import HTTPConnection, HTTPResponse
 
 import pytest
 from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from structlog.testing import capture_logs
 
 from tailrace.runtime.counter import Counter
 from tailrace.runtime.metrics_port import MAX_CONNECTIONS, MetricsPort
@@ -87,6 +91,38 @@ def test_scrapers_that_hang_are_let_go_and_hold_few_threads(port: MetricsPort) -
         for connection in hanging:
             connection.close()
     wait_for(lambda: not [t for t in threading.enumerate() if t.name == "scrape"], 5)
+
+
+def test_however_many_say_nothing_a_scraper_is_answered() -> None:
+    # Nobody is let go because time is up.
+    opened = MetricsPort("127.0.0.1", 0, CollectorRegistry())
+    with contextlib.ExitStack() as stack:
+        stack.callback(opened.close)
+        for _ in range(5 * MAX_CONNECTIONS):
+            address = ("127.0.0.1", opened.port)
+            stack.enter_context(contextlib.closing(socket.create_connection(address, timeout=5)))
+        response, _ = ask(opened, "GET", "/metrics")
+        assert response.status == 200
+
+
+class _Broken(Collector):
+    def collect(self) -> Iterator[Metric]:
+        raise ValueError("cannot be read")
+
+
+def test_a_metric_that_cannot_be_read_is_answered_with_an_error_and_told() -> None:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Broken())
+    opened = MetricsPort("127.0.0.1", 0, registry)
+    try:
+        with capture_logs() as lines:
+            response, body = ask(opened, "GET", "/metrics")
+    finally:
+        opened.close()
+    assert (response.status, body) == (500, b"see the log of this process\n")
+    assert [(line["event"], str(line["exc_info"])) for line in lines] == [
+        ("metrics cannot be written", "cannot be read")
+    ]
 
 
 def test_close_breaks_off_whoever_hangs() -> None:

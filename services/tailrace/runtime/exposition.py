@@ -9,13 +9,13 @@ from __future__ import annotations
 import copy
 import gzip
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder, gzip_accepted
+from prometheus_client import CollectorRegistry, exposition
 from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics import exposition as openmetrics_exposition
 from prometheus_client.registry import Collector
 
 from tailrace.runtime.series_metric import SeriesMetric
@@ -27,6 +27,9 @@ WORK_S = 0.0002
 # Long enough for a thread that waits to wake up and take the lock.
 REST_S = 0.00005
 GZIP_LEVEL = 4
+
+TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 _END = b"# EOF\n"
 
@@ -51,11 +54,14 @@ def expose(registry: CollectorRegistry, accept: str, accept_encoding: str) -> Ex
 
     Args:
         registry: the metrics.
-        accept: the header of that name; OpenMetrics, which alone has exemplars, if it names it.
+        accept: the header of that name; OpenMetrics, which alone has exemplars, if it takes it.
         accept_encoding: the header of that name.
     """
-    encode, content_type = choose_encoder(accept)
-    openmetrics = content_type.startswith("application/openmetrics-text")
+    openmetrics = _takes_openmetrics(accept)
+    content_type = OPENMETRICS_TYPE if openmetrics else TEXT_TYPE
+    encode: Callable[[Collector], Any] = (
+        openmetrics_exposition.generate_latest if openmetrics else exposition.generate_latest
+    )
     parts = []
     rested_s = time.monotonic()
     for part in _parts(registry, encode, openmetrics=openmetrics):
@@ -66,10 +72,29 @@ def expose(registry: CollectorRegistry, accept: str, accept_encoding: str) -> Ex
     if openmetrics:
         parts.append(_END)
     body = b"".join(parts)
-    if not gzip_accepted(accept_encoding):
+    if not any(name == "gzip" for name, _ in _accepted(accept_encoding)):
         return Exposition(content_type, "", body)
     # Releases the lock while it works.
     return Exposition(content_type, "gzip", gzip.compress(body, GZIP_LEVEL))
+
+
+def _takes_openmetrics(accept: str) -> bool:
+    # Not as prometheus_client decides: it answers with whatever version and escaping are named, and
+    # fails of what is no version. What is written here is of version 1.0, and escapes no names.
+    return any(
+        name == "application/openmetrics-text" and parameters.get("version", "1.").startswith("1.")
+        for name, parameters in _accepted(accept)
+    )
+
+
+def _accepted(header: str) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """Yields what a header such as `Accept` names, with its parameters, but what it rules out."""
+    for item in header.lower().split(","):
+        name, *rest = item.split(";")
+        pairs = [parameter.partition("=") for parameter in rest]
+        parameters = {key.strip(): value.strip().strip('"') for key, _, value in pairs}
+        if parameters.get("q", "1").rstrip("0") not in ("", "0", "0."):
+            yield name.strip(), parameters
 
 
 def _parts(

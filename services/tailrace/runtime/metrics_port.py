@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import threading
 import time
 from http import HTTPStatus
 
+import structlog
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from tailrace.runtime.exposition import expose
 
 PATH = "/metrics"
-# Others wait in the kernel until one of these is over.
+# Others wait in the kernel until one of these is over, or sends no request.
 MAX_CONNECTIONS = 4
 BACKLOG = 16
+# One that has sent no whole request for so long gives way to others: however many connect and say
+# nothing, a scraper, who speaks at once, has its turn.
+GIVES_WAY_S = 0.005
 MAX_REQUEST_BYTES = 16 * 1024
 # For a whole request to arrive, and for a whole answer to be taken.
 REQUEST_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 10.0
 # For the scraper to close the connection, once it has its answer.
 CLOSE_TIMEOUT_S = 1.0
+
+_log = structlog.get_logger(__name__)
 
 
 class MetricsPort:
@@ -64,6 +71,8 @@ class MetricsPort:
         # One text at a time, for however many scrapers.
         self._writing = threading.Lock()
         self._open: dict[socket.socket, threading.Thread] = {}
+        # Those of them that have sent no whole request, in the order in which they came.
+        self._silent: dict[socket.socket, None] = {}
         self._changing = threading.Lock()
         self._closed = False
         self._thread = threading.Thread(target=self._accept, name="metrics-port", daemon=True)
@@ -83,7 +92,7 @@ class MetricsPort:
     def _accept(self) -> None:
         with self._listener:
             while True:
-                self._slots.acquire()
+                self._take_slot()
                 try:
                     connection, _ = self._listener.accept()
                 except OSError:
@@ -101,12 +110,28 @@ class MetricsPort:
                         connection.close()
                         return
                     self._open[connection] = thread
+                    self._silent[connection] = None
                     try:
                         thread.start()
                     except RuntimeError:  # no more threads at the moment
-                        del self._open[connection]
+                        del self._open[connection], self._silent[connection]
                         connection.close()
                         self._slots.release()
+
+    def _take_slot(self) -> None:
+        if self._slots.acquire(blocking=False):
+            return
+        # While all are taken, the next one is waited for, so that none is broken off for nobody.
+        others = select.poll()
+        others.register(self._listener, select.POLLIN)
+        others.poll()
+        while not self._slots.acquire(timeout=GIVES_WAY_S):
+            with self._changing:
+                longest = next(iter(self._silent), None)
+                if longest is not None:
+                    del self._silent[longest]
+                    with contextlib.suppress(OSError):
+                        longest.shutdown(socket.SHUT_RDWR)
 
     def _serve(self, connection: socket.socket) -> None:
         try:
@@ -116,10 +141,13 @@ class MetricsPort:
         finally:
             with self._changing:
                 del self._open[connection]
+                self._silent.pop(connection, None)
             self._slots.release()
 
     def _answer(self, connection: socket.socket) -> None:
         head = self._read_head(connection)
+        with self._changing:
+            self._silent.pop(connection, None)
         connection.settimeout(self._answer_timeout_s)
         connection.sendall(self._response(head))
         # Else what came after the head would make the kernel discard the answer.
@@ -160,10 +188,14 @@ class MetricsPort:
         for line in lines:
             name, _, value = line.partition(":")
             headers[name.strip().lower()] = value.strip()
-        with self._writing:
-            answer = expose(
-                self._registry, headers.get("accept", ""), headers.get("accept-encoding", "")
-            )
+        try:
+            with self._writing:
+                answer = expose(
+                    self._registry, headers.get("accept", ""), headers.get("accept-encoding", "")
+                )
+        except Exception as error:  # a collector's: the scraper is to see that it is our fault
+            _log.error("metrics cannot be written", exc_info=error)
+            return _response(HTTPStatus.INTERNAL_SERVER_ERROR, "see the log of this process\n")
         more = {"Content-Type": answer.content_type}
         if answer.encoding:
             more["Content-Encoding"] = answer.encoding

@@ -52,7 +52,11 @@ class SeriesMetric(ABC, Metric):
         name = self.name
         if self.type == "counter" and not openmetrics:
             name += "_total"
-        return f"# HELP {name} {_escaped(self.documentation)}\n# TYPE {name} {self.type}\n"
+        # Only OpenMetrics escapes quotes here.
+        documentation = _escaped(self.documentation)
+        if not openmetrics:
+            documentation = documentation.replace('\\"', '"')
+        return f"# HELP {name} {documentation}\n# TYPE {name} {self.type}\n"
 
 
 def labels_text(names: Sequence[str], values: Sequence[str]) -> str:
