@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tailrace.cli.local.local_redis import LocalRedis
+from tests.support.command import run_command
 from tests.support.event_world import PREFIX, StartEvents, stored_state, write_event_files
 from tests.support.mesh_state import write_mesh_state
 
@@ -35,15 +35,7 @@ def run(folder: Path, *arguments: str, text: str = "") -> subprocess.CompletedPr
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")
     }
-    return subprocess.run(
-        [sys.executable, "-m", "tailrace.cli", *arguments],
-        cwd=folder,
-        env=environment,
-        input=text,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    return run_command(arguments, folder, environment, text)
 
 
 def test_load_send_and_reset_find_the_mesh_that_is_up(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,13 +35,7 @@ def run(folder: Path, *arguments: str, text: str = "") -> subprocess.CompletedPr
         "TAILRACE_PIPELINES_DIR": str(folder / "pipelines"),
         "TAILRACE_FEATURE_KEY_PREFIX": PREFIX,
     }
-    if not text:
-        return run_command(arguments, Path.cwd(), environment)
-    # What comes through a pipe is read from the process's own.
-    command = [sys.executable, "-m", "tailrace.cli", *arguments]
-    return subprocess.run(
-        command, env=environment, input=text, capture_output=True, text=True, timeout=60
-    )
+    return run_command(arguments, Path.cwd(), environment, text)
 
 
 def documents() -> list[dict[str, Any]]:

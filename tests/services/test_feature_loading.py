@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +16,8 @@ from tailrace.features.codec import MAX_ROW_BYTES
 from tailrace.features.load_errors import LoadFailed
 from tailrace.features.load_options import BadRowLimit
 from tailrace.features.state import FeatureState
-from tests.support.feature_world import PREFIX, FeatureWorld, MakeWorld, view
+from tests.support.feature_command import run_features
+from tests.support.feature_world import FeatureWorld, MakeWorld, view
 
 ANY_NUMBER = BadRowLimit(share=1.0)
 FRESH, MISSING = FeatureState.FRESH, FeatureState.MISSING
@@ -290,22 +290,7 @@ def run(make_world: MakeWorld) -> Run:
     world = make_world(view("v", {"a": "float32"}), view("other", {"a": "float32"}))
     (world.folder / "t.csv").write_text("id,a\nx,1\ny,2\nz,three\n")
 
-    def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "tailrace.cli", "features", *arguments],
-            capture_output=True,
-            text=True,
-            cwd=world.folder,
-            env={
-                **os.environ,
-                "TAILRACE_FEATURE_REDIS_URL": world.url,
-                "TAILRACE_FEATURE_KEY_PREFIX": PREFIX,
-                "TAILRACE_PIPELINES_DIR": str(world.pipelines_dir),
-            },
-            timeout=60,
-        )
-
-    return run_command
+    return functools.partial(run_features, world)
 
 
 def test_the_command_loads_lists_and_skips(run: Run) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,12 +19,12 @@ import pytest_asyncio
 
 from tailrace.cli.local.local_redis import LocalRedis
 from tailrace.cli.local.state import MeshState, ProcessState, RedisState, write_state
+from tests.support.command import run_command
 from tests.support.feature_command import run_features
 from tests.support.feature_world import FeatureWorld, MakeWorld
 from tests.support.registry_world import ITEM, RegistryService, click, registry_world, write_view
 
 HOUR_US = 3_600_000_000
-_COMMAND = [sys.executable, "-m", "tailrace.cli", "features"]
 # What would name files or a Redis; without it a mesh that is up is asked.
 _SETTINGS = ("TAILRACE_PIPELINES_DIR", "TAILRACE_FEATURE_REDIS_URL")
 
@@ -53,14 +52,7 @@ async def world(
 
 def run_without_settings(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {name: text for name, text in os.environ.items() if name not in _SETTINGS}
-    return subprocess.run(
-        [*_COMMAND, *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    return run_command(["features", *arguments], folder, environment)
 
 
 def words(result: subprocess.CompletedProcess[str]) -> str:

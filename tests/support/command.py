@@ -22,7 +22,7 @@ from tailrace.cli import entry
 
 
 def run_command(
-    arguments: Sequence[str], folder: Path, environment: Mapping[str, str]
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], text: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """Returns what a command came to.
 
@@ -30,6 +30,7 @@ def run_command(
         arguments: without the name of the program.
         folder: where it runs.
         environment: all of its environment.
+        text: what comes through its standard input.
     """
     output, errors = io.StringIO(), io.StringIO()
 
@@ -46,7 +47,7 @@ def run_command(
     with (
         mock.patch.dict(os.environ, environment, clear=True),
         mock.patch.object(sys, "argv", ["tailrace", *arguments]),
-        mock.patch.object(sys, "stdin", io.StringIO()),
+        mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode()))),
         contextlib.chdir(folder),
         contextlib.redirect_stdout(output),
         contextlib.redirect_stderr(errors),
