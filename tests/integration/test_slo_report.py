@@ -74,7 +74,10 @@ def world(
     server, thread = start_http_server(0, addr="127.0.0.1", registry=registry)
     try:
         target = f"127.0.0.1:{server.server_port}"
-        prometheus = start_module_prometheus(targets={"tailrace": [target]}, rule_files=[file])
+        labelled = {"targets": [target], "labels": {"service": "gateway"}}
+        prometheus = start_module_prometheus(
+            targets=[{"job_name": "tailrace", "static_configs": [labelled]}], rule_files=[file]
+        )
         # Counters that Prometheus has not seen at 0 do not grow in its eyes.
         prometheus.wait_for(f"count_over_time({names.PREDICTIONS_TOTAL}[1m]) >= 3")
         answers.observe(0.02, 196)
@@ -155,7 +158,9 @@ def test_rules_and_metrics_tell_the_same(world: World) -> None:
     assert metrics["latency-p99"]["source"] == "metrics"
     assert rules["latency-p99"]["source"] == "rules"
     for name in ("latency-p99", "features-latency-p99", "availability", "degraded"):
-        assert rules[name]["kept"] == approx(float(str(metrics[name]["kept"])))
+        # A scrape may come between the recording of bad events and that of all.
+        kept = float(str(metrics[name]["kept"]))
+        assert rules[name]["kept"] == pytest.approx(kept, rel=1e-3)
 
 
 def test_the_alert_names_the_hop(world: World) -> None:

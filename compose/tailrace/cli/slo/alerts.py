@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from tailrace.cli.slo import recorded
 from tailrace.cli.slo.burn import Pair, pairs
-from tailrace.cli.slo.objective import Objective, number
+from tailrace.cli.slo.objective import CALLERS, Objective, number
 from tailrace.cli.slo.recording import Rule
 from tailrace.runtime import telemetry_names as names
 
@@ -91,19 +91,20 @@ def dashboard_url(objective: Objective, links: Links) -> str:
 def _where(objective: Objective) -> str:
     """Returns a template that names what the trouble comes from, where the objective does not."""
     where = f'pipeline="{objective.pipeline}"'
+    callers = f"{CALLERS},{where}"
     if objective.kind == "availability":
-        failures = f"sum by (hop, reason) (rate({names.HOP_FAILURES_TOTAL}{{{where}}}[5m])) > 0"
+        failures = f"sum by (hop, reason) (rate({names.HOP_FAILURES_TOTAL}{{{callers}}}[5m])) > 0"
         return _top(failures, "{{ .Labels.hop }}: {{ .Labels.reason }}", "most rows failed in ")
     if objective.kind == "degraded":
-        reasons = f"sum by (reason) (rate({names.DEGRADED_TOTAL}{{{where}}}[5m])) > 0"
+        reasons = f"sum by (reason) (rate({names.DEGRADED_TOTAL}{{{callers}}}[5m])) > 0"
         return _top(reasons, "{{ .Labels.reason }}", "most often: ")
     if objective.kind == "fresh":
         rows = f'{names.FEATURE_ROWS_TOTAL}{{{where},state!="fresh"}}'
         views = f"sum by (view, state) (rate({rows}[5m])) > 0"
         return _top(views, "{{ .Labels.view }}: {{ .Labels.state }}", "most rows: ")
     if objective.kind == "latency" and not objective.hop:
-        spent = f"sum by (hop) (rate({names.HOP_SECONDS}_sum{{{where}}}[5m]))"
-        passed = f"sum by (hop) (rate({names.HOP_SECONDS}_count{{{where}}}[5m]))"
+        spent = f"sum by (hop) (rate({names.HOP_SECONDS}_sum{{{callers}}}[5m]))"
+        passed = f"sum by (hop) (rate({names.HOP_SECONDS}_count{{{callers}}}[5m]))"
         mean = f"{spent} / ({passed} > 0)"
         return _top(mean, "{{ .Labels.hop }} ({{ .Value | humanizeDuration }})", "slowest hop: ")
     return ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tailrace.cli.slo import recorded
 from tailrace.cli.slo.burn import DAY_S, Window, windows
-from tailrace.cli.slo.objective import Objective
+from tailrace.cli.slo.objective import CALLERS, Objective
 from tailrace.cli.slo.prometheus_api import PrometheusApi
 from tailrace.runtime import telemetry_names as names
 
@@ -178,7 +178,7 @@ def _worst_hop(
 ) -> tuple[str, float] | None:
     if objective.hop:
         return objective.hop, 1.0
-    where = f'pipeline="{objective.pipeline}"'
+    where = f'{CALLERS},pipeline="{objective.pipeline}"'
     metric = {
         "latency": f"{names.HOP_SECONDS}_sum",
         "availability": names.HOP_FAILURES_TOTAL,

@@ -13,6 +13,9 @@ from tailrace.runtime.pipeline.slo_section import SloSection, Within
 
 FEATURES_HOP = "features"
 
+CALLERS = 'service="gateway"'
+"""Label matcher of what is promised to callers: dispatchers count the runs of submissions, too."""
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -27,6 +30,8 @@ class Objective:
         sentence: what it promises.
         bad: PromQL for bad events a second, with `{window}` for the range.
         all: PromQL for all events a second, likewise.
+        unmeasured: PromQL for events a second of which it is not known whether they are bad, as
+            the process that counts them has no bucket of the bound; empty if there can be none.
         events: what is counted, in the plural.
         window_days: what its error budget is for.
         min_bad_events: fewest bad events in an alert's long window before it may fire.
@@ -40,6 +45,7 @@ class Objective:
     sentence: str
     bad: str
     all: str
+    unmeasured: str
     events: str
     window_days: int
     min_bad_events: int
@@ -84,6 +90,7 @@ def objectives(pipeline: str, slo: SloSection) -> list[Objective]:
 
 def _parts(pipeline: str, slo: SloSection) -> Iterator[dict[str, object]]:
     where = f'pipeline="{pipeline}"'
+    callers = f"{CALLERS},{where}"
     for objective in slo.latency:
         hop = objective.hop or ""
         if hop:
@@ -93,7 +100,7 @@ def _parts(pipeline: str, slo: SloSection) -> Iterator[dict[str, object]]:
                 kind="latency",
                 hop=hop,
                 histogram=names.HOP_SECONDS,
-                where=f'{where},hop="{hop}"',
+                where=f'{callers},hop="{hop}"',
                 done=f"passages of {hop} take",
                 events=f"passages of {hop}",
             )
@@ -104,14 +111,14 @@ def _parts(pipeline: str, slo: SloSection) -> Iterator[dict[str, object]]:
                 kind="latency",
                 hop="",
                 histogram=names.PREDICTION_SECONDS,
-                where=f'{where},outcome="ok"',
+                where=f'{callers},outcome="ok"',
                 done="answers come within",
                 events="answers",
             )
     if slo.availability_percent is not None:
-        callers = "|".join(CALLERS_FAULTS)
-        valid = _rate(names.PREDICTIONS_TOTAL, f'{where},outcome!~"{callers}"')
-        failed = _rate(names.PREDICTIONS_TOTAL, f'{where},outcome!~"OK|{callers}"')
+        own = "|".join(CALLERS_FAULTS)
+        valid = _rate(names.PREDICTIONS_TOTAL, f'{callers},outcome!~"{own}"')
+        failed = _rate(names.PREDICTIONS_TOTAL, f'{callers},outcome!~"OK|{own}"')
         yield _share(
             "availability",
             _decimal(slo.availability_percent),
@@ -120,12 +127,12 @@ def _parts(pipeline: str, slo: SloSection) -> Iterator[dict[str, object]]:
             events="valid requests",
         )
     if slo.degraded_max_percent is not None:
-        answers = _rate(names.PREDICTIONS_TOTAL, f'{where},outcome="OK"')
+        answers = _rate(names.PREDICTIONS_TOTAL, f'{callers},outcome="OK"')
         yield _share(
             "degraded",
             100 - _decimal(slo.degraded_max_percent),
             f"at most {number(slo.degraded_max_percent)} % of answers are degraded",
-            (_rate(names.DEGRADED_TOTAL, where), answers),
+            (_rate(names.DEGRADED_TOTAL, callers), answers),
             events="answers",
         )
     if slo.fresh_min_percent is not None:
@@ -164,8 +171,17 @@ def _within(
 ) -> dict[str, object]:
     # The text of the bound is the exposition's: 1.0 and not 1, or no series matches.
     bound = bound_text(objective.within_s)
-    count = _rate(f"{histogram}_count", where)
-    good = _rate(f"{histogram}_bucket", f'{where},le="{bound}"')
+    count = f"{histogram}_count{{{where}}}"
+    bucket = f'{histogram}_bucket{{{where},le="{bound}"}}'
+    every, good = f"rate({count}[{{window}}])", f"rate({bucket}[{{window}}])"
+    # While a changed objective is rolled out, some processes have its bound as a bucket, others do
+    # not, or have it for a part of the window: then there are fewer samples of it than of the
+    # count. What these processes count is neither good nor bad.
+    samples, of_bound = (
+        f"count_over_time({count}[{{window}}])",
+        f"count_over_time({bucket}[{{window}}])",
+    )
+    known = f"({samples} == ignoring(le) {of_bound})"
     within = f"at most {number(objective.within_ms)}" if hop else number(objective.within_ms)
     return {
         "name": f"{name}-p{number(objective.percentile)}",
@@ -174,8 +190,9 @@ def _within(
         "hop": hop,
         "sentence": f"{number(objective.percentile)} % of {done} {within} ms",
         # Prometheus extrapolates each series for itself, so the difference may fall below 0.
-        "bad": f"clamp_min({count} - {good}, 0)",
-        "all": count,
+        "bad": f"clamp_min(sum({every} - ignoring(le) {good} and {known}), 0)",
+        "all": f"sum({every} and {known})",
+        "unmeasured": f"sum({every} unless ignoring(le) {bucket})",
         "events": events,
     }
 
@@ -199,6 +216,7 @@ def _share(
         # A series of errors is born with the first of them: until then there are 0.
         "bad": f"({bad} or 0 * {every})",
         "all": every,
+        "unmeasured": "",
         "events": events,
     }
 

@@ -20,6 +20,9 @@ BUDGET_REMAINING_EVENTS = "tailrace:slo_error_budget_remaining:events"
 BURN_RATE = "tailrace:slo_burn_rate:ratio"
 """How many times too fast the budget burns, over the last hour."""
 
+UNMEASURED = "tailrace:slo_unmeasured:rate5m"
+"""Events a second of processes that have no bucket of an objective's bound."""
+
 INTERVAL_S = 30
 """How often rates over short windows are recorded, in seconds."""
 

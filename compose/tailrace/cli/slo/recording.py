@@ -27,6 +27,9 @@ def short_rules(objective: Objective) -> list[Rule]:
     for window in windows(objective.window_days):
         if window.seconds <= 6 * HOUR_S:
             rules += _rates(objective, window.text)
+    if objective.unmeasured:
+        unmeasured = objective.unmeasured.replace("{window}", _SHORT)
+        rules.append(_record(objective, recorded.UNMEASURED, unmeasured))
     burning = f"{_of(objective, recorded.ratio('1h'))} / {number(objective.budget)}"
     return [*rules, _record(objective, recorded.BURN_RATE, burning)]
 
