@@ -2,6 +2,8 @@ import io
 import json
 import logging
 import os
+import re
+import socket
 from typing import Any
 
 import pytest
@@ -11,8 +13,9 @@ from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.config import ProcessSettings
 from tailrace.runtime.errors import InvalidField
 from tailrace.runtime.log_fields import FIELDS
+from tailrace.runtime.log_line import MAX_TEXT
 from tailrace.runtime.log_stdlib import LibraryHandler
-from tailrace.runtime.logs import configure_logs, failure_fields, sampled
+from tailrace.runtime.logs import SUPPRESSED, configure_logs, failure_fields, sampled
 
 
 @pytest.fixture
@@ -125,9 +128,9 @@ def test_what_libraries_log_becomes_lines_from_warnings_upwards(lines: Any) -> N
 def test_a_library_that_errs_in_its_own_text_is_told_all_the_same() -> None:
     told: list[tuple[str, str]] = []
     handler = LibraryHandler(lambda level, message, _: told.append((level, message)))
-    record = logging.LogRecord("redis", logging.ERROR, "", 1, "%d keys", ("none",), None)
-    handler.emit(record)
-    assert told == [("error", "%d keys")]
+    for text, value in (("%d keys", "none"), ("%(a)s", {"b": 1}), ("%s", _Mute())):
+        handler.emit(logging.LogRecord("redis", logging.ERROR, "", 1, text, (value,), None))
+    assert told == [("error", "%d keys"), ("error", "%(a)s"), ("error", "%s")]
 
 
 def test_a_storm_of_failures_is_held_back_by_reason_and_its_size_is_told(open_logs: Any) -> None:
@@ -173,6 +176,105 @@ def test_no_line_shows_a_redacted_field(open_logs: Any) -> None:
     assert stack.endswith("KeyError")
     assert "ValueError" in stack
     assert len(told) == 6
+
+
+class _Mute(Exception):
+    """Has no text: its own code raises."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no text")
+
+    __str__ = __repr__
+
+
+def _endless() -> list[object]:
+    endless: list[object] = []
+    endless.append(endless)
+    return endless
+
+
+def _nested(levels: int) -> dict[str, object]:
+    nested: dict[str, object] = {}
+    for _ in range(levels):
+        nested = {"in": nested}
+    return nested
+
+
+@pytest.mark.parametrize("name", [names.EVENT_DURATION_NS, names.REQUEST_FIELDS, "anything\0"])
+def test_whatever_a_field_holds_there_is_a_line_that_others_can_read(lines: Any, name: str) -> None:
+    values: list[object] = [
+        float("nan"), float("-inf"), 10**5_000, -(10**30), _Mute(), _endless(), _nested(5_000),
+        {(1, 2): 3}, {"a": _Mute()}, ["x" * 100_000] * 10_000, {"x" * 10_000: "y" * 10_000},
+        "\ud800", "\0", b"\xff", {"a\0b": "c"}, object(), {1, 2}, [float("inf")],
+    ]  # fmt: skip
+    for value in values:
+        structlog.get_logger().info("made", **{name: value, "pipeline": "p"})
+    told = lines()
+    assert [line["labels"]["pipeline"] for line in told] == ["p"] * len(values)
+    for line in told:
+        written = json.dumps(line)
+        assert len(written) < 300_000
+        # JSON has no such numbers, and Elasticsearch takes no null character in a name.
+        assert not {"NaN", "Infinity", "-Infinity"} & set(re.findall(r"-?\w+", written))
+        assert not any("\0" in key for key in line.get("tailrace", {}).get("details", ()))
+
+
+def test_a_field_is_told_once_whatever_names_it_has(lines: Any) -> None:
+    log = structlog.get_logger()
+    log.info("made", pipeline="a", **{names.PIPELINE: "b", names.EVENT_DATASET: "c", "log": "d"})
+    log.info("made", **{"log.level": "e", "message": "f", names.DETAILS: "g", "@timestamp": "h"})
+    first, second = lines()
+    assert (first["labels"]["pipeline"], first["event"]["dataset"]) == ("b", "c")
+    assert first["tailrace"]["details"] == {"log": "d"}
+    assert (second["message"], second["log.level"]) == ("made", "info")
+    assert second["tailrace"]["details"].keys() == {
+        "log.level", "message", names.DETAILS, "@timestamp",
+    }  # fmt: skip
+
+
+def test_a_long_stack_is_cut_in_the_middle(lines: Any) -> None:
+    def fall(depth: int) -> int:
+        if not depth:
+            raise ValueError("at the bottom")
+        # Not so alike that a traceback would fold them.
+        if depth % 2:
+            return fall(depth - 1)
+        return 1 + fall(depth - 1)
+
+    try:
+        fall(200)
+    except ValueError as error:
+        structlog.get_logger().error("failed", exc_info=error)
+    (line,) = lines()
+    stack = line["error"]["stack_trace"]
+    assert len(stack) <= MAX_TEXT
+    assert stack.startswith("Traceback")
+    assert stack.endswith("ValueError: at the bottom")
+
+
+def test_an_exception_without_a_text_is_told_all_the_same(lines: Any) -> None:
+    try:
+        raise _Mute
+    except _Mute as error:
+        structlog.get_logger().error("failed", exc_info=error)
+    (line,) = lines()
+    assert line["error"]["type"] == "_Mute"
+    assert line["error"]["message"] == "[_Mute has no text]"
+
+
+def test_every_output_tells_what_was_held_back(open_logs: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        lines = open_logs(log_failures_per_s=1, log_tcp=f"127.0.0.1:{port}")
+        refused = failure_fields(InvalidField("wrong", field="fields.a"))
+        for _ in range(20):
+            structlog.get_logger().warning("prediction failed", **refused)
+        connection, _ = listener.accept()
+        with connection, connection.makefile() as sent:
+            # Once a second, and not only as the process ends.
+            over_tcp = next(line for line in map(json.loads, sent) if line["message"] == SUPPRESSED)
+    assert over_tcp["labels"]["suppressed_lines"] == 15
+    assert SUPPRESSED in [line["message"] for line in lines()]
 
 
 def test_sampling_is_alike_everywhere_and_near_its_rate() -> None:

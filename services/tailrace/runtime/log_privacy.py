@@ -73,13 +73,20 @@ class LogPrivacy(Generic[Value]):
         Where fields are redacted there is no message, as anybody's code may put a value into it.
         """
         if not self.redacted:
-            return str(error), "".join(traceback.format_exception(error)).rstrip()
+            return _message_of(error), "".join(traceback.format_exception(error)).rstrip()
         return REDACTED, _stack_without_messages(error)
 
 
 def privacy_of(shown: Sequence[str], redacted: Sequence[str]) -> LogPrivacy[object]:
     """Returns the rules that the settings name."""
     return LogPrivacy(frozenset(shown), frozenset(redacted))
+
+
+def _message_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # an exception's own code may raise anything
+        return f"[{type(error).__name__} has no text]"
 
 
 def _stack_without_messages(error: BaseException) -> str:

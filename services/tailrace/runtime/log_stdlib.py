@@ -34,8 +34,8 @@ class LibraryHandler(logging.Handler):
         fields: dict[str, object] = {names.LOGGER: record.name}
         try:
             message = record.getMessage()
-        except (TypeError, ValueError):  # a library's mistake: its values do not fit its text
-            message = str(record.msg)
+        except Exception:  # a library's mistake: its values do not fit its text, or have none
+            message = record.msg if isinstance(record.msg, str) else type(record.msg).__name__
         if record.exc_info and record.exc_info[1] is not None:
             fields["exc_info"] = record.exc_info[1]
         self._tell(level, message, fields)

@@ -37,19 +37,19 @@ class LineWriter:
         self,
         output: Output,
         tell_dropped: Callable[[str, int], str] | None = None,
-        more_lines: Callable[[], list[str]] | None = None,
+        each_second: Callable[[], None] | None = None,
     ) -> None:
         """Starts the thread.
 
         Args:
             output: where lines go; used by the thread alone.
             tell_dropped: makes the line about dropped lines, of the output's name and their number.
-            more_lines: asked about once a second, by the thread, for lines to write.
+            each_second: called about once a second, by the thread; may write lines.
         """
         self._output = output
         self._tell_dropped = tell_dropped
-        self._more_lines = more_lines
-        self._asked_s = time.monotonic()
+        self._each_second = each_second
+        self._called_s = time.monotonic()
         self._dropped_total = _DROPPED.labels(output.name)
         # Reentrant: what the collector of garbage runs may log, too.
         self._changed = threading.Condition(threading.RLock())
@@ -96,7 +96,7 @@ class LineWriter:
         try:
             while True:
                 batch = self._next_batch()
-                self._ask_for_more()
+                self._call_each_second()
                 if batch:
                     self._write(batch)
                 elif self._closed_s is not None:
@@ -107,13 +107,11 @@ class LineWriter:
             self._output.close()
             self._ended.set()
 
-    def _ask_for_more(self) -> None:
+    def _call_each_second(self) -> None:
         now_s = time.monotonic()
-        if self._more_lines is None or now_s - self._asked_s < TICK_S:
-            return
-        self._asked_s = now_s
-        for line in self._more_lines():
-            self.write(line)
+        if self._each_second is not None and now_s - self._called_s >= TICK_S:
+            self._called_s = now_s
+            self._each_second()
 
     def _next_batch(self) -> list[bytes]:
         with self._changed:

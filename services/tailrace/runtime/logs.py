@@ -22,7 +22,7 @@ from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.config import ProcessSettings
 from tailrace.runtime.errors import TailraceError
 from tailrace.runtime.log_failures import FailureBound
-from tailrace.runtime.log_line import log_line
+from tailrace.runtime.log_line import LogLines, cut_middle
 from tailrace.runtime.log_outputs import DescriptorOutput, FileOutput, Output, TextOutput
 from tailrace.runtime.log_privacy import LogPrivacy, privacy_of
 from tailrace.runtime.log_stdlib import take_over_library_logs
@@ -58,7 +58,7 @@ class Logs:
 
     def __init__(self, settings: ProcessSettings, service: str, outputs: Sequence[Output]) -> None:
         """Starts a writer for each output."""
-        self._constant = {
+        constant = {
             names.SERVICE_NAME: f"tailrace.{service}",
             names.SERVICE_VERSION: metadata.version("tailrace"),
             names.SERVICE_ENVIRONMENT: settings.environment,
@@ -69,9 +69,13 @@ class Logs:
             # Workers of one service write to one output.
             names.PROCESS_PID: os.getpid(),
         }
+        self._line = LogLines(constant).line
         self._lowest = _LEVELS[settings.log_level]
-        self._writers = [LineWriter(each, self._dropped, self._held_back) for each in outputs[:1]]
-        self._writers += [LineWriter(each, self._dropped) for each in outputs[1:]]
+        self._writers: list[LineWriter] = []
+        # One of them asks what was held back, for all.
+        for output in outputs:
+            each_second = None if self._writers else self._tell_held_back
+            self._writers.append(LineWriter(output, self._dropped, each_second))
         self._loggers: dict[str, _Named] = {}
         self._give_back_libraries = take_over_library_logs(self._tell)
 
@@ -91,38 +95,31 @@ class Logs:
     def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
         """Writes what is queued, for at most `timeout_s` seconds each output; call last."""
         self._give_back_libraries()
-        for line in self._held_back():
-            self.write(line)
+        self._tell_held_back()
         for writer in self._writers:
             writer.close(timeout_s)
 
     def render(self, logger: WrappedLogger, level: str, event: EventDict) -> str:
         """Returns the line: structlog's last processor."""
-        fields = {names.LOGGER: getattr(logger, "logger_name", ""), **self._constant, **event}
-        return log_line(str(fields.pop("event")), level, fields)
+        fields = {names.LOGGER: getattr(logger, "logger_name", ""), **event}
+        return self._line(str(fields.pop("event")), level, fields)
 
     def _tell(self, level: str, message: str, event: dict[str, object]) -> None:
         if _LEVELS[level] < self._lowest or not _failures.may_tell(str(event[names.LOGGER])):
             return
-        fields = {**self._constant, **_with_exception(event)}
+        fields = _with_exception(event)
         if _privacy.hides_anything:
             # A library may put anything into its text: the name of its logger is what is told.
             message = "a library's message, not shown as request fields are redacted"
-        self.write(log_line(message, level, fields))
+        self.write(self._line(message, level, fields))
 
     def _dropped(self, output: str, lines: int) -> str:
-        fields = {names.OUTPUT: output, names.DROPPED_LINES: lines}
-        return log_line(DROPPED, "warning", {**self._constant, **fields})
+        return self._line(DROPPED, "warning", {names.OUTPUT: output, names.DROPPED_LINES: lines})
 
-    def _held_back(self) -> list[str]:
-        return [
-            log_line(
-                SUPPRESSED,
-                "warning",
-                {**self._constant, names.REASON: reason, names.SUPPRESSED_LINES: lines},
-            )
-            for reason, lines in _failures.take_held_back().items()
-        ]
+    def _tell_held_back(self) -> None:
+        for reason, lines in _failures.take_held_back().items():
+            fields = {names.REASON: reason, names.SUPPRESSED_LINES: lines}
+            self.write(self._line(SUPPRESSED, "warning", fields))
 
 
 def configure_logs(settings: ProcessSettings, service: str, stream: TextIO | None = None) -> Logs:
@@ -251,5 +248,5 @@ def _with_exception(event: Mapping[str, Any]) -> dict[str, Any]:
         message, stack = _privacy.exception_text(error)
         fields[names.ERROR_TYPE] = type(error).__name__
         fields[names.ERROR_MESSAGE] = message
-        fields[names.ERROR_STACK_TRACE] = stack
+        fields[names.ERROR_STACK_TRACE] = cut_middle(stack)
     return fields
