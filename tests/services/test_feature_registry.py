@@ -20,12 +20,15 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from tailrace.cli.local.local_redis import LocalRedis
+from tailrace.features.app import build
 from tailrace.features.registry.servicer import SERVICE_NAME
+from tailrace.runtime.config import FeaturesSettings
 from tailrace.v1 import feature_registry_service_pb2 as pb
+from tailrace.v1 import feature_registry_service_pb2_grpc as stubs
 from tailrace.v1 import feature_service_pb2
 from tailrace.v1.tensor_pb2 import Value
-from tests.support.feature_world import FeatureWorld, MakeWorld
-from tests.support.hop_server import refusal
+from tests.support.feature_world import PREFIX, FeatureWorld, MakeWorld
+from tests.support.hop_server import refusal, serve_hop
 from tests.support.redis_fixtures import StartRedis
 from tests.support.registry_world import ITEM, RegistryService, click, registry_world, write_view
 from tests.support.waiting import wait_for
@@ -40,10 +43,9 @@ SECOND_US = 1_000_000
 class Asked:
     """A service with views, and its registry's stub."""
 
-    def __init__(self, world: FeatureWorld, service: RegistryService) -> None:
+    def __init__(self, world: FeatureWorld, channel: grpc.aio.Channel) -> None:
         self.world = world
-        self.service = service
-        self.stub = service.stub
+        self.stub = stubs.FeatureRegistryServiceStub(channel)
 
     async def items(self, *numbers: int, at_us: int | None = None) -> list[pb.EntityFeatures]:
         entities = [pb.EntityKeys(keys={"item_id": Value(int64_value=n)}) for n in numbers]
@@ -59,9 +61,23 @@ async def asked(
     make_world: MakeWorld, tmp_path: Path, fresh_redis: LocalRedis
 ) -> AsyncIterator[Asked]:
     world = registry_world(make_world, tmp_path, fresh_redis)
-    service = RegistryService(world, tmp_path)
-    yield Asked(world, service)
-    await service.stop()
+    settings = FeaturesSettings(
+        feature_redis_url=world.url,
+        feature_key_prefix=PREFIX,
+        pipelines_dir=world.pipelines_dir,
+    )
+    async with serve_hop(settings, build(settings)) as channel:
+        yield Asked(world, channel)
+
+
+@pytest_asyncio.fixture
+async def service(
+    make_world: MakeWorld, tmp_path: Path, fresh_redis: LocalRedis
+) -> AsyncIterator[RegistryService]:
+    """One that is a process of its own."""
+    running = RegistryService(registry_world(make_world, tmp_path, fresh_redis), tmp_path)
+    yield running
+    await running.stop()
 
 
 async def load_items(world: FeatureWorld, now_us: int) -> None:
@@ -78,10 +94,9 @@ async def load_items(world: FeatureWorld, now_us: int) -> None:
 
 
 async def test_every_call_is_reachable_by_reflection_and_health_names_the_service(
-    asked: Asked,
+    service: RegistryService,
 ) -> None:
-    target = asked.service.process.target
-    with grpc.insecure_channel(target) as channel:
+    with grpc.insecure_channel(service.process.target) as channel:
         reflect: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
         request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE_NAME)
         answer = next(iter(reflect.ServerReflectionInfo(iter([request]), timeout=5)))
@@ -94,13 +109,13 @@ async def test_every_call_is_reachable_by_reflection_and_health_names_the_servic
         descriptor_pb2.FileDescriptorProto.FromString(data)
         for data in answer.file_descriptor_response.file_descriptor_proto
     ]
-    described = {service.name: service for file in files for service in file.service}
+    described = {each.name: each for file in files for each in file.service}
     methods = {method.name for method in described["FeatureRegistryService"].method}
     declared = pb.DESCRIPTOR.services_by_name["FeatureRegistryService"].methods_by_name
     assert methods == set(declared)
     for name in methods:
         # With an empty request each is answered, or refused by its own words.
-        call = getattr(asked.stub, name)
+        call = getattr(service.stub, name)
         try:
             await call(getattr(pb, f"{name}Request")(), timeout=5)
         except grpc.aio.AioRpcError as error:
