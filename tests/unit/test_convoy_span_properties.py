@@ -18,9 +18,9 @@ from tailrace.gateway.convoy import Convoy, Outcome
 from tailrace.gateway.convoy_control import ConvoyBounds
 from tailrace.gateway.convoy_former import ConvoyFormer
 from tailrace.gateway.predictor import Predictor
-from tailrace.gateway.request_spans import CALLERS_OWN
 from tailrace.runtime.config import GatewaySettings
 from tailrace.runtime.errors import Code, Internal, InvalidField, TailraceError, Unavailable
+from tailrace.runtime.fault_codes import CALLERS_CODES
 from tailrace.runtime.pipeline.plan import Pipeline
 from tailrace.runtime.tracing import span_names as names
 from tailrace.runtime.tracing.trace_context import new_trace_id
@@ -137,7 +137,7 @@ def _simulate(
 
 
 def _failed(outcome: Outcome) -> bool:
-    return isinstance(outcome, TailraceError) and outcome.code not in CALLERS_OWN
+    return isinstance(outcome, TailraceError) and outcome.code not in CALLERS_CODES
 
 
 @settings(

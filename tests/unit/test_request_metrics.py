@@ -8,15 +8,21 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
+from tailrace.cli.pipeline_check import check_path
+from tailrace.courier import metrics as courier_metrics
 from tailrace.gateway.arrival import CallArrival
 from tailrace.gateway.convoy import ConvoyRow, Outcome
 from tailrace.gateway.convoy_control import ConvoyBounds
 from tailrace.gateway.convoy_former import ConvoyFormer
+from tailrace.gateway.hop_account import HopAccount
 from tailrace.gateway.outcome_account import OutcomeAccount
+from tailrace.gateway.outcome_counts import prepare_counts
 from tailrace.gateway.predictions import degradation_reason
 from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.errors import TailraceError, Unavailable
+from tailrace.submissions.records import DeadReason
 from tailrace.v1 import prediction_service_pb2
+from tests.support.pipeline_files import PIPELINE, changed, write_folder
 from tests.support.simulated_hops import Behave, SimulatedChain
 from tests.support.virtual_time import run_virtually
 from tests.support.written_pipeline import load_pipeline, write_pipeline
@@ -191,3 +197,39 @@ def test_the_reason_of_a_degradation_is_one_of_few(detail: str, reason: str) -> 
     )
     response.quality_reasons.add(quality=quality, detail=detail)
     assert degradation_reason(response) == reason
+
+
+def test_failures_and_degradations_begin_at_zero(tmp_path: Path) -> None:
+    content = changed(PIPELINE, ("features.on_failure", "defaults"), ("pipeline", "zero"))
+    (pipeline,) = check_path(write_folder(tmp_path, content)).pipelines
+
+    prepare_counts(pipeline)
+    HopAccount(pipeline, "features")
+
+    series: dict[str, set[tuple[str, ...]]] = {}
+    for metric in REGISTRY.collect():
+        for sample in metric.samples:
+            if sample.labels.get("pipeline") == "zero" and sample.name.endswith("_total"):
+                assert sample.value == 0
+                values = [value for label, value in sample.labels.items() if label != "pipeline"]
+                series.setdefault(sample.name, set()).add(tuple(values))
+    assert ("INTERNAL",) in series[names.PREDICTIONS_TOTAL]
+    assert ("features", "FEATURE_STORE_UNAVAILABLE") in series[names.HOP_FAILURES_TOTAL]
+    assert series[names.DEGRADED_TOTAL] >= {
+        ("STALE_FEATURES", "stale"),
+        ("DEFAULT_FEATURES", "missing"),
+        ("DEFAULT_FEATURES", "not_kept"),
+        ("DEFAULT_FEATURES", "HOP_UNAVAILABLE"),
+        ("DEFAULT_FEATURES", "DEADLINE_EXCEEDED"),
+    }
+
+
+def test_dead_letters_begin_at_zero() -> None:
+    reasons = {
+        sample.labels["reason"]
+        for metric in courier_metrics.DEAD.collect()
+        for sample in metric.samples
+        if sample.name == names.COURIER_DEAD_TOTAL
+    }
+
+    assert reasons >= {reason.value for reason in DeadReason}

@@ -14,7 +14,7 @@ from tailrace.runtime.histogram import Histogram as RowHistogram
 from tailrace.runtime.pipeline.plan import Pipeline
 from tailrace.runtime.tracing.trace_context import read_traceparent
 from tailrace.submissions.push.outcome import PushOutcome
-from tailrace.submissions.records import DeliveryClaim, DeliveryResult
+from tailrace.submissions.records import DeadReason, DeliveryClaim, DeliveryResult
 from tailrace.submissions.store import SubmissionStore
 
 COUNTS_EVERY_S = 5.0
@@ -28,6 +28,9 @@ MESSAGE_ROWS = Histogram(
 )
 DELIVERED = Counter(names.COURIER_DELIVERED_TOTAL, "Results delivered, as written.")
 DEAD = Counter(names.COURIER_DEAD_TOTAL, "Results given up.", ["reason"])
+# Prometheus takes no growth from a series that begins above zero.
+for _reason in DeadReason:
+    DEAD.labels(_reason.value)
 FENCED = Counter(names.COURIER_FENCED_TOTAL, "Attempts not written, as another courier has them.")
 DELIVERY_SECONDS = RowHistogram(
     names.COURIER_DELIVERY_SECONDS,

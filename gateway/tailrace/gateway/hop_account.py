@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tailrace.gateway.convoy import Convoy
 from tailrace.gateway.deadline_watch import TICK_NS
 from tailrace.gateway.ledger import HopSpending
+from tailrace.gateway.usual_failures import usual_failures
 from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.counter import Counter
 from tailrace.runtime.deadline import NS_PER_S
@@ -86,6 +87,8 @@ class HopAccount:
         self._spent_ratio = _SPENT_RATIO.labels(*self._labels)
         self._attempts = _ATTEMPTS.labels(*self._labels)
         self._misses = _MISSES.labels(*self._labels)
+        for reason in usual_failures(hop):
+            _FAILURES.labels(*self._labels, reason)
 
     def ended(self, spending: HopSpending, convoy: Convoy, rows: Sequence[int]) -> None:
         """Counts a call that is over, whatever its outcome.

@@ -7,11 +7,13 @@ objective that goes leaves its bound, and a pipeline that goes leaves its series
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 from tailrace.gateway.asked import Asked
 from tailrace.gateway.convoy import Outcome
 from tailrace.gateway.outcome_line import quality_name
-from tailrace.gateway.predictions import degradation_reason
+from tailrace.gateway.predictions import VIEW_REASONS, degradation_reason
+from tailrace.gateway.usual_failures import usual_failures
 from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.counter import Counter
 from tailrace.runtime.deadline import NS_PER_S
@@ -87,6 +89,18 @@ def prepare_counts(pipeline: Pipeline) -> None:
     # would cost no availability.
     for code in ("OK", *SERVICES_FAULTS):
         _PREDICTIONS.labels(pipeline.name, code)
+    for quality, reason in _usual_degradations(pipeline):
+        _DEGRADED.labels(pipeline.name, quality_name(quality), reason)
     bounds_s = pipeline.spec.slo.latency_bounds_s()
     for outcome in ("ok", "error"):
         _SECONDS.labels(pipeline.name, outcome, more_bounds=bounds_s)
+
+
+def _usual_degradations(
+    pipeline: Pipeline,
+) -> Iterator[tuple[prediction_service_pb2.Quality.ValueType, str]]:
+    if pipeline.views:
+        yield from VIEW_REASONS
+        if pipeline.spec.features.on_failure == "defaults":
+            for reason in usual_failures("features"):
+                yield prediction_service_pb2.QUALITY_DEFAULT_FEATURES, reason

@@ -47,6 +47,9 @@ _VIEW_DEGRADATIONS = (
 
 _REASONS = {"stale": "stale", "missing": "missing", "not kept for this instant": "not_kept"}
 
+VIEW_REASONS = tuple((quality, _REASONS[word]) for _, _, word, quality in _VIEW_DEGRADATIONS)
+"""Quality and reason of answers for which rows of views were not fresh."""
+
 Response = prediction_service_pb2.PredictResponse
 
 

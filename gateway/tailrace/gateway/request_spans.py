@@ -13,24 +13,12 @@ from tailrace.gateway.convoy import Convoy, ConvoyRow, Outcome
 from tailrace.gateway.ledger import HOP_NUMBERS
 from tailrace.gateway.outcome_line import quality_name
 from tailrace.runtime.errors import Code, TailraceError
+from tailrace.runtime.fault_codes import CALLERS_CODES
 from tailrace.runtime.logs import failure_text
 from tailrace.runtime.tracing import span_names as names
 from tailrace.runtime.tracing.span import AttributeValue, Span, SpanKind
 from tailrace.runtime.tracing.trace_context import TraceContext
 from tailrace.runtime.tracing.tracing import Tracing
-
-# What is the caller's own fault, or doing, needs no look at what happened here.
-CALLERS_OWN = frozenset(
-    {
-        Code.CANCELLED,
-        Code.INVALID_ARGUMENT,
-        Code.NOT_FOUND,
-        Code.ALREADY_EXISTS,
-        Code.PERMISSION_DENIED,
-        Code.UNAUTHENTICATED,
-        Code.OUT_OF_RANGE,
-    }
-)
 
 _PARTS = ("start_ns", "duration_ns", "queue_ns", "network_ns", "work_ns", "budget_ns")
 _LEDGER_NAMES = {
@@ -78,7 +66,7 @@ class RequestSpans:
     def _afterwards(self, asked: Asked, outcome: Outcome, end_ns: int) -> str:
         """Returns why a request is to be told though it is not in the sample, or nothing."""
         failed = isinstance(outcome, TailraceError)
-        if isinstance(outcome, TailraceError) and outcome.code not in CALLERS_OWN:
+        if isinstance(outcome, TailraceError) and outcome.code not in CALLERS_CODES:
             return names.BY_FAILURE
         if not isinstance(asked, ConvoyRow):
             return ""

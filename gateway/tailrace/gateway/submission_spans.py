@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 
-from tailrace.gateway.request_spans import CALLERS_OWN
 from tailrace.runtime.errors import Code, TailraceError
+from tailrace.runtime.fault_codes import CALLERS_CODES
 from tailrace.runtime.logs import failure_text
 from tailrace.runtime.tracing import span_names as names
 from tailrace.runtime.tracing.span import AttributeValue, Span, SpanKind
@@ -48,7 +48,7 @@ class SubmissionSpans:
         tracing = self._tracing
         if not tracing.tells:
             return
-        failed = isinstance(outcome, TailraceError) and outcome.code not in CALLERS_OWN
+        failed = isinstance(outcome, TailraceError) and outcome.code not in CALLERS_CODES
         if not trace.sampled and not (failed and tracing.may_tell_afterwards()):
             return
         attributes: dict[str, AttributeValue] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tailrace.runtime.errors import Code
+
 CALLERS_FAULTS = (
     "INVALID_ARGUMENT",
     "NOT_FOUND",
@@ -11,7 +13,10 @@ CALLERS_FAULTS = (
     "OUT_OF_RANGE",
     "CANCELLED",
 )
-"""gRPC codes by which a request counts neither as answered nor as failed."""
+"""gRPC codes by which a request counts neither as answered nor as failed, by name."""
+
+CALLERS_CODES = frozenset(Code[name] for name in CALLERS_FAULTS)
+"""The same as numbers."""
 
 SERVICES_FAULTS = (
     "UNKNOWN",

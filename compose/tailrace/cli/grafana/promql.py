@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tailrace.runtime import telemetry_names as names
+from tailrace.runtime.fault_codes import CALLERS_FAULTS
 
 INTERVAL = "$__rate_interval"
 """At least four scrapes, and no less than a point of the graph stands for."""
 
-CALLERS_OWN = (
-    "INVALID_ARGUMENT|NOT_FOUND|ALREADY_EXISTS|PERMISSION_DENIED|UNAUTHENTICATED|OUT_OF_RANGE"
-    "|CANCELLED"
-)
+CALLERS_OWN = "|".join(CALLERS_FAULTS)
 """Outcomes that are the caller's doing; all others but `OK` are the service's errors."""
 
 _Bounds = tuple[float, ...]
