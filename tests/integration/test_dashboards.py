@@ -5,35 +5,21 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
 
 import pytest
 import yaml
 
 from tailrace.cli.grafana import promql
-from tailrace.cli.grafana.committed import DASHBOARDS_DIR, files
+from tailrace.cli.grafana.committed import DASHBOARDS_DIR
 from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.metric_catalogue import known_series
 from tests.support.observed_mesh import ObservedMesh
+from tests.support.panel_queries import panels_of, queries, with_values
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.timeout(180)
 
-# What Grafana puts in place of variables: all of what has been seen, so that rates span everything.
-VARIABLES = {
-    "$__rate_interval": "5m",
-    "$__range": "5m",
-    "$pipeline": "echo",
-    "$service": ".*",
-    "$hop": ".*",
-    "$objective": ".*",
-    "$view": ".*",
-    "$model": ".*",
-    "$window": "5m",
-    "$compare": "1s",
-}
 # That of objectives asks for what rules record over minutes; tests of the rules fill those.
 RECORDED = "tailrace-slo.json"
 RULES_DIR = DASHBOARDS_DIR.parents[1] / "prometheus" / "rules"
@@ -71,47 +57,6 @@ NO_METRIC = re.compile(
     r'\{[^}]*\}|"[^"]*"|\[[^]]*\]|\boffset\s+\w+|\b(?:by|on|group_left|group_right)\s*\([^)]*\)'
     r"|\b[a-z_]+\s*\(|\b(?:sum|max|count|or|and|unless)\b|\b[0-9.e-]+\b"
 )
-
-
-@dataclass(frozen=True)
-class PanelQuery:
-    """One query of one panel.
-
-    Attributes:
-        place: dashboard, panel and query.
-        panel: the panel's title.
-        promql: with values for variables.
-        exemplars: whether the panel shows exemplars of it.
-    """
-
-    place: str
-    panel: str
-    promql: str
-    exemplars: bool
-
-
-def queries() -> Iterator[PanelQuery]:
-    """Returns the queries of all committed dashboards."""
-    for file in sorted(files(DASHBOARDS_DIR)):
-        for panel in panels_of(json.loads(file.read_text())):
-            for target in panel["targets"]:
-                place = f"{file.name}: {panel['title']}: {target['refId']}"
-                query = with_values(target["expr"])
-                yield PanelQuery(place, panel["title"], query, target.get("exemplar", False))
-
-
-def panels_of(dashboard: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Returns the panels, those of collapsed rows included."""
-    for panel in dashboard["panels"]:
-        yield from panels_of(panel) if panel["type"] == "row" else [panel]
-
-
-def with_values(query: str, values: Mapping[str, str] = VARIABLES) -> str:
-    """Returns a query without variables."""
-    for name, value in {**VARIABLES, **values}.items():
-        query = query.replace(name, value)
-    assert "$" not in query, query
-    return query
 
 
 def metrics_in(query: str) -> set[str]:

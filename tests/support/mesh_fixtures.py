@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
@@ -40,13 +40,18 @@ class StartMesh(Protocol):
         """Returns a mesh that serves, its features loaded."""
 
 
-def load_accounts(redis: LocalRedis, views_dir: Path, folder: Path) -> None:
-    """Loads `ACCOUNTS` into both test views, by the real loader."""
+def load_accounts(
+    redis: LocalRedis,
+    views_dir: Path,
+    folder: Path,
+    accounts: Iterable[tuple[str, float, float]] = ACCOUNTS,
+) -> None:
+    """Loads accounts into both test views, by the real loader."""
     file = folder / "accounts.csv"
     with file.open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["account_id", "a", "b"])
-        writer.writerows(ACCOUNTS)
+        writer.writerows(accounts)
 
     async def load() -> None:
         for view in ("account", "ledger"):

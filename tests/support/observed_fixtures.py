@@ -6,21 +6,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from tailrace.cli.local.local_triton import LocalTriton
 from tests.support.observed_mesh import ObservedMesh, observed_mesh
 from tests.support.prometheus_process import prometheus_tool
 
 
 @pytest.fixture(scope="session")
-def observed(
-    tmp_path_factory: pytest.TempPathFactory, triton_server: LocalTriton
-) -> Iterator[ObservedMesh]:
+def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObservedMesh]:
     """A mesh through which everything has gone, and a Prometheus that has seen it come.
 
     All tests share it: any may send to it, and none may stop or change it.
     """
     prometheus_tool("prometheus")
-    with observed_mesh(tmp_path_factory.mktemp("observed"), triton_server) as observed:
+    with observed_mesh(tmp_path_factory.mktemp("observed")) as observed:
         # Twice, as a rate takes two scrapes between which something happens.
         for _ in range(2):
             observed.drive()

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-import threading
 from collections.abc import Iterable, Iterator, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,16 +19,22 @@ from tailrace.features.events.stream_producer import StreamProducer
 from tailrace.features.redis_link import RedisLink
 from tailrace.runtime.placement import HOPS
 from tests.support.event_world import ride, write_event_files
-from tests.support.mesh_fixtures import load_accounts
+from tests.support.mesh_fixtures import ACCOUNTS, load_accounts
+from tests.support.otlp_receiver import OtlpReceiver, ReceivedSpan, otlp_receiver
 from tests.support.prometheus_process import PrometheusProcess
+from tests.support.promised_pipeline import write_promised
+from tests.support.push_endpoint import PushEndpoint, push_endpoint
 from tests.support.running_mesh import FILES_DIR, RunningMesh
 from tests.support.slow_redis import SlowRedis, running_slow_redis
+from tests.support.trace_tree import spans_in
+from tests.support.triton_fixtures import CACHE_DIR, MODELS_DIR
 
 INTERVAL = "500ms"
 _PARTITIONS = 1
 _QUEUE_ROWS = 64
 # One whose receiver takes what comes, and one whose receiver does not.
 _CALLBACKS = ("well", "dead")
+_KNOWN_ACCOUNTS = 1_000
 
 
 class ObservedMesh:
@@ -40,7 +44,9 @@ class ObservedMesh:
         mesh: the processes.
         prometheus: scrapes them, and Triton, with the labels that the configurations give.
         feature_redis: what the feature service reads; can be made slow.
-        span_files: where processes tell their spans.
+        span_files: where processes tell their spans, but for Triton.
+        endpoint: where results are pushed to.
+        scrape_configs: of the processes and Triton, for another Prometheus.
     """
 
     def __init__(
@@ -49,13 +55,27 @@ class ObservedMesh:
         prometheus: PrometheusProcess,
         feature_redis: SlowRedis,
         span_files: Sequence[Path],
+        triton_spans: OtlpReceiver,
+        endpoint: PushEndpoint,
     ) -> None:
         """Keeps the parts."""
         self.span_files = span_files
         self.mesh = mesh
         self.prometheus = prometheus
         self.feature_redis = feature_redis
+        self.endpoint = endpoint
+        self.scrape_configs = _scrape_configs(mesh, mesh.triton)
+        self._triton_spans = triton_spans
+        self._accounts = (f"known-{number}" for number in range(_KNOWN_ACCOUNTS))
         self._sent = 0
+
+    def spans(self) -> list[ReceivedSpan]:
+        """Returns what all processes and Triton have told so far."""
+        return spans_in(self.span_files) + self._triton_spans.spans()
+
+    def account(self) -> str:
+        """Returns an account that the store has, and that no cache has yet."""
+        return next(self._accounts)
 
     def predict(self, accounts: Iterable[str]) -> None:
         """Asks for predictions, one after the other."""
@@ -87,17 +107,7 @@ class ObservedMesh:
 
     def wait_for_scrapes(self, count: int = 2) -> None:
         """Returns once every target was scraped as often, from now on."""
-        since = self._scrapes()
-
-        def scraped() -> bool:
-            return all(
-                now - since.get(target, 0) >= count for target, now in self._scrapes().items()
-            )
-
-        self.prometheus.process.wait_until(scraped, timeout_s=30, waiting_for="further scrapes")
-
-    def _scrapes(self) -> dict[str, float]:
-        return self.prometheus.values("count_over_time(up[1h])", "instance")
+        self.prometheus.wait_for_scrapes(count)
 
     def _send_events(self) -> None:
         first, self._sent = self._sent, self._sent + 40
@@ -121,25 +131,34 @@ class ObservedMesh:
 
 
 @contextlib.contextmanager
-def observed_mesh(folder: Path, triton: LocalTriton) -> Iterator[ObservedMesh]:
+def observed_mesh(folder: Path, running: LocalTriton | None = None) -> Iterator[ObservedMesh]:
     """Runs one.
 
     Args:
         folder: for logs and files.
-        triton: running, with the test models.
+        running: a Triton with the test models; by default, one of its own that tells its spans.
     """
     with contextlib.ExitStack() as stack:
+        triton_spans = stack.enter_context(otlp_receiver())
+        triton = running or _triton(folder, triton_spans)
+        if triton is not running:
+            stack.callback(triton.kill)
+            triton.launch()
         features = stack.enter_context(_redis(folder / "features-redis"))
         queue = stack.enter_context(_redis(folder / "queue-redis", append_only=True))
         slow = stack.enter_context(running_slow_redis(features))
-        port = stack.enter_context(_receiver())
+        endpoint = stack.enter_context(push_endpoint())
         files = folder / "own-files"
         shutil.copytree(FILES_DIR, files)
         write_event_files(files)
+        write_promised(files / "pipelines")
         settings = _settings(folder, queue.url, slow.url)
+        known = [(f"known-{number}", 1.0, 2.0) for number in range(_KNOWN_ACCOUNTS)]
+        load_accounts(features, files / "features", folder, [*ACCOUNTS, *known])
+        if triton is not running:
+            triton.wait_ready()
         mesh = RunningMesh(features, triton, folder, settings=settings, files=files)
         stack.callback(mesh.kill)
-        load_accounts(features, files / "features", folder)
         # Beside the hops; the dispatcher has to know where those are.
         for name in ("courier", "events"):
             mesh.add(name, name)
@@ -150,16 +169,25 @@ def observed_mesh(folder: Path, triton: LocalTriton) -> Iterator[ObservedMesh]:
         mesh.wait_serving("dispatcher")
         with Client(mesh.target) as client:
             for name in _CALLBACKS:
-                client.callbacks.register(
-                    name, CallbackSpec(target=f"http://127.0.0.1:{port}/{name}")
-                )
+                client.callbacks.register(name, CallbackSpec(target=endpoint.url(name)))
         prometheus = PrometheusProcess(
             folder / "prometheus", targets=_scrape_configs(mesh, triton), interval=INTERVAL
         )
         stack.callback(prometheus.stop)
         prometheus.start()
         prometheus.wait_for_targets()
-        yield ObservedMesh(mesh, prometheus, slow, list(folder.glob("*.spans")))
+        files_of_spans = list(folder.glob("*.spans"))
+        yield ObservedMesh(mesh, prometheus, slow, files_of_spans, triton_spans, endpoint)
+
+
+def _triton(folder: Path, spans: OtlpReceiver) -> LocalTriton:
+    return LocalTriton(
+        model_repository=MODELS_DIR,
+        models=("echo_sum", "nan"),
+        log_path=folder / "triton.log",
+        cache_dir=CACHE_DIR,
+        traces_endpoint=spans.url,
+    )
 
 
 def _settings(folder: Path, queue_url: str, feature_url: str) -> dict[str, dict[str, str]]:
@@ -169,6 +197,7 @@ def _settings(folder: Path, queue_url: str, feature_url: str) -> dict[str, dict[
         "TAILRACE_CALLBACK_ALLOWED_NETWORKS": '["127.0.0.0/8"]',
         "TAILRACE_CALLBACK_ALLOW_PLAINTEXT": "true",
         "TAILRACE_TRACES_SAMPLE_RATE": "1",
+        "TAILRACE_LOG_SAMPLE_RATE": "1",
     }
     own = {
         "gateway": {
@@ -223,29 +252,3 @@ def _redis(folder: Path, *, append_only: bool = False) -> Iterator[LocalRedis]:
         yield server
     finally:
         server.stop()
-
-
-class _Endpoint(BaseHTTPRequestHandler):
-    """Takes what is pushed to `/well`, and nothing that is pushed elsewhere."""
-
-    def do_POST(self) -> None:
-        """Answers a push."""
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(204 if self.path == "/well" else 500)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Says nothing."""
-
-
-@contextlib.contextmanager
-def _receiver() -> Iterator[int]:
-    with ThreadingHTTPServer((LOOPBACK, 0), _Endpoint) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
-            thread.join()

@@ -183,6 +183,19 @@ class PrometheusProcess:
 
         self.process.wait_until(scraped, timeout_s=timeout_s, waiting_for="to scrape all targets")
 
+    def wait_for_scrapes(self, count: int = 2, timeout_s: float = _START_S) -> None:
+        """Returns once every target was scraped as often with success, from now on."""
+
+        def scrapes() -> dict[str, float]:
+            return self.values("sum_over_time(up[1h])", "instance")
+
+        since = scrapes()
+        self.process.wait_until(
+            lambda: all(now - since.get(target, 0) >= count for target, now in scrapes().items()),
+            timeout_s=timeout_s,
+            waiting_for="further scrapes",
+        )
+
     def wait_for(self, promql: str, timeout_s: float = _START_S) -> list[dict[str, Any]]:
         """Returns what a query returns, once that is not empty."""
         return self.process.wait_until(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
 from tailrace.gateway.convoy import ConvoyRow
 from tailrace.gateway.convoy_former import ConvoyFormer
+from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.deadline import NS_PER_MS
 from tailrace.runtime.errors import InvalidField, NotFound
 from tailrace.runtime.pipeline.registry import PipelineRegistry
@@ -32,6 +33,10 @@ class SubmittedRow(ConvoyRow):
 
     prediction_id: str = ""
     run_attempt: int = 0
+
+    def log_fields(self) -> Mapping[str, object]:
+        """Returns which submission it is, and which of its runs."""
+        return {names.PREDICTION_ID: self.prediction_id, names.RUN_ATTEMPT: self.run_attempt}
 
 
 async def read_claims(

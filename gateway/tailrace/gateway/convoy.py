@@ -78,6 +78,10 @@ class ConvoyRow:
     settled: bool = False
     holder: Holder | None = None
 
+    def log_fields(self) -> Mapping[str, object]:
+        """Returns what its log line says beside what all requests' lines say."""
+        return {}
+
     def settle(self, outcome: Outcome) -> bool:
         """Hands the outcome to the recipient; returns False if the row had one already."""
         if self.settled:

@@ -112,6 +112,7 @@ def _identity(asked: Asked) -> dict[str, object]:
         fields[names.PRIORITY] = batch_pb2.Priority.Name(asked.priority).removeprefix("PRIORITY_")
         if asked.tenant:
             fields[names.TENANT] = asked.tenant[:128]
+        fields.update(asked.log_fields())
         payload = process_privacy().payload(asked.fields, _text_of)
         if payload:
             fields[names.REQUEST_FIELDS] = payload
