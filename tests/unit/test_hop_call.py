@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
+from tailrace.runtime import hop_call
 from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.config import ServerSettings
 from tailrace.runtime.errors import DeadlineExceeded, TailraceError, Unavailable
@@ -93,3 +94,29 @@ async def test_a_version_that_is_not_here_is_told_of_every_row() -> None:
     with capture_logs() as lines, pytest.raises(Unavailable):
         await _run(_never, registry)
     assert _told(lines) == _for_all("UNAVAILABLE")
+
+
+async def test_rows_beyond_the_bound_cost_no_fields_and_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def may_tell(reason: str) -> bool:
+        asked.append(reason)
+        return len(asked) == 1
+
+    read: list[TailraceError] = []
+
+    def fields(error: TailraceError) -> dict[str, str]:
+        read.append(error)
+        return {}
+
+    monkeypatch.setattr(hop_call, "may_tell_failure", may_tell)
+    monkeypatch.setattr(hop_call, "failure_fields", fields)
+    before = _failures("DEADLINE_EXCEEDED")
+    with capture_logs() as lines, pytest.raises(DeadlineExceeded):
+        await _run(_never, remaining_ms=20)
+    assert asked == ["DEADLINE_EXCEEDED"] * ROWS
+    assert len(read) == 1
+    assert [line["event"] for line in lines] == ["hop failed"]
+    assert _failures("DEADLINE_EXCEEDED") - before == ROWS

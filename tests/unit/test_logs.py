@@ -15,7 +15,13 @@ from tailrace.runtime.errors import InvalidField
 from tailrace.runtime.log_fields import FIELDS
 from tailrace.runtime.log_line import MAX_TEXT
 from tailrace.runtime.log_stdlib import LibraryHandler
-from tailrace.runtime.logs import SUPPRESSED, configure_logs, failure_fields, sampled
+from tailrace.runtime.logs import (
+    SUPPRESSED,
+    configure_logs,
+    failure_fields,
+    may_tell_failure,
+    sampled,
+)
 
 
 @pytest.fixture
@@ -150,6 +156,12 @@ def test_a_storm_of_failures_is_held_back_by_reason_and_its_size_is_told(open_lo
     assert {labels["reason"] for labels in held_back} == {"INVALID_FIELD"}
     suppressed = sum(labels["suppressed_lines"] for labels in held_back)
     assert suppressed + by_reason.count("INVALID_FIELD") == 1_000
+
+
+def test_failures_below_the_level_are_neither_told_nor_held_back(open_logs: Any) -> None:
+    lines = open_logs(log_failures_per_s=1, log_level="error")
+    assert not any(may_tell_failure("INVALID_FIELD") for _ in range(20))
+    assert lines() == []
 
 
 def test_no_line_shows_a_redacted_field(open_logs: Any) -> None:

@@ -17,7 +17,7 @@ from tailrace.runtime.config import ServerSettings
 from tailrace.runtime.deadline import NS_PER_S
 from tailrace.runtime.errors import Cancelled, DeadlineExceeded, TailraceError
 from tailrace.runtime.hop_answer import HopAnswer
-from tailrace.runtime.logs import failure_fields, sampled_places
+from tailrace.runtime.logs import TOLD, failure_fields, may_tell_failure, sampled_places
 from tailrace.runtime.metrics import ROW_FAILURES
 from tailrace.runtime.pipeline.registry import PipelineRegistry
 from tailrace.runtime.tracing import span_names
@@ -255,11 +255,14 @@ class HopRunner(Generic[Compiled]):
                 )
 
     def _log_failure(self, batch: Batch, row: int, error: TailraceError) -> None:
-        _log.warning(
-            "hop failed",
-            **self._identity(batch, row),
-            **failure_fields(error),
-        )
+        # Asked first: a batch that fails as a whole has thousands of rows.
+        if may_tell_failure(error.reason.name):
+            _log.warning(
+                "hop failed",
+                **self._identity(batch, row),
+                **failure_fields(error),
+                **{TOLD: True},
+            )
 
     def _identity(self, batch: Batch, row: int) -> dict[str, str]:
         rows = batch.rows

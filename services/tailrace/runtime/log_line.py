@@ -1,7 +1,7 @@
 """One log line: an object of the Elastic Common Schema, as JSON.
 
-Written here and not by Elastic's `ecs-logging`, which takes eight times as long: what is the same
-in all lines of a process is made once, and the others are put together as text.
+Written here and not by Elastic's `ecs-logging`, which takes four times as long: what is the same
+in all lines of a process is made once, and the rest is put together as text.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from json import JSONEncoder
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any, TypeAlias
@@ -117,14 +118,15 @@ def _add(groups: _Groups, fields: Mapping[str, Any]) -> None:
         if kind is int:
             text = f"{key}{value}"
         elif kind is str:
-            text = key + _quoted(value if len(value) <= MAX_TEXT else _cut(value))
+            text = f"{key}{_quoted(value if len(value) <= MAX_TEXT else _cut(value))}"
+        elif kind is bool:
+            text = f"{key}{'true' if value else 'false'}"
         else:
             text = key + _encode(_plain(value))
-        members = groups.get(group)
-        if members is None:
-            groups[group] = {key: text}
+        if group in groups:
+            groups[group][key] = text
         else:
-            members[key] = text
+            groups[group] = {key: text}
     if details:
         text = f'"{_DETAILS}":{{{",".join(details.values())}}}'
         groups.setdefault(_GROUP_OF_DETAILS, {})[_DETAILS] = text
@@ -154,7 +156,7 @@ def _plain(value: object, depth: int = 0) -> Any:
 
 
 def _first(elements: Iterable[Any]) -> Iterable[Any]:
-    return [element for element, _ in zip(elements, range(MAX_ELEMENTS), strict=False)]
+    return islice(elements, MAX_ELEMENTS)
 
 
 def _key(name: str) -> str:

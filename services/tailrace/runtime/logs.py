@@ -37,6 +37,7 @@ _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 # Reset by `Logs.close`, so that what one process has been told does not outlive it in tests.
 _privacy: LogPrivacy[Any] = LogPrivacy()
 _failures = FailureBound(float("inf"))
+_tells_warnings = True
 _sample_rate = 0.0
 
 
@@ -136,12 +137,13 @@ def configure_logs(settings: ProcessSettings, service: str, stream: TextIO | Non
     Raises:
         StartError: the file cannot be opened.
     """
-    global _privacy, _failures, _sample_rate
+    global _privacy, _failures, _tells_warnings, _sample_rate
     outputs = [_first_output(settings, stream)]
     if settings.log_tcp is not None:
         outputs.append(_tcp_output(settings.log_tcp))
     _privacy = privacy_of(settings.log_payload_fields, settings.log_redacted_fields)
     _failures = FailureBound(settings.log_failures_per_s)
+    _tells_warnings = _LEVELS[settings.log_level] <= _LEVELS["warning"]
     _sample_rate = settings.log_sample_rate
     logs = Logs(settings, service, outputs)
     structlog.configure(
@@ -168,7 +170,8 @@ def may_tell_failure(reason: str) -> bool:
 
     The line then says `TOLD: True`, so that it is not counted again.
     """
-    return _failures.may_tell(reason)
+    # What the level leaves out is not held back either.
+    return _tells_warnings and _failures.may_tell(reason)
 
 
 TOLD = "_told"
