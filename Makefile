@@ -130,6 +130,10 @@ bench-submissions: $(INSTALLED) ## Measure submissions beside synchronous predic
 bench-features: $(INSTALLED) $(FEAST) ## Measure lookups beside Feast, and events beside lookups
 	$(BIN)/python -m tailrace.loadtest.bench_features --feast-python $(FEAST_VENV)/bin/python $(ARGS)
 
+.PHONY: bench-telemetry
+bench-telemetry: $(INSTALLED) ## Measure what traces, metrics and log lines cost
+	$(BIN)/python -m tailrace.loadtest.bench_telemetry $(ARGS)
+
 # --- Prometheus ----------------------------------------------------------------------------
 
 PROMETHEUS := .build/prometheus

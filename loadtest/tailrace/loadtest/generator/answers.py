@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
@@ -46,6 +47,8 @@ def answer_reader(endpoint: Endpoint) -> Reader:
             return _read_chain
         case "mesh":
             return _mesh_reader(endpoint.placement)
+        case "mesh_batch":
+            return _batch_reader(endpoint.placement)
         case "submitted":
             raise ValueError("answers to submissions are ids")
         case "mesh_stream":
@@ -87,5 +90,22 @@ def _mesh_reader(placement: int) -> Reader:
     def read(data: bytes) -> Reading:
         response = prediction_service_pb2.PredictResponse.FromString(data)
         return response_reading(response, placement)
+
+    return read
+
+
+def _batch_reader(placement: int) -> Reader:
+    def read(data: bytes) -> Reading:
+        answer = prediction_service_pb2.PredictBatchResponse.FromString(data)
+        readings = [
+            # Not a number is no score that anybody expects.
+            response_reading(result.response, placement)
+            if result.WhichOneof("outcome") == "response"
+            else Reading([math.nan])
+            for result in answer.results
+        ]
+        scores = [score for reading in readings for score in reading.scores]
+        convoy_rows = max([reading.convoy_rows for reading in readings], default=0)
+        return Reading(scores, all(reading.live for reading in readings), convoy_rows)
 
     return read

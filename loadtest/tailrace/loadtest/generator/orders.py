@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
-AnswerKind: TypeAlias = Literal["triton", "chain", "mesh", "mesh_stream", "submitted"]
+AnswerKind: TypeAlias = Literal["triton", "chain", "mesh", "mesh_batch", "mesh_stream", "submitted"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
