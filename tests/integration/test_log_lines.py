@@ -157,3 +157,21 @@ def _names(value: Mapping[str, Any], before: str = "") -> list[str]:
         else:
             found.append(whole)
     return found
+
+
+def test_a_request_whose_fields_can_hardly_be_shown_is_answered_and_told(
+    logged_mesh: RunningMesh,
+) -> None:
+    request = predict_request("echo", {"x0": 1.0}, request_id="hardly-shown")
+    # Past the year 9999; names and texts with characters that some readers refuse.
+    request.fields["at"].timestamp_value.seconds = 10**15
+    request.fields["null\0byte"].string_value = "\0\u2028"
+    with logged_mesh.channel("gateway") as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        with pytest.raises(grpc.RpcError) as refused:
+            stub.Predict(request, timeout=10)
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    line = line_of(logged_mesh, "hardly-shown")
+    assert line["tailrace"]["request"] == {
+        "x0": "1.0", "at": f"{10**15} s since 1970", "null\\0byte": "\0\u2028",
+    }  # fmt: skip

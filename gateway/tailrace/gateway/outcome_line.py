@@ -28,6 +28,14 @@ _HOP_NAMES: dict[int, str] = {number: name for name, number in HOP_NUMBERS.items
 _PLACEMENTS: dict[int, str] = {
     number: name.removeprefix("PLACEMENT_") for name, number in ledger_pb2.Placement.items()
 }
+# Names of the fields of each hop, in the order in which `_add_hop` tells them.
+_TOLD_PARTS = (
+    "start_ns", "duration_ns", "queue_ns", "network_ns", "work_ns", "budget_ns", "attempts",
+    "placement", "code",
+)  # fmt: skip
+_HOP_FIELDS = {
+    hop: tuple(names.hop_field(hop, part) for part in _TOLD_PARTS) for hop in HOP_NUMBERS
+}
 _STATE_NAMES: dict[int, str] = {
     number: name.removeprefix("FEATURE_STATE_")
     for name, number in feature_service_pb2.FeatureState.items()
@@ -164,18 +172,18 @@ def _add_hop(
     placement: ledger_pb2.Placement.ValueType,
     code: str,
 ) -> None:
-    for part, value in (
-        ("start_ns", start_ns),
-        ("duration_ns", parts.duration_ns),
-        ("queue_ns", parts.queue_ns),
-        ("network_ns", parts.network_ns),
-        ("work_ns", parts.work_ns),
-        ("budget_ns", budget_ns),
-        ("attempts", attempts),
-        ("placement", _PLACEMENTS[placement]),
-        ("code", code),
-    ):
-        fields[names.hop_field(hop, part)] = value
+    values = (
+        start_ns,
+        parts.duration_ns,
+        parts.queue_ns,
+        parts.network_ns,
+        parts.work_ns,
+        budget_ns,
+        attempts,
+        _PLACEMENTS[placement],
+        code,
+    )
+    fields.update(zip(_HOP_FIELDS[hop], values, strict=True))
     if code != "OK":
         fields[names.FAILED_HOP] = hop
 
@@ -210,7 +218,10 @@ def _text_of(value: tensor_pb2.Value) -> str:
     if kind is None:
         return "null"
     if kind == "timestamp_value":
-        return value.timestamp_value.ToJsonString()
+        try:
+            return value.timestamp_value.ToJsonString()
+        except ValueError:  # whatever callers send: it may lie outside of the calendar
+            return f"{value.timestamp_value.seconds} s since 1970"
     if kind == "bytes_value":
         return f"{len(value.bytes_value)} bytes"
     if kind == "tensor_value":
