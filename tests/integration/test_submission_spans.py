@@ -26,7 +26,7 @@ from tailrace.runtime.errors import Code, Internal, Reason, TailraceError, Unava
 from tailrace.runtime.pipeline.registry import PipelineRegistry
 from tailrace.runtime.tracing import span_names as names
 from tailrace.runtime.tracing.span import Span, SpanKind
-from tailrace.runtime.tracing.trace_context import read_traceparent
+from tailrace.runtime.tracing.trace_context import new_trace, read_traceparent
 from tailrace.runtime.tracing.tracing import process_tracing
 from tailrace.submissions.records import DeliveryState
 from tailrace.v1.prediction_service_pb2 import (
@@ -176,6 +176,29 @@ async def test_a_push_is_traced_back_to_its_submit(queue_redis: LocalRedis, tmp_
     (received,) = receiver.requests
     assert received.headers["traceparent"] == push.context.traceparent
     assert received.headers["tracestate"] == "a=1,b=2"
+
+
+async def test_where_callers_are_not_followed_run_and_push_follow_the_submit(
+    queue_redis: LocalRedis, tmp_path: Path
+) -> None:
+    count = 20
+    async with (
+        webhook_receiver() as receiver,
+        world_of(queue_redis, tmp_path, sample_rate=0.5, follow_callers=False) as world,
+    ):
+        await register(world.gateway.queue, "hook", f"http://127.0.0.1:{receiver.port}/")
+        submitted = []
+        for number in range(count):
+            wanted = submission(float(number), tenant="acme", callback="hook")
+            submitted += await world.submit(wanted, headers=dict(new_trace(sampled=True).headers()))
+        assert await world.run() == count
+        for each in submitted:
+            await world.delivered(each)
+    found = {span.context.trace_id for span in world.told.spans}
+    assert 0 < len(found) < count
+    for trace_id in found:
+        told = [span.name for span in world.told.spans if span.context.trace_id == trace_id]
+        assert [told.count(name) for name in (names.SUBMIT, names.PREDICT, names.PUSH)] == [1] * 3
 
 
 async def test_results_that_share_a_message_keep_their_own_traces(

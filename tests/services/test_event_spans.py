@@ -147,6 +147,27 @@ async def test_untraced_entries_have_none(fresh_redis: LocalRedis, tmp_path: Pat
     assert told.spans == []
 
 
+async def test_producers_who_are_not_followed_have_none(
+    fresh_redis: LocalRedis, tmp_path: Path
+) -> None:
+    caller = new_trace(sampled=True)
+    pipelines = write_event_files(tmp_path)
+    link = RedisLink(fresh_redis.url, client_name="test")
+    event = EventMessage(id="e")
+    event.event_time.FromDatetime(ride(1).event_time)
+    producer = StreamProducer(link, PREFIX, 1)
+    await producer.send("ride", [("c", event)], traceparent=caller.traceparent)
+    with told_spans(follow_callers=False) as told:
+        async with (
+            serve_events(pipelines, fresh_redis, events_partitions=1) as server,
+            AsyncEventClient(target_of(server)) as client,
+        ):
+            await until_taken(link, 1)
+            await client.send("ride", [ride(2)], traceparent=caller.traceparent)
+    await link.close()
+    assert told.spans == []
+
+
 def test_links_are_bounded() -> None:
     places = [new_trace(sampled=True) for _ in range(MAX_LINKS + 50)]
     entries = [{b"traceparent": each.traceparent.encode()} for each in places]

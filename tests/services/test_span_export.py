@@ -119,6 +119,7 @@ def assert_full(found: ReceivedSpan) -> None:
     assert (found.trace_id, found.span_id, found.parent_id) == ("ab" * 16, "cd" * 8, "ef" * 8)
     assert found.tracestate == "vendor=1,other=2"
     assert found.links == (("12" * 16, "34" * 8),)
+    assert found.flags == (1, 1)
     assert (found.status, found.message) == ("ERROR", "the store is away")
     assert found.attributes == {**FULL.attributes, "error.type": "UNAVAILABLE"}
     assert found.resource == RESOURCE
@@ -148,6 +149,7 @@ def test_a_line_of_the_file_is_an_export_request_in_json(tmp_path: Path) -> None
 
 def test_both_ways_tell_the_same(receiver: OtlpReceiver, tmp_path: Path) -> None:
     told = [FULL, span(), span(attributes={"odd": float("inf")}), span(code=Code.CANCELLED)]
+    told.append(span(context=new_trace(), links=[TraceContext("ab" * 16, "cd" * 8, False)]))
     path = tmp_path / "spans.jsonl"
     OtlpFileExporter(path, RESOURCE).export(told, len(told), 7)
     OtlpHttpExporter(receiver.url, RESOURCE).export(told, len(told), 7)

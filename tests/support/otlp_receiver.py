@@ -68,6 +68,7 @@ class ReceivedSpan:
         status: `UNSET`, `OK` or `ERROR`.
         message: of the status.
         links: trace id and span id of each.
+        flags: trace flags, its own and those of each link.
         tracestate: as it came.
     """
 
@@ -84,6 +85,7 @@ class ReceivedSpan:
     message: str
     links: tuple[tuple[str, str], ...]
     tracestate: str
+    flags: tuple[int, ...]
 
     @property
     def service(self) -> str:
@@ -259,6 +261,7 @@ def _read(span: trace_pb2.Span, resource: Mapping[str, Any]) -> ReceivedSpan:
         message=span.status.message,
         links=tuple((link.trace_id.hex(), link.span_id.hex()) for link in span.links),
         tracestate=span.trace_state,
+        flags=(span.flags, *(link.flags for link in span.links)),
     )
 
 

@@ -262,6 +262,21 @@ def test_a_callers_decision_holds_if_it_is_followed(
     run(pipeline)
 
 
+def test_who_is_not_followed_cannot_choose_an_id_that_is_in_the_sample() -> None:
+    tracing = Tracing(ToldSpans(), sample_rate=0.25, follow_callers=False)
+    chosen = {"traceparent": f"00-{'a' * 16}{'0' * 15}1-{CALLER_ID}-01"}
+    places = [tracing.begin(chosen) for _ in range(400)]
+    assert {place.trace_id for place in places} == {"a" * 16 + "0" * 15 + "1"}
+    assert 40 < sum(place.sampled for place in places) < 180
+
+
+def test_a_long_tracestate_is_left_out() -> None:
+    place = read_headers({**TRACED, "tracestate": "a=" + "b" * 510})
+    assert place is not None and len(place.tracestate) == 512
+    place = read_headers({**TRACED, "tracestate": "a=" + "b" * 511})
+    assert place is not None and place.tracestate == ""
+
+
 @simulated()
 async def test_a_hop_that_fails_ends_all_three_with_its_error(gateway: Gateway) -> None:
     error = Unavailable("no model", reason=Reason.MODEL_UNAVAILABLE)

@@ -48,10 +48,10 @@ class PushSpan:
         self._claims = claims
         self._key, self._destination = key, destination
         submissions = [read_traceparent(claim.traceparent, claim.tracestate) for claim in claims]
-        places = [(None if parent is None else tracing.below(parent)) for parent in submissions]
-        traced = [place for place, own in enumerate(places) if own is not None and own.sampled]
+        traced = [place for place, own in enumerate(submissions) if own is not None and own.sampled]
         self._lead = traced[0] if traced else 0
-        self.context = places[self._lead] or tracing.begin({})
+        lead = submissions[self._lead]
+        self.context = tracing.begin({}) if lead is None else lead.child()
         self._links = [
             parent
             for place in traced

@@ -13,7 +13,7 @@ from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.deadline import NS_PER_MS
 from tailrace.runtime.errors import InvalidField, NotFound
 from tailrace.runtime.pipeline.registry import PipelineRegistry
-from tailrace.runtime.tracing.trace_context import TRACEPARENT, TRACESTATE, TraceContext
+from tailrace.runtime.tracing.trace_context import TraceContext, read_traceparent
 from tailrace.runtime.tracing.tracing import process_tracing
 from tailrace.submissions.records import Claim
 from tailrace.v1 import batch_pb2, prediction_service_pb2
@@ -107,4 +107,6 @@ def convoy_row(
 
 def run_trace(claim: Claim) -> TraceContext:
     """Returns the place of the span of a claim's run: below that of its submission."""
-    return process_tracing().begin({TRACEPARENT: claim.traceparent, TRACESTATE: claim.tracestate})
+    # One of our own gateways has decided whether it is in the sample.
+    submission = read_traceparent(claim.traceparent, claim.tracestate)
+    return process_tracing().begin({}) if submission is None else submission.child()

@@ -66,7 +66,7 @@ class ProcessSettings(BaseSettings):
     traces_sample_rate: float = Field(default=0.01, ge=0, le=1)
     """Share of requests that are traced, of those whose callers have not decided it."""
     traces_follow_callers: bool = True
-    """Whether a caller's traceparent decides if its request is traced."""
+    """Whether a caller's traceparent decides if its request is traced; if not, the rate does."""
     traces_slow_share: float = Field(default=0.8, gt=0)
     """A request that takes more than this share of its deadline is traced afterwards."""
     traces_afterwards_per_s: float = Field(default=20, ge=0)

@@ -54,6 +54,7 @@ class EventServicer(event_service_pb2_grpc.EventServiceServicer):
             return message
 
         writer = PatientWriter(context.write, self._settings.events_idle_timeout_ms / 1000)
+        tracing = process_tracing()
         stream = EventStream(
             self._intake,
             self._room,
@@ -61,7 +62,7 @@ class EventServicer(event_service_pb2_grpc.EventServiceServicer):
             read,
             writer.write,
             self._draining,
-            call_trace(context) if process_tracing().tells else None,
+            call_trace(context) if tracing.tells and tracing.follow_callers else None,
         )
         try:
             await stream.run()

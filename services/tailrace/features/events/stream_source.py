@@ -184,7 +184,7 @@ class StreamSource:
             attributes[names.REFUSED] = await self._apply(partition, entries, lane)
 
     def _producers(self, entries: list[Entry]) -> list[TraceContext]:
-        if not self._tracing.tells:
+        if not self._tracing.tells or not self._tracing.follow_callers:
             return []
         return producers_of([entry.fields for entry in entries])
 

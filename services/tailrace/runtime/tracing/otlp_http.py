@@ -120,13 +120,17 @@ def span_message(span: Span, offset_ns: int) -> trace_pb2.Span:
         kind=span.kind.value + 1,  # type: ignore[arg-type]  # their order is the same
         start_time_unix_nano=span.start_ns + offset_ns,
         end_time_unix_nano=span.end_ns + offset_ns,
+        flags=context.flags,
     )
     add = message.attributes.add
     for name, value in span.attributes.items():
         _set(add(key=name).value, value)
     for link in span.links:
         message.links.add(
-            trace_id=bytes.fromhex(link.trace_id), span_id=bytes.fromhex(link.span_id)
+            trace_id=bytes.fromhex(link.trace_id),
+            span_id=bytes.fromhex(link.span_id),
+            trace_state=link.tracestate,
+            flags=link.flags,
         )
     if is_error(span):
         message.status.code = ERROR_STATUS  # type: ignore[assignment]  # the enum's number

@@ -15,6 +15,7 @@ from tailrace.runtime.errors import Code
 from tailrace.runtime.tracing.resource import SCOPE, version
 from tailrace.runtime.tracing.span import AttributeValue, Span
 from tailrace.runtime.tracing.span_names import ERROR_TYPE
+from tailrace.runtime.tracing.trace_context import TraceContext
 
 ERROR_STATUS = 2
 """STATUS_CODE_ERROR of OTLP. The other one that there is means that somebody has vouched for it."""
@@ -54,19 +55,28 @@ def span_text(span: Span, offset_ns: int) -> str:
         "endTimeUnixNano": str(span.end_ns + offset_ns),
         "attributes": _attributes(span.attributes),
     }
+    if context.sampled:
+        content["flags"] = context.flags
     if context.parent_id:
         content["parentSpanId"] = context.parent_id
     if context.tracestate:
         content["traceState"] = context.tracestate
     if span.links:
-        content["links"] = [
-            {"traceId": link.trace_id, "spanId": link.span_id} for link in span.links
-        ]
+        content["links"] = [_link(link) for link in span.links]
     if is_error(span):
         content["status"] = {"code": ERROR_STATUS, "message": span.message}
         if ERROR_TYPE not in span.attributes:
             content["attributes"] += _attributes({ERROR_TYPE: span.code.name})
     return _encode(content)
+
+
+def _link(place: TraceContext) -> dict[str, Any]:
+    link: dict[str, Any] = {"traceId": place.trace_id, "spanId": place.span_id}
+    if place.tracestate:
+        link["traceState"] = place.tracestate
+    if place.sampled:
+        link["flags"] = place.flags
+    return link
 
 
 def is_error(span: Span) -> bool:

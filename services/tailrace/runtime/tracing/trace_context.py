@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 TRACEPARENT = "traceparent"
 TRACESTATE = "tracestate"
+MAX_TRACESTATE = 512
+"""Characters of a tracestate that are passed on; fewer should be by nobody."""
 
 _FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-[!-~]{1,64})?")
 _SAMPLED = 1
@@ -17,7 +19,7 @@ _NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
 
 @dataclass(slots=True)
 class TraceContext:
-    """One span's place. Never changed once made; not frozen, as every request makes one.
+    """One span's place. Never changed once in use; not frozen, as every request makes one.
 
     Attributes:
         trace_id: 32 lower-case hexadecimal digits.
@@ -37,6 +39,11 @@ class TraceContext:
     def traceparent(self) -> str:
         """The W3C `traceparent` that names this span as the parent."""
         return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"
+
+    @property
+    def flags(self) -> int:
+        """The W3C trace flags, as a number."""
+        return _SAMPLED if self.sampled else 0
 
     def child(self) -> TraceContext:
         """Returns the place of a new span below this one."""
@@ -71,7 +78,8 @@ def read_traceparent(traceparent: str, tracestate: str = "") -> TraceContext | N
 
     Args:
         traceparent: the header's value, or empty.
-        tracestate: the value of the other header, or empty.
+        tracestate: the value of the other header, or empty; one of more than `MAX_TRACESTATE`
+            characters is left out, as each span of the trace would hold it.
     """
     match = _FORM.fullmatch(traceparent)
     if match is None:
@@ -84,6 +92,8 @@ def read_traceparent(traceparent: str, tracestate: str = "") -> TraceContext | N
         or span_id == _NO_SPAN
     ):
         return None
+    if len(tracestate) > MAX_TRACESTATE:
+        tracestate = ""
     return TraceContext(trace_id, span_id, bool(int(flags, 16) & _SAMPLED), "", tracestate)
 
 

@@ -81,14 +81,11 @@ class Tracing:
         if parent is None:
             trace_id = new_trace_id()
             return TraceContext(trace_id, new_span_id(), self._in_sample(trace_id))
-        return self.below(parent)
-
-    def below(self, parent: TraceContext) -> TraceContext:
-        """Returns the place of a request's own span below its caller's."""
-        sampled = parent.sampled if self.follow_callers else self._in_sample(parent.trace_id)
-        return TraceContext(
-            parent.trace_id, new_span_id(), sampled, parent.span_id, parent.tracestate
-        )
+        own = parent.child()
+        if not self.follow_callers:
+            # Not by the id that came: who chose it could choose one that is always in the sample.
+            own.sampled = self._in_sample(new_trace_id())
+        return own
 
     def sampled_by(self, trace: TraceContext) -> str:
         """Returns what has put a span into the sample: `caller` or `ratio`."""
