@@ -86,24 +86,3 @@ def test_every_alert_has_a_case() -> None:
     text = "".join(file.read_text() for file in TESTS.glob("*.test.yml"))
 
     assert {alert for alert in alerts if alert not in text} == set()
-
-
-def test_alerts_point_to_headings_of_the_documentation() -> None:
-    headings = {
-        line.lstrip("# ").lower().replace(" ", "-").replace(",", "").replace("`", "")
-        for line in (ROOT / "docs" / "observability.md").read_text().splitlines()
-        if line.startswith("#")
-    }
-    pages = {
-        rule["annotations"]["runbook_url"]
-        for file in RULES.glob("*.yml")
-        for group in load(file)["groups"]
-        for rule in group["rules"]
-        if "alert" in rule
-    }
-
-    assert pages
-    for page in pages:
-        path, _, heading = page.partition("#")
-        assert path == "docs/observability.md"
-        assert heading in headings

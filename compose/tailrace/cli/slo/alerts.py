@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from urllib.parse import urlencode
 
+from tailrace.cli.grafana.promql import CALLERS
 from tailrace.cli.slo import recorded
 from tailrace.cli.slo.burn import Pair, pairs
-from tailrace.cli.slo.objective import CALLERS, Objective, number
+from tailrace.cli.slo.objective import Objective, number
 from tailrace.cli.slo.recording import Rule
 from tailrace.runtime import telemetry_names as names
 
@@ -28,7 +29,7 @@ class Links:
     """
 
     grafana: str = ""
-    runbook: str = "docs/observability.md#when-a-budget-burns"
+    runbook: str = "docs/runbook.md#tailracebudgetburn"
 
 
 def alert_rules(objective: Objective, links: Links) -> list[Rule]:
