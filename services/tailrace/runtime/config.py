@@ -6,6 +6,7 @@ every bad one.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import SplitResult, urlsplit
@@ -482,6 +483,11 @@ def _bad_port(parts: SplitResult) -> bool:
         return True
 
 
+def _without_credentials(value: object) -> str:
+    # User and password of a URL must not get into logs.
+    return re.sub(r"//[^/\s]*@", "//...@", repr(value))
+
+
 Settings = TypeVar("Settings", bound=ProcessSettings)
 
 
@@ -498,6 +504,6 @@ def load_settings(model: type[Settings], **overrides: object) -> Settings:
         for detail in error.errors(include_url=False):
             name = "_".join(str(part) for part in detail["loc"]).upper()
             message = detail["msg"].removeprefix("Value error, ")
-            found = f" (found {detail['input']!r})" if detail["loc"] else ""
+            found = f" (found {_without_credentials(detail['input'])})" if detail["loc"] else ""
             lines.append(f"  {PREFIX + name if name else 'settings'}: {message}{found}")
         raise SettingsError("unusable settings:\n" + "\n".join(lines)) from error
