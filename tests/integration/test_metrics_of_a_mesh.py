@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 
-from tailrace.cli.local.local_triton import LocalTriton
 from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.metric_catalogue import CATALOGUE, SERVICES
 from tests.support.hostile_names import send_hostile_names
-from tests.support.observed_mesh import ObservedMesh, observed_mesh
-from tests.support.prometheus_process import prometheus_tool
+from tests.support.label_values import values_said
+from tests.support.observed_mesh import ObservedMesh
 from tests.support.scraped_metrics import Scraped, Series, scrape
 from tests.support.waiting import wait_for
 
@@ -20,21 +18,10 @@ pytestmark = pytest.mark.timeout(180)
 
 # Metrics that have no series before something is wrong.
 ONLY_IN_TROUBLE = {names.DISPATCHER_POSTPONED_TOTAL}
-# Labels with values from an enumeration; which ones occur is a matter of timing.
+# Labels with values from an enumeration; which of them occur is a matter of timing.
 ENUMERATED = {"code", "hop", "outcome", "quality", "reason", "state"}
 # As many of each kind of name.
 HOSTILE_NAMES = 25
-
-
-@pytest.fixture(scope="module")
-def observed(
-    tmp_path_factory: pytest.TempPathFactory, triton_server: LocalTriton
-) -> Iterator[ObservedMesh]:
-    """A mesh through which everything has gone."""
-    prometheus_tool("prometheus")
-    with observed_mesh(tmp_path_factory.mktemp("observed"), triton_server) as observed:
-        observed.drive()
-        yield observed
 
 
 def test_every_process_exposes_the_metrics_that_the_page_says(observed: ObservedMesh) -> None:
@@ -88,7 +75,7 @@ def test_names_that_nobody_declared_make_no_series(observed: ObservedMesh) -> No
     targets = processes["gateway"].target, processes["events"].target
 
     def series() -> dict[str, set[Series]]:
-        return {name: named(scrape(each.metrics_port)) for name, each in processes.items()}
+        return {name: chosen_in(scrape(each.metrics_port)) for name, each in processes.items()}
 
     send_hostile_names(*targets, number=0)
     before = series()
@@ -101,10 +88,18 @@ def test_names_that_nobody_declared_make_no_series(observed: ObservedMesh) -> No
     assert (names.PREDICTIONS_TOTAL, (("pipeline", "_OTHER"),)) in after["gateway"]
 
 
-def named(scraped: Scraped) -> set[Series]:
-    """Returns the series, by the labels whose values are names that somebody has chosen."""
-    return {
-        (name, chosen)
-        for name, labels in scraped.series
-        if (chosen := tuple(label for label in labels if label[0] not in ENUMERATED))
-    }
+def chosen_in(scraped: Scraped) -> set[Series]:
+    """Returns the series, by the labels whose values are names that somebody has chosen.
+
+    The others have values of the enumerations that the page names, and no others.
+    """
+    entries = {name: entry for entry in CATALOGUE for name in entry.series_names}
+    found = set()
+    for name, labels in scraped.series:
+        for label, value in labels:
+            if label in ENUMERATED:
+                assert value in values_said(entries[name], label), (name, label)
+        chosen = tuple(label for label in labels if label[0] not in ENUMERATED)
+        if chosen:
+            found.add((name, chosen))
+    return found
