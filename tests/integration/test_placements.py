@@ -92,11 +92,13 @@ def answer_of(response: prediction_service_pb2.PredictResponse) -> Answer:
 
 
 def failure_of(status: status_pb2.Status) -> Answer:
-    """Returns all of a failure."""
+    """Returns all of a failure but its trace, of which each request has its own."""
     details = []
     for detail in status.details:
         info = error_details_pb2.ErrorInfo()
-        details.append(MessageToDict(info) if detail.Unpack(info) else detail.type_url)
+        unpacked = detail.Unpack(info)
+        info.metadata.pop("trace_id", None)
+        details.append(MessageToDict(info) if unpacked else detail.type_url)
     return {"code": status.code, "message": status.message, "details": details}
 
 
