@@ -143,6 +143,15 @@ def test_broken_objectives_are_told_by_the_exit_status(world: World) -> None:
     assert "the data begin at" in result.stdout
 
 
+def test_no_figure_is_cut_off_where_the_output_is_narrow(world: World) -> None:
+    command = ["slo", "report", "--prometheus", world.prometheus.url, "--window", "10m"]
+    command += ["--pipelines", str(world.folder)]
+    result = CliRunner(env={"COLUMNS": "80"}).invoke(app, command)
+
+    assert "…" not in result.stdout
+    assert "features-latency-p99" in result.stdout
+
+
 def test_the_worst_hop_is_named(world: World) -> None:
     found = world.documents()
 

@@ -152,3 +152,37 @@ def test_grafana_reads_the_folders_that_its_container_mounts() -> None:
 def test_files_are_the_same_each_time() -> None:
     first = {stem: json_text(each) for stem, each in dashboards().items()}
     assert first == {stem: json_text(each) for stem, each in dashboards().items()}
+
+
+@pytest.mark.parametrize("name", ["mesh-overview", "pipeline"])
+def test_how_long_requests_take_is_told_of_those_that_somebody_waits_for(name: str) -> None:
+    expressions = [
+        target["expr"]
+        for panel in panels_of(dashboard_of(DASHBOARDS_DIR / f"{name}.json"))
+        for target in panel["targets"]
+    ]
+    selected = [
+        braces
+        for expression in expressions
+        for braces in re.findall(r"tailrace_prediction(?:s_total|_\w+)\{([^}]*)\}", expression)
+    ]
+
+    # Dispatchers count their runs of submissions under the same names.
+    assert selected
+    assert {braces for braces in selected if 'service="gateway"' not in braces} == set()
+
+
+def test_an_overspent_budget_is_in_sight() -> None:
+    panels = {
+        panel["title"]: panel["fieldConfig"]["defaults"]
+        for panel in panels_of(dashboard_of(DASHBOARDS_DIR / "tailrace-slo.json"))
+    }
+
+    for title in ("Error budget left", "Events that may still be bad"):
+        assert "min" not in panels[title]
+    steps = panels["Least budget left"]["thresholds"]["steps"]
+    assert [(step["color"], step["value"]) for step in steps] == [
+        ("red", None),
+        ("orange", 0.0),
+        ("green", 0.25),
+    ]

@@ -17,7 +17,8 @@ from tailrace.runtime import telemetry_names as names
 
 _PIPELINE = 'pipeline=~"$pipeline"'
 _SERVICE = 'service=~"$service"'
-_BAD = f'{_PIPELINE}, outcome!~"OK|{promql.CALLERS_OWN}"'
+_REQUESTS = f"{promql.CALLERS}, {_PIPELINE}"
+_BAD = f'{_REQUESTS}, outcome!~"OK|{promql.CALLERS_OWN}"'
 
 
 def mesh_overview() -> Dashboard:
@@ -45,8 +46,8 @@ def mesh_overview() -> Dashboard:
 
 
 def _first_sight() -> tuple[Panel, ...]:
-    answered = promql.rate(names.PREDICTIONS_TOTAL, _PIPELINE)
-    degraded = promql.rate(names.DEGRADED_TOTAL, _PIPELINE)
+    answered = promql.rate(names.PREDICTIONS_TOTAL, _REQUESTS)
+    degraded = promql.rate(names.DEGRADED_TOTAL, _REQUESTS)
     missed = promql.rate(names.DEADLINE_MISSES_TOTAL, _PIPELINE)
     return (
         panel_kinds.tile(
@@ -71,7 +72,7 @@ def _first_sight() -> tuple[Panel, ...]:
         panel_kinds.tile(
             "p99 latency",
             "Of 100 requests, 99 take no longer, in the gateway.",
-            promql.quantile(0.99, names.PREDICTION_SECONDS, _PIPELINE),
+            promql.quantile(0.99, names.PREDICTION_SECONDS, _REQUESTS),
             unit="s",
         ),
         panel_kinds.tile(
@@ -140,7 +141,7 @@ def _pipelines() -> tuple[Panel, ...]:
         panel_kinds.lines(
             "Requests by pipeline",
             "Requests answered each second.",
-            [Query(promql.rate(names.PREDICTIONS_TOTAL, _PIPELINE, ["pipeline"]), "{{pipeline}}")],
+            [Query(promql.rate(names.PREDICTIONS_TOTAL, _REQUESTS, ["pipeline"]), "{{pipeline}}")],
             unit="reqps",
         ),
         panel_kinds.lines(
@@ -159,7 +160,7 @@ def _pipelines() -> tuple[Panel, ...]:
             "How long requests take in the gateway, receipt to outcome. The dots are traces of "
             "single requests; a click opens one.",
             names.PREDICTION_SECONDS,
-            _PIPELINE,
+            _REQUESTS,
             by=["pipeline"],
             levels=[0.5, 0.99],
             exemplars=True,

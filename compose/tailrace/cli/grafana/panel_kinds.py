@@ -30,6 +30,7 @@ def lines(
     width: int = 8,
     height: int = 8,
     stacked: bool = False,
+    least: float | None = 0,
     most: float | None = None,
 ) -> Panel:
     """Returns a graph over time.
@@ -42,6 +43,7 @@ def lines(
         width: columns of 24.
         height: rows of 30 pixels.
         stacked: whether the series add up.
+        least: lower end of the axis; as far as the values go, if none.
         most: upper end of the axis; as far as the values go, if none.
     """
     custom: dict[str, Any] = {
@@ -62,7 +64,9 @@ def lines(
         height=height,
         options={"tooltip": _TOOLTIP, "legend": _LEGEND},
         custom=custom,
-        defaults={"min": 0} | ({} if most is None else {"max": most}),
+        defaults={
+            end: value for end, value in (("min", least), ("max", most)) if value is not None
+        },
     )
 
 
@@ -75,6 +79,7 @@ def tile(
     legend: str = "",
     width: int = 4,
     bad_from: tuple[float, float] | None = None,
+    bad_below: tuple[float, float] | None = None,
 ) -> Panel:
     """Returns one large figure, the newest, with its course behind it.
 
@@ -86,11 +91,19 @@ def tile(
         legend: shown beside the figure, if there is one.
         width: columns of 24.
         bad_from: from where on it is orange, and from where on red; never, if none.
+        bad_below: where what is small is bad: below what it is orange, and below what red.
     """
-    orange, red = bad_from or (None, None)
     steps: list[dict[str, Any]] = [{"color": _GREEN, "value": None}]
     if bad_from is not None:
+        orange, red = bad_from
         steps += [{"color": "orange", "value": orange}, {"color": "red", "value": red}]
+    if bad_below is not None:
+        orange, red = bad_below
+        steps = [
+            {"color": "red", "value": None},
+            {"color": "orange", "value": red},
+            {"color": _GREEN, "value": orange},
+        ]
     return Panel(
         kind="stat",
         title=title,

@@ -9,6 +9,7 @@ from tailrace.cli.grafana.panel import Panel, Query
 from tailrace.runtime import telemetry_names as names
 
 _PIPELINE = 'pipeline="$pipeline"'
+_REQUESTS = f"{promql.CALLERS}, {_PIPELINE}"
 _HOP = f'{_PIPELINE}, hop=~"$hop"'
 
 
@@ -42,7 +43,7 @@ def _requests() -> tuple[Panel, ...]:
             "requests, such as those with and without a cache hit. The dots are traces of single "
             "requests; a click opens one.",
             names.PREDICTION_SECONDS,
-            _PIPELINE,
+            _REQUESTS,
             exemplars=True,
         ),
         percentiles(
@@ -50,7 +51,7 @@ def _requests() -> tuple[Panel, ...]:
             "How long requests take in the gateway, receipt to outcome. The dots are traces of "
             "single requests.",
             names.PREDICTION_SECONDS,
-            _PIPELINE,
+            _REQUESTS,
             levels=[0.5, 0.9, 0.95, 0.99],
             width=6,
             exemplars=True,
@@ -58,7 +59,7 @@ def _requests() -> tuple[Panel, ...]:
         panel_kinds.lines(
             "Outcomes",
             "Requests each second by gRPC status; OK for answers.",
-            [Query(promql.rate(names.PREDICTIONS_TOTAL, _PIPELINE, ["outcome"]), "{{outcome}}")],
+            [Query(promql.rate(names.PREDICTIONS_TOTAL, _REQUESTS, ["outcome"]), "{{outcome}}")],
             unit="reqps",
             width=6,
             stacked=True,
@@ -100,8 +101,8 @@ def _hops() -> tuple[Panel, ...]:
 
 
 def _load() -> tuple[Panel, ...]:
-    latency = promql.quantile(0.95, names.PREDICTION_SECONDS, _PIPELINE)
-    rate = promql.rate(names.PREDICTIONS_TOTAL, _PIPELINE)
+    latency = promql.quantile(0.95, names.PREDICTION_SECONDS, _REQUESTS)
+    rate = promql.rate(names.PREDICTIONS_TOTAL, _REQUESTS)
     rows = promql.mean(names.CONVOY_ROWS, _PIPELINE)
     queued = promql.total(promql.selector(names.QUEUED_ROWS, _PIPELINE))
     return (
@@ -202,14 +203,14 @@ def _budgets() -> tuple[Panel, ...]:
 
 
 def _degraded() -> tuple[Panel, ...]:
-    answered = promql.rate(names.PREDICTIONS_TOTAL, _PIPELINE)
+    answered = promql.rate(names.PREDICTIONS_TOTAL, _REQUESTS)
     return (
         panel_kinds.lines(
             "Degraded answers by reason",
             "Answers each second that were not wholly live, by quality and reason.",
             [
                 Query(
-                    promql.rate(names.DEGRADED_TOTAL, _PIPELINE, ["quality", "reason"]),
+                    promql.rate(names.DEGRADED_TOTAL, _REQUESTS, ["quality", "reason"]),
                     "{{quality}}: {{reason}}",
                 )
             ],
@@ -223,7 +224,7 @@ def _degraded() -> tuple[Panel, ...]:
                 Query(
                     promql.share(
                         promql.total(
-                            promql.or_zero(promql.rate(names.DEGRADED_TOTAL, _PIPELINE)),
+                            promql.or_zero(promql.rate(names.DEGRADED_TOTAL, _REQUESTS)),
                         ),
                         answered,
                     ),

@@ -14,6 +14,9 @@ from tailrace.runtime.fault_codes import CALLERS_FAULTS
 INTERVAL = "$__rate_interval"
 """At least four scrapes, and no less than a point of the graph stands for."""
 
+CALLERS = 'service="gateway"'
+"""Label matcher of callers' requests: dispatchers count the runs of submissions, too."""
+
 CALLERS_OWN = "|".join(CALLERS_FAULTS)
 """Outcomes that are the caller's doing; all others but `OK` are the service's errors."""
 

@@ -62,6 +62,7 @@ def _least_left() -> Panel:
         "the objective is broken.",
         f"min({_selected(recorded.BUDGET_REMAINING)})",
         unit="percentunit",
+        bad_below=(0.25, 0.0),
     )
 
 
@@ -104,6 +105,7 @@ def _left() -> Panel:
         [Query(_selected(recorded.BUDGET_REMAINING), _LEGEND)],
         unit="percentunit",
         width=12,
+        least=None,
     )
 
 
@@ -114,6 +116,7 @@ def _left_events() -> Panel:
         [Query(_selected(recorded.BUDGET_REMAINING_EVENTS), _LEGEND)],
         unit="short",
         width=12,
+        least=None,
     )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from tailrace.cli.grafana.promql import CALLERS
 from tailrace.cli.slo import recorded
 from tailrace.cli.slo.burn import DAY_S, Window, windows
-from tailrace.cli.slo.objective import CALLERS, Objective
+from tailrace.cli.slo.objective import Objective
 from tailrace.cli.slo.prometheus_api import PrometheusApi
 from tailrace.runtime import telemetry_names as names
 

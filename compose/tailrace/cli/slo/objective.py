@@ -6,15 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
+from tailrace.cli.grafana.promql import CALLERS
 from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.fault_codes import CALLERS_FAULTS
 from tailrace.runtime.histogram import bound_text
 from tailrace.runtime.pipeline.slo_section import SloSection, Within
 
 FEATURES_HOP = "features"
-
-CALLERS = 'service="gateway"'
-"""Label matcher of what is promised to callers: dispatchers count the runs of submissions, too."""
 
 
 @dataclass(frozen=True)

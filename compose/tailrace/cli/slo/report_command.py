@@ -19,6 +19,7 @@ from tailrace.cli.slo.trouble import PipelinesPath, pipelines_path, trouble_told
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _BROKEN = 1
+_MOST_COLUMNS = 1000
 
 
 class Layout(enum.StrEnum):
@@ -82,7 +83,8 @@ def _unknown(kept: list[Kept]) -> bool:
 
 def _nothing_of(kept: list[Kept], url: str) -> str:
     names = [each[0].objective.pipeline for each in _by_pipeline(kept) if _unknown(each)]
-    return f"{url} has no data of {', '.join(names)} over {kept[0].window.text}"
+    windows = dict.fromkeys(each.window.text for each in kept if each.objective.pipeline in names)
+    return f"{url} has no data of {', '.join(names)} over {', '.join(windows)}"
 
 
 def _print(kept: list[Kept], layout: Layout) -> None:
@@ -93,8 +95,11 @@ def _print(kept: list[Kept], layout: Layout) -> None:
     if layout is Layout.JSON:
         print(json.dumps(report_document(kept), indent=2, ensure_ascii=False))
         return
-    console = Console(highlight=False)
-    console.print(report_table(kept))
+    console, table = Console(highlight=False), report_table(kept)
+    # Figures that are cut off say nothing: a line may be longer than a terminal, or a pipe's 80.
+    wide = console.options.update(width=_MOST_COLUMNS)
+    console.width = max(console.width, console.measure(table, options=wide).maximum)
+    console.print(table)
     for line in notes(kept):
         console.print(f"[dim]{line}[/]", soft_wrap=True)
 

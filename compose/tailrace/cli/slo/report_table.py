@@ -33,17 +33,18 @@ def report_table(kept: Sequence[Kept]) -> Table:
 def notes(kept: Sequence[Kept]) -> list[str]:
     """Returns lines that say what was read, and since when there is any of it."""
     lines = []
-    first = kept[0]
+    windows = sorted({each.window for each in kept}, key=lambda window: window.seconds)
     sources = {each.source for each in kept}
     read = {"rules": "the recording rules", "metrics": "the processes' own metrics"}
     lines.append(
-        f"over {first.window.text}, from {' and '.join(sorted(read[source] for source in sources))}"
+        f"over {' and '.join(window.text for window in windows)}, "
+        f"from {' and '.join(sorted(read[source] for source in sources))}"
     )
     begun = [each.since for each in kept if each.since is not None]
     if begun:
-        since = min(begun)
-        late = since - (datetime.now(UTC).timestamp() - first.window.seconds)
-        if late > _BEGINS_LATE * first.window.seconds:
+        since, longest = min(begun), windows[-1].seconds
+        late = since - (datetime.now(UTC).timestamp() - longest)
+        if late > _BEGINS_LATE * longest:
             instant = datetime.fromtimestamp(since, UTC)
             lines.append(f"the data begin at {instant:%Y-%m-%d %H:%M:%S} UTC: what was before is")
             lines[-1] += " not known, and the budget is that of what is"
