@@ -149,6 +149,7 @@ def test_a_line_of_the_file_is_an_export_request_in_json(tmp_path: Path) -> None
 
 def test_both_ways_tell_the_same(receiver: OtlpReceiver, tmp_path: Path) -> None:
     told = [FULL, span(), span(attributes={"odd": float("inf")}), span(code=Code.CANCELLED)]
+    told.append(span(code=Code.NOT_FOUND, kind=SpanKind.SERVER, message="no such thing"))
     told.append(span(context=new_trace(), links=[TraceContext("ab" * 16, "cd" * 8, False)]))
     path = tmp_path / "spans.jsonl"
     OtlpFileExporter(path, RESOURCE).export(told, len(told), 7)
@@ -172,6 +173,32 @@ def test_who_cancels_has_met_no_error(receiver: OtlpReceiver) -> None:
         queue.put(span(code=Code.CANCELLED, message="the caller left"))
         (found,) = receiver.wait_for("serve ingest")
     assert (found.status, found.message) == ("UNSET", "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "status", "told"),
+    [
+        (SpanKind.SERVER, Code.INVALID_ARGUMENT, "UNSET", {"error.message": "too long"}),
+        (SpanKind.INTERNAL, Code.NOT_FOUND, "UNSET", {"error.message": "too long"}),
+        (SpanKind.CLIENT, Code.INVALID_ARGUMENT, "ERROR", {}),
+        (SpanKind.SERVER, Code.RESOURCE_EXHAUSTED, "ERROR", {}),
+    ],
+)
+def test_what_a_caller_did_wrong_is_no_error_of_who_serves_it(
+    receiver: OtlpReceiver, kind: SpanKind, code: Code, status: str, told: dict[str, str]
+) -> None:
+    spans = [span(kind=kind, code=code, message="too long")]
+    OtlpHttpExporter(receiver.url, RESOURCE).export(spans, 1, 0)
+    (found,) = receiver.spans()
+    assert (found.status, found.message) == (status, "too long" if status == "ERROR" else "")
+    assert found.attributes == {"error.type": code.name, **told}
+
+
+def test_a_password_of_the_receiver_is_sent_and_not_told(receiver: OtlpReceiver) -> None:
+    exporter = OtlpHttpExporter(receiver.url.replace("http://", "http://me:secret@"), RESOURCE)
+    exporter.export([span()], 1, 0)
+    assert exporter.target == f"{receiver.url}/v1/traces"
+    assert receiver.headers["authorization"] == "Basic bWU6c2VjcmV0"
 
 
 def test_what_does_not_fit_is_dropped_and_counted(receiver: OtlpReceiver) -> None:

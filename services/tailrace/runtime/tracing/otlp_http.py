@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import requests
 import urllib3
@@ -25,11 +26,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from tailrace.runtime.tracing.otlp_json import ERROR_STATUS, is_error
+from tailrace.runtime.tracing.otlp_json import ERROR_STATUS, failure_attributes, is_error
 from tailrace.runtime.tracing.resource import SCOPE, version
 from tailrace.runtime.tracing.span import AttributeValue, Span
 from tailrace.runtime.tracing.span_exporter import Exported
-from tailrace.runtime.tracing.span_names import ERROR_TYPE
 
 PATH = "/v1/traces"
 
@@ -44,7 +44,7 @@ class OtlpHttpExporter:
     """Sends to a receiver. A `SpanExporter`.
 
     Attributes:
-        target: the receiver's URL.
+        target: the receiver's URL, without name and password.
     """
 
     def __init__(self, endpoint: str, resource: Mapping[str, AttributeValue]) -> None:
@@ -55,14 +55,17 @@ class OtlpHttpExporter:
             resource: what spans say of this process.
         """
         base = endpoint.rstrip("/")
-        self.target = base if base.endswith(PATH) else f"{base}{PATH}"
+        url = base if base.endswith(PATH) else f"{base}{PATH}"
+        parts = urlsplit(url)
+        # A password may be in it, and this goes into the log.
+        self.target = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
         self._words = _LastWords()
         for name in _CHATTY:
             self._words.listen_to(logging.getLogger(name))
         session = requests.Session()
         # Left to the library, an answer is read to its end, however long that takes or it is.
         session.stream = True
-        self._exporter: Any = OTLPSpanExporter(endpoint=self.target, session=session)
+        self._exporter: Any = OTLPSpanExporter(endpoint=url, session=session)
         self._client: Any = self._exporter._client
         self._transport = _KeptAnswer.of(self._client)
         self._resource = [_pair(name, value) for name, value in resource.items()]
@@ -135,8 +138,8 @@ def span_message(span: Span, offset_ns: int) -> trace_pb2.Span:
     if is_error(span):
         message.status.code = ERROR_STATUS  # type: ignore[assignment]  # the enum's number
         message.status.message = span.message
-        if ERROR_TYPE not in span.attributes:
-            _set(add(key=ERROR_TYPE).value, span.code.name)
+    for name, value in failure_attributes(span).items():
+        _set(add(key=name).value, value)
     return message
 
 

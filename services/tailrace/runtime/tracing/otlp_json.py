@@ -12,9 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tailrace.runtime.errors import Code
+from tailrace.runtime.fault_codes import CALLERS_CODES
 from tailrace.runtime.tracing.resource import SCOPE, version
-from tailrace.runtime.tracing.span import AttributeValue, Span
-from tailrace.runtime.tracing.span_names import ERROR_TYPE
+from tailrace.runtime.tracing.span import AttributeValue, Span, SpanKind
+from tailrace.runtime.tracing.span_names import ERROR_MESSAGE, ERROR_TYPE
 from tailrace.runtime.tracing.trace_context import TraceContext
 
 ERROR_STATUS = 2
@@ -65,8 +66,7 @@ def span_text(span: Span, offset_ns: int) -> str:
         content["links"] = [_link(link) for link in span.links]
     if is_error(span):
         content["status"] = {"code": ERROR_STATUS, "message": span.message}
-        if ERROR_TYPE not in span.attributes:
-            content["attributes"] += _attributes({ERROR_TYPE: span.code.name})
+    content["attributes"] += _attributes(failure_attributes(span))
     return _encode(content)
 
 
@@ -80,8 +80,27 @@ def _link(place: TraceContext) -> dict[str, Any]:
 
 
 def is_error(span: Span) -> bool:
-    """Returns whether a span tells of an error; who cancels does not want the answer any more."""
-    return span.code is not Code.OK and span.code is not Code.CANCELLED
+    """Returns whether a span tells of an error.
+
+    What a caller did wrong is one to the span of the call alone, and not to those of who serves it,
+    as OpenTelemetry's conventions for gRPC have it. Who cancels does not want the answer any more.
+    """
+    if span.kind is SpanKind.CLIENT:
+        return span.code is not Code.OK and span.code is not Code.CANCELLED
+    return span.code is not Code.OK and span.code not in CALLERS_CODES
+
+
+def failure_attributes(span: Span) -> dict[str, AttributeValue]:
+    """Returns what a span that did not end well says beside its own attributes."""
+    if span.code is Code.OK or span.code is Code.CANCELLED:
+        return {}
+    own: dict[str, AttributeValue] = {}
+    if ERROR_TYPE not in span.attributes:
+        own[ERROR_TYPE] = span.code.name
+    # Only the status of an error has a message.
+    if span.message and not is_error(span):
+        own[ERROR_MESSAGE] = span.message
+    return own
 
 
 def _attributes(attributes: Mapping[str, AttributeValue]) -> list[dict[str, Any]]:
