@@ -10,6 +10,7 @@ import pytest
 import typer.main
 import yaml
 
+from tailrace.cli.local.local_triton import trace_arguments
 from tailrace.cli.main import app
 from tailrace.cli.serve import SERVICES
 from tailrace.runtime import config
@@ -208,6 +209,22 @@ def test_prometheus_asks_services_that_have_metrics() -> None:
     assert hosts <= ALL.keys()
     watching = ALL["prometheus"].networks | ALL["redis-exporter"].networks
     assert all(ALL[host].networks & watching for host in hosts)
+
+
+@pytest.mark.parametrize("name", ["triton", "triton-gpu"])
+def test_triton_joins_traces_as_it_does_beside_tailrace_up(name: str) -> None:
+    arguments = trace_arguments("http://otel-collector:4318")
+
+    assert [word for word in ALL[name].argv if word.startswith("--trace")] == arguments
+
+
+def test_prometheus_keeps_what_the_budgets_of_objectives_are_counted_from() -> None:
+    arguments = dict(word.partition("=")[::2] for word in ALL["prometheus"].argv)
+    files = (ROOT / "examples" / "flights" / "pipelines").glob("*.yaml")
+    windows = [yaml.safe_load(file.read_text())["slo"]["window_days"] for file in files]
+
+    assert arguments["--storage.tsdb.retention.time"].endswith("d")
+    assert int(arguments["--storage.tsdb.retention.time"][:-1]) > max(windows)
 
 
 def test_images_are_built_from_files_that_the_build_is_given() -> None:
