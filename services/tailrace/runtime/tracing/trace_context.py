@@ -9,10 +9,9 @@ from dataclasses import dataclass
 
 TRACEPARENT = "traceparent"
 TRACESTATE = "tracestate"
-MAX_TRACESTATE = 512
-"""Characters of a tracestate that are passed on; fewer should be by nobody."""
-
 _FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-[!-~]{1,64})?")
+# As many characters as are to be passed on at least.
+_STATE = re.compile(r"[\x20-\x7e]{1,512}")
 _SAMPLED = 1
 _NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
 
@@ -78,8 +77,9 @@ def read_traceparent(traceparent: str, tracestate: str = "") -> TraceContext | N
 
     Args:
         traceparent: the header's value, or empty.
-        tracestate: the value of the other header, or empty; one of more than `MAX_TRACESTATE`
-            characters is left out, as each span of the trace would hold it.
+        tracestate: the value of the other header, or empty. One of more than 512 characters, or
+            of others than printable ASCII, is left out: each span of the trace would hold it, and
+            a call that hands it on would fail.
     """
     match = _FORM.fullmatch(traceparent)
     if match is None:
@@ -92,7 +92,7 @@ def read_traceparent(traceparent: str, tracestate: str = "") -> TraceContext | N
         or span_id == _NO_SPAN
     ):
         return None
-    if len(tracestate) > MAX_TRACESTATE:
+    if tracestate and not _STATE.fullmatch(tracestate):
         tracestate = ""
     return TraceContext(trace_id, span_id, bool(int(flags, 16) & _SAMPLED), "", tracestate)
 
