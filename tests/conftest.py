@@ -5,6 +5,7 @@ Each worker of pytest-xdist has servers of its own.
 
 from hypothesis import settings
 
+from tests.support.alone import pytest_configure, pytest_runtest_protocol
 from tests.support.event_world import start_events
 from tests.support.feast_process import feast_process
 from tests.support.feature_world import make_world
@@ -38,6 +39,8 @@ __all__ = [
     "placed_mesh",
     "predictions",
     "prepared_flights",
+    "pytest_configure",
+    "pytest_runtest_protocol",
     "queue",
     "queue_cluster",
     "queue_redis",

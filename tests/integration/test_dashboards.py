@@ -141,6 +141,7 @@ def test_exemplars_lead_to_spans_that_were_told(observed: ObservedMesh) -> None:
         assert all(trace in told for trace in traces), each.place
 
 
+@pytest.mark.alone
 def test_slow_store_is_named_at_first_sight(observed: ObservedMesh) -> None:
     panels = {
         panel["title"]: panel

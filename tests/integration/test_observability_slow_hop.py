@@ -36,7 +36,7 @@ from tests.support.trace_tree import TraceTree
 from tests.support.traced_calls import CallerTrace, caller_trace, predict_all
 from tests.support.waiting import wait_for
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(180)]
 
 INTERVAL = "1s"
 INJECTED_S = 0.05
