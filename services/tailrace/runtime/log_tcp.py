@@ -20,6 +20,9 @@ SEND_TIMEOUT_S = 10.0
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 30.0
 WAIT_S = 0.25
+# Else the kernel keeps megabytes for a receiver that hangs, and again for each connection that was
+# given up: what it has taken is no longer counted if it is lost.
+SEND_BUFFER_BYTES = 128 * 1024
 
 
 class TcpOutput:
@@ -78,6 +81,7 @@ class TcpOutput:
                 return self._socket
             self._break_off(pause=False)
         connection = socket.create_connection(self._address, CONNECT_TIMEOUT_S)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         connection.setblocking(False)
         self._taken_s = time.monotonic()
         self._socket = connection
