@@ -54,6 +54,10 @@ class UnreadPipe:
                 parts.append(part)
         return b"".join(parts)
 
+    def fileno(self) -> int:
+        """Returns its descriptor, to wait with."""
+        return self._descriptor
+
     def close(self) -> None:
         """Lets go of it."""
         os.close(self._descriptor)
