@@ -396,7 +396,7 @@ async def test_a_long_poll_ends_with_its_time_or_that_of_its_call(
     gateway: SubmissionGateway,
 ) -> None:
     submitted = await gateway.submit(submission())
-    for wait, timeout_s in ((Duration(nanos=200_000_000), 10), (Duration(seconds=60), 0.5)):
+    for wait, timeout_s in ((Duration(nanos=200_000_000), 10), (Duration(seconds=60), 1.5)):
         get = GetPredictionRequest(prediction_id=submitted.prediction_id, wait=wait)
         record = (await gateway.predictions.GetPrediction(get, timeout=timeout_s)).prediction
         assert record.state == messages.PREDICTION_STATE_QUEUED
