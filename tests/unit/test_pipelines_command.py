@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from tailrace.cli.main import app
 from tailrace.cli.pipeline_check import check_path
+from tests.support.objectives import write_objectives
 from tests.support.pipeline_files import PIPELINE, VIEWS, changed, write_folder, write_yaml
 
 FLIGHTS = Path(__file__).resolve().parents[2] / "examples" / "flights"
@@ -242,6 +243,42 @@ def test_file_is_shown_as_json(folder: Path) -> None:
     assert [field["name"] for field in document["request_fields"]] == list(
         PIPELINE["request"]["fields"]
     )
+
+
+def test_objectives_are_shown(tmp_path: Path) -> None:
+    file = write_objectives(tmp_path / "tip") / "pipelines" / "tip.yaml"
+
+    tree = run("pipelines", "show", file)
+    document = json.loads(run("pipelines", "show", file, "--json").stdout)
+
+    for text in (
+        "objectives over 30 days",
+        " latency p99 within 80 ms",
+        "features latency p99 within 40 ms",
+        "availability at least 99.5 %",
+        "degraded answers at most 5 %",
+        "fresh feature rows at least 90 %",
+        "delivery p95 within 1000 ms",
+    ):
+        assert text in tree.stdout
+    assert document["objectives"]["window_days"] == 30
+    assert document["objectives"]["latency"][1] == {
+        "percentile": 99.0,
+        "within_ms": 40.0,
+        "hop": "features",
+    }
+
+
+def test_what_is_not_promised_is_not_shown(tmp_path: Path) -> None:
+    some = write_objectives(tmp_path / "some", {"window_days": 1, "availability_percent": 99})
+    none = write_folder(tmp_path / "none") / "tip.yaml"
+
+    tree = run("pipelines", "show", some / "pipelines" / "tip.yaml")
+    without = json.loads(run("pipelines", "show", none, "--json").stdout)
+
+    assert "objectives over 1 day\n" in tree.stdout
+    assert "fresh" not in tree.stdout and "degraded" not in tree.stdout
+    assert "objectives" not in without
 
 
 def test_broken_file_is_not_shown(folder: Path) -> None:

@@ -26,6 +26,8 @@ def pipeline_tree(description: pipeline_pb2.PipelineDescription) -> Tree:
         tree.add(f"owner: {escape(description.owner)}")
     deadline = f"{description.default_deadline_ms:g} ms"
     tree.add(f"deadline: {deadline}, at most {description.maximum_deadline_ms:g} ms")
+    if description.HasField("objectives"):
+        _add_objectives(tree, description.objectives)
     request = tree.add("[bold]request[/]")
     for field in description.request_fields:
         request.add(_field(field))
@@ -66,6 +68,26 @@ def _field(field: pipeline_pb2.RequestField) -> str:
     if field.allowed_values:
         parts.append(f"one of {_some([_value(value) for value in field.allowed_values])}")
     return _titled(field.name, ", ".join(parts), field.description)
+
+
+def _add_objectives(tree: Tree, objectives: pipeline_pb2.Objectives) -> None:
+    days = objectives.window_days
+    branch = tree.add(f"[bold]objectives[/] [dim]over {days} {'day' if days == 1 else 'days'}[/]")
+    for latency in objectives.latency:
+        branch.add(f"{f'{latency.hop} ' if latency.hop else ''}latency {_within(latency)}")
+    for name, prefix in (
+        ("availability_percent", "availability at least"),
+        ("degraded_max_percent", "degraded answers at most"),
+        ("fresh_min_percent", "fresh feature rows at least"),
+    ):
+        if objectives.HasField(name):  # type: ignore[arg-type]  # names of optional fields
+            branch.add(f"{prefix} {getattr(objectives, name):g} %")
+    for delivery in objectives.delivery:
+        branch.add(f"delivery {_within(delivery)}")
+
+
+def _within(objective: pipeline_pb2.TimeObjective) -> str:
+    return f"p{objective.percentile:.10g} within {objective.within_ms:.10g} ms"
 
 
 def _add_steps(tree: Tree, section: str, steps: Sequence[pipeline_pb2.StepDescription]) -> None:

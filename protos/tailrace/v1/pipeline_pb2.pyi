@@ -410,6 +410,93 @@ class OutputDescription(_message.Message):
 Global___OutputDescription: _TypeAlias = OutputDescription  # noqa: Y015
 
 @_typing.final
+class TimeObjective(_message.Message):
+    """A share of something is done within a time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERCENTILE_FIELD_NUMBER: _builtins.int
+    WITHIN_MS_FIELD_NUMBER: _builtins.int
+    HOP_FIELD_NUMBER: _builtins.int
+    percentile: _builtins.float
+    """The share, in percent; below 100."""
+    within_ms: _builtins.float
+    """The time, in milliseconds."""
+    hop: _builtins.str
+    """Name of the hop that it is about; empty for the whole."""
+    def __init__(
+        self,
+        *,
+        percentile: _builtins.float = ...,
+        within_ms: _builtins.float = ...,
+        hop: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hop", b"hop", "percentile", b"percentile", "within_ms", b"within_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TimeObjective: _TypeAlias = TimeObjective  # noqa: Y015
+
+@_typing.final
+class Objectives(_message.Message):
+    """What callers may count on, over a window. What is not set is not promised."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WINDOW_DAYS_FIELD_NUMBER: _builtins.int
+    LATENCY_FIELD_NUMBER: _builtins.int
+    AVAILABILITY_PERCENT_FIELD_NUMBER: _builtins.int
+    DEGRADED_MAX_PERCENT_FIELD_NUMBER: _builtins.int
+    FRESH_MIN_PERCENT_FIELD_NUMBER: _builtins.int
+    DELIVERY_FIELD_NUMBER: _builtins.int
+    window_days: _builtins.int
+    """Length of the window, in days."""
+    availability_percent: _builtins.float
+    """Share of valid requests that are answered, in percent."""
+    degraded_max_percent: _builtins.float
+    """Largest share of answers that are not live, in percent."""
+    fresh_min_percent: _builtins.float
+    """Least share of feature rows that are found, and fresh, in percent."""
+    @_builtins.property
+    def latency(self) -> _containers.RepeatedCompositeFieldContainer[Global___TimeObjective]:
+        """How fast answers are, or what one hop does of them."""
+
+    @_builtins.property
+    def delivery(self) -> _containers.RepeatedCompositeFieldContainer[Global___TimeObjective]:
+        """How soon results of submissions are delivered once they are final."""
+
+    def __init__(
+        self,
+        *,
+        window_days: _builtins.int = ...,
+        latency: _abc.Iterable[Global___TimeObjective] | None = ...,
+        availability_percent: _builtins.float | None = ...,
+        degraded_max_percent: _builtins.float | None = ...,
+        fresh_min_percent: _builtins.float | None = ...,
+        delivery: _abc.Iterable[Global___TimeObjective] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_availability_percent", b"_availability_percent", "_degraded_max_percent", b"_degraded_max_percent", "_fresh_min_percent", b"_fresh_min_percent", "availability_percent", b"availability_percent", "degraded_max_percent", b"degraded_max_percent", "fresh_min_percent", b"fresh_min_percent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_availability_percent", b"_availability_percent", "_degraded_max_percent", b"_degraded_max_percent", "_fresh_min_percent", b"_fresh_min_percent", "availability_percent", b"availability_percent", "degraded_max_percent", b"degraded_max_percent", "delivery", b"delivery", "fresh_min_percent", b"fresh_min_percent", "latency", b"latency", "window_days", b"window_days"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__availability_percent: _TypeAlias = _typing.Literal["availability_percent"]  # noqa: Y015
+    _WhichOneofArgType__availability_percent: _TypeAlias = _typing.Literal["_availability_percent", b"_availability_percent"]  # noqa: Y015
+    _WhichOneofReturnType__degraded_max_percent: _TypeAlias = _typing.Literal["degraded_max_percent"]  # noqa: Y015
+    _WhichOneofArgType__degraded_max_percent: _TypeAlias = _typing.Literal["_degraded_max_percent", b"_degraded_max_percent"]  # noqa: Y015
+    _WhichOneofReturnType__fresh_min_percent: _TypeAlias = _typing.Literal["fresh_min_percent"]  # noqa: Y015
+    _WhichOneofArgType__fresh_min_percent: _TypeAlias = _typing.Literal["_fresh_min_percent", b"_fresh_min_percent"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__availability_percent) -> _WhichOneofReturnType__availability_percent | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__degraded_max_percent) -> _WhichOneofReturnType__degraded_max_percent | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fresh_min_percent) -> _WhichOneofReturnType__fresh_min_percent | None: ...
+
+Global___Objectives: _TypeAlias = Objectives  # noqa: Y015
+
+@_typing.final
 class PipelineDescription(_message.Message):
     """One pipeline in full: what it takes, does and returns."""
 
@@ -429,6 +516,7 @@ class PipelineDescription(_message.Message):
     OUTPUTS_FIELD_NUMBER: _builtins.int
     DEFAULT_DEADLINE_MS_FIELD_NUMBER: _builtins.int
     MAXIMUM_DEADLINE_MS_FIELD_NUMBER: _builtins.int
+    OBJECTIVES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the pipeline."""
     version: _builtins.str
@@ -469,6 +557,10 @@ class PipelineDescription(_message.Message):
     def outputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___OutputDescription]:
         """What the prediction holds, in the order of the file."""
 
+    @_builtins.property
+    def objectives(self) -> Global___Objectives:
+        """What callers may count on; unset if nothing is promised."""
+
     def __init__(
         self,
         *,
@@ -486,10 +578,11 @@ class PipelineDescription(_message.Message):
         outputs: _abc.Iterable[Global___OutputDescription] | None = ...,
         default_deadline_ms: _builtins.float = ...,
         maximum_deadline_ms: _builtins.float = ...,
+        objectives: Global___Objectives | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "objectives", b"objectives"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_deadline_ms", b"default_deadline_ms", "description", b"description", "features_beside_ingest", b"features_beside_ingest", "features_on_failure", b"features_on_failure", "ingest_steps", b"ingest_steps", "maximum_deadline_ms", b"maximum_deadline_ms", "model", b"model", "name", b"name", "outputs", b"outputs", "owner", b"owner", "postprocess_steps", b"postprocess_steps", "request_fields", b"request_fields", "version", b"version", "views", b"views"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_deadline_ms", b"default_deadline_ms", "description", b"description", "features_beside_ingest", b"features_beside_ingest", "features_on_failure", b"features_on_failure", "ingest_steps", b"ingest_steps", "maximum_deadline_ms", b"maximum_deadline_ms", "model", b"model", "name", b"name", "objectives", b"objectives", "outputs", b"outputs", "owner", b"owner", "postprocess_steps", b"postprocess_steps", "request_fields", b"request_fields", "version", b"version", "views", b"views"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -10,6 +10,7 @@ from tailrace.runtime.pipeline.ingest_steps import StepBase
 from tailrace.runtime.pipeline.model_section import ModelSection, WeightedVersions
 from tailrace.runtime.pipeline.plan import Pipeline, ViewPlan
 from tailrace.runtime.pipeline.request_schema import FieldBase, TensorField
+from tailrace.runtime.pipeline.slo_section import LatencyObjective, SloSection, Within
 from tailrace.runtime.pipeline.view_plan import ViewColumn
 from tailrace.runtime.value_kinds import value_message
 from tailrace.runtime.wire import dtype_number
@@ -46,6 +47,7 @@ def describe_pipeline(pipeline: Pipeline) -> pipeline_pb2.PipelineDescription:
         ],
         default_deadline_ms=spec.deadline.default_ms,
         maximum_deadline_ms=spec.deadline.maximum_ms,
+        objectives=None if spec.slo.empty else _objectives(spec.slo),
     )
 
 
@@ -150,4 +152,22 @@ def _model(model: ModelSection) -> pipeline_pb2.ModelDescription:
             )
             for tensor in model.outputs
         ],
+    )
+
+
+def _objectives(slo: SloSection) -> pipeline_pb2.Objectives:
+    return pipeline_pb2.Objectives(
+        window_days=slo.window_days,
+        latency=[_time(objective) for objective in slo.latency],
+        availability_percent=slo.availability_percent,
+        degraded_max_percent=slo.degraded_max_percent,
+        fresh_min_percent=slo.fresh_min_percent,
+        delivery=[_time(objective) for objective in slo.delivery],
+    )
+
+
+def _time(objective: Within) -> pipeline_pb2.TimeObjective:
+    hop = objective.hop if isinstance(objective, LatencyObjective) else None
+    return pipeline_pb2.TimeObjective(
+        percentile=objective.percentile, within_ms=objective.within_ms, hop=hop or ""
     )
