@@ -105,8 +105,8 @@ class RequestSpans:
         else:
             attributes[names.PIPELINE_VERSION] = outcome.pipeline_version
             attributes[names.QUALITY] = quality_name(outcome.quality)
-            reasons = [reason.detail for reason in outcome.quality_reasons]
-            if reasons:
+            if outcome.quality_reasons:
+                reasons = [reason.detail for reason in outcome.quality_reasons]
                 attributes[names.REASON] = "; ".join(reasons)
             attributes[names.UNATTRIBUTED_NS] = outcome.ledger.unattributed_ns
         start_ns = asked.received_ns

@@ -127,7 +127,10 @@ def span_message(span: Span, offset_ns: int) -> trace_pb2.Span:
     )
     add = message.attributes.add
     for name, value in span.attributes.items():
-        _set(add(key=name).value, value)
+        # Faster than to name it in the call.
+        pair = add()
+        pair.key = name
+        _set(pair.value, value)
     for link in span.links:
         message.links.add(
             trace_id=bytes.fromhex(link.trace_id),
