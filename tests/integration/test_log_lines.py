@@ -116,6 +116,15 @@ def test_a_request_that_runs_out_of_time_tells_where(logged_mesh: RunningMesh) -
     assert line["tailrace"]["ledger.convoy_rows"] == 1
 
 
+def test_a_bad_field_is_told_of_the_hop_that_found_it(logged_mesh: RunningMesh) -> None:
+    # The lookup beside it is broken off, which is no failure of its own.
+    request_id = ask(logged_mesh, "echo", {"x0": "text", "account": "account-1"})
+    line = line_of(logged_mesh, request_id)
+    assert line["error"]["code"] == "INVALID_ARGUMENT"
+    assert line["tailrace"]["hop.ingest.code"] == "OK"
+    assert line["labels"]["failed_hop"] == "ingest"
+
+
 def test_no_process_shows_a_redacted_value_whatever_is_wrong_with_the_request(
     logged_mesh: RunningMesh,
 ) -> None:

@@ -211,7 +211,7 @@ class Chain:
             if remaining_ns >= needed_ns:
                 kept.append(row)
             else:
-                convoy.rows[row].error = _too_small(hop, remaining_ns, floor_ns)
+                convoy.fail([row], _too_small(hop, remaining_ns, floor_ns), hop)
                 reserve_refused |= remaining_ns >= floor_ns
         self._accounts[hop].missed(len(rows) - len(kept))
         if reserve_refused:
@@ -282,7 +282,7 @@ class Chain:
                 raise Internal(f"{hop} answered about row {row} of {count}")
             if error.code is Code.DEADLINE_EXCEEDED and convoy.rows[rows[row]].error is None:
                 self._accounts[hop].missed(1)
-            convoy.fail([rows[row]], error)
+            convoy.fail([rows[row]], error, hop)
         return HopColumns(rows, answer.blocks)
 
 

@@ -58,6 +58,8 @@ class ConvoyRow:
         recipient: who waits for its outcome.
         place: of the request, for the recipient.
         error: why the row left its convoy; None while it is well.
+        failed_hop: the hop that gave this row that error; empty where a whole call failed, or time
+            ran out.
         settled: whether it has its outcome.
         holder: what it is in; None before it is queued.
     """
@@ -75,6 +77,7 @@ class ConvoyRow:
     recipient: Recipient | None = None
     place: int = 0
     error: TailraceError | None = None
+    failed_hop: str = ""
     settled: bool = False
     holder: Holder | None = None
 
@@ -213,11 +216,13 @@ class Convoy:
         """Returns the latest deadline of some rows, as an instant of the monotonic clock."""
         return max([self.rows[index].deadline_ns for index in rows])
 
-    def fail(self, rows: Sequence[int], error: TailraceError) -> None:
-        """Makes rows leave with an error; the first error of a row stays."""
+    def fail(self, rows: Sequence[int], error: TailraceError, hop: str = "") -> None:
+        """Makes rows leave with an error, of a hop if it is theirs; a row's first error stays."""
         for index in rows:
-            if self.rows[index].error is None:
-                self.rows[index].error = error
+            row = self.rows[index]
+            if row.error is None:
+                row.error = error
+                row.failed_hop = hop
 
     def members(self, rows: Sequence[int]) -> Sequence[ConvoyRow]:
         """Returns the rows of some indices."""

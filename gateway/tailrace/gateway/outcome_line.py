@@ -66,7 +66,7 @@ def tell_failure(asked: Asked, error: TailraceError) -> None:
         fields[names.TOTAL_NS] = now_ns - asked.received_ns
         fields[names.CONVOY_WAIT_NS] = convoy.departed_ns - asked.received_ns
         fields[names.CONVOY_SIZE] = len(convoy.rows)
-        _add_so_far(fields, convoy, now_ns)
+        _add_so_far(fields, asked, convoy, now_ns)
         _add_views(fields, asked, convoy)
     _log.warning("prediction failed", **fields, **{TOLD: True})
 
@@ -141,10 +141,13 @@ def _add_answered(fields: dict[str, object], ledger: ledger_pb2.Ledger) -> None:
             code=Code(entry.code).name,
         )
         fields[names.hop_field(_HOP_NAMES[entry.hop], "critical")] = entry.critical
+        if entry.code != Code.OK:
+            fields[names.FAILED_HOP] = _HOP_NAMES[entry.hop]
 
 
-def _add_so_far(fields: dict[str, object], convoy: Convoy, now_ns: int) -> None:
+def _add_so_far(fields: dict[str, object], row: ConvoyRow, convoy: Convoy, now_ns: int) -> None:
     """Adds what the hops have spent; one that still runs is where the time ran out."""
+    failed_hop = interrupted_hop = ""
     for spending in convoy.book.spent:
         # Spending has gone on for the others of the convoy where this one left early.
         running = not spending.end_ns
@@ -159,6 +162,14 @@ def _add_so_far(fields: dict[str, object], convoy: Convoy, now_ns: int) -> None:
             placement=spending.placement,
             code=code,
         )
+        # What runs beside a hop that fails is broken off.
+        if code in (RUNNING, Code.CANCELLED.name):
+            interrupted_hop = spending.hop
+        elif code != Code.OK.name:
+            failed_hop = spending.hop
+    failed_hop = row.failed_hop or failed_hop or interrupted_hop
+    if failed_hop:
+        fields[names.FAILED_HOP] = failed_hop
 
 
 def _add_hop(
@@ -184,8 +195,6 @@ def _add_hop(
         code,
     )
     fields.update(zip(_HOP_FIELDS[hop], values, strict=True))
-    if code != "OK":
-        fields[names.FAILED_HOP] = hop
 
 
 def _add_views(fields: dict[str, object], row: ConvoyRow, convoy: Convoy) -> None:
