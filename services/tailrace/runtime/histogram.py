@@ -153,7 +153,8 @@ class Histogram(Collector):
         known = self._bounds if series is None else series.bounds
         missing = set(more_bounds) - set(known)
         if series is None:
-            series = self._series[values] = Series(sorted({*known, *missing}))
+            # Pipelines are loaded in threads: all have to get the same one.
+            series = self._series.setdefault(values, Series(sorted({*known, *missing})))
         elif missing:
             series.begin_anew(sorted({*known, *missing}))
         return series
