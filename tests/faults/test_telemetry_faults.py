@@ -23,7 +23,7 @@ MIB = 1024 * 1024
 # Two outputs with 8 MiB of lines each, a thousand spans, and what batches of 250 rows leave behind.
 MOST_GROWTH = 96 * MIB
 # Of a gateway's lines, 8 MiB are about 3,200.
-ENOUGH = 4_500
+ENOUGH = 4_000
 BATCH_SPANS = 512
 PIPE_BYTES = 64 * 1024
 # What is told while the queue empties: how many lines are missing, that spans are sent again.

@@ -71,9 +71,10 @@ class TelemetryServers:
             for variant in variants:
                 self._launch_hops(variant, variant.settings(receivers))
             for variant in variants:
-                step.tell(variant.name)
-                await self._start_gateway(variant, variant.settings(receivers))
+                await self._launch_gateway(variant, variant.settings(receivers))
             for name, mesh in self.meshes.items():
+                step.tell(name)
+                await asyncio.to_thread(mesh["gateway"].wait_ready, _READY_TIMEOUT_S)
                 for service, process in mesh.items():
                     title = f"{service} of {name}"
                     await wait_serving(title, process.target, self._transport, _READY_TIMEOUT_S)
@@ -151,14 +152,13 @@ class TelemetryServers:
             mesh[hop] = self._describe(variant, hop, settings | stores)
             mesh[hop].launch()
 
-    async def _start_gateway(self, variant: Variant, settings: dict[str, str]) -> None:
+    async def _launch_gateway(self, variant: Variant, settings: dict[str, str]) -> None:
         mesh = self.meshes[variant.name]
         for process in list(mesh.values()):
             await asyncio.to_thread(process.wait_ready, _READY_TIMEOUT_S)
         targets = {f"TAILRACE_{hop.upper()}_TARGET": mesh[hop].target for hop in HOPS}
         mesh["gateway"] = self._describe(variant, "gateway", settings | targets)
         mesh["gateway"].launch()
-        await asyncio.to_thread(mesh["gateway"].wait_ready, _READY_TIMEOUT_S)
 
     def _describe(self, variant: Variant, service: str, settings: dict[str, str]) -> MeshProcess:
         name = f"{variant.name}-{service}"
