@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tailrace.dispatcher.run_spans import RunSpans
+from tailrace.gateway.arrival import RefusedRow
 from tailrace.gateway.convoy import Convoy, ConvoyRow, Degradation, Outcome
 from tailrace.gateway.convoy_control import ConvoyBounds
 from tailrace.gateway.convoy_former import ChainRunner, ConvoyFormer
@@ -33,7 +34,7 @@ from tailrace.runtime.pipeline.plan import Pipeline
 from tailrace.runtime.pipeline.slo_section import LatencyObjective, SloSection
 from tailrace.runtime.tracing import span_names as names
 from tailrace.runtime.tracing.span import Span, SpanKind
-from tailrace.runtime.tracing.trace_context import read_headers
+from tailrace.runtime.tracing.trace_context import new_trace, read_headers
 from tailrace.runtime.tracing.tracing import Tracing, process_tracing
 from tailrace.v1 import prediction_service_pb2
 from tests.support.requests import predict_request
@@ -260,6 +261,13 @@ def test_a_callers_decision_holds_if_it_is_followed(
             assert span.attributes[names.SAMPLED_BY] == "caller"
 
     run(pipeline)
+
+
+def test_a_run_that_cannot_begin_names_its_submission() -> None:
+    told, error = ToldSpans(), NotFound("no pipeline 'gone'")
+    row = RefusedRow("_OTHER", "0-abc", time.monotonic_ns(), 0, error, new_trace(sampled=True))
+    RunSpans(Tracing(told)).take(row, error)
+    assert told.one(names.PREDICT).attributes[names.PREDICTION_ID] == "0-abc"
 
 
 def test_who_is_not_followed_cannot_choose_an_id_that_is_in_the_sample() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tailrace.dispatcher.rows import SubmittedRow
+from tailrace.gateway.arrival import RefusedRow
 from tailrace.gateway.asked import Asked
 from tailrace.gateway.convoy import Convoy
 from tailrace.gateway.request_spans import RequestSpans
@@ -24,4 +25,7 @@ class RunSpans(RequestSpans):
         if isinstance(asked, SubmittedRow):
             attributes[names.PREDICTION_ID] = asked.prediction_id
             attributes[names.ATTEMPT] = asked.run_attempt
+        elif isinstance(asked, RefusedRow):
+            # What cannot be read, or has no pipeline any more, is named by its submission.
+            attributes[names.PREDICTION_ID] = asked.request_id
         return attributes
