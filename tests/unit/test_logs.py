@@ -231,6 +231,20 @@ def test_whatever_a_field_holds_there_is_a_line_that_others_can_read(lines: Any,
         assert not any("\0" in key for key in line.get("tailrace", {}).get("details", ()))
 
 
+def test_only_fields_of_that_type_are_objects(lines: Any) -> None:
+    structlog.get_logger().info("made", **dict.fromkeys(FIELDS, {"a": 1}))
+    (line,) = lines()
+    objects = {name for name, kind in FIELDS.items() if kind == "flattened"} - {names.DETAILS}
+    told = {
+        f"{group}.{name}"
+        for group, members in line.items()
+        if isinstance(members, dict)
+        for name, value in members.items()
+        if value == {"a": 1}
+    }
+    assert told == objects
+
+
 def test_a_field_is_told_once_whatever_names_it_has(lines: Any) -> None:
     log = structlog.get_logger()
     log.info("made", pipeline="a", **{names.PIPELINE: "b", names.EVENT_DATASET: "c", "log": "d"})

@@ -48,6 +48,9 @@ _PLACES = {
 }
 
 
+_OBJECTS = frozenset(name for name, kind in FIELDS.items() if kind == "flattened")
+
+
 class LogLines:
     """Makes the lines of a process."""
 
@@ -122,7 +125,11 @@ def _add(groups: _Groups, fields: Mapping[str, Any]) -> None:
         elif kind is bool:
             text = f"{key}{'true' if value else 'false'}"
         else:
-            text = key + _encode(_plain(value))
+            plain = _plain(value)
+            if isinstance(plain, dict) and name not in _OBJECTS:
+                # Elasticsearch refuses a line with an object in place of a text or a number.
+                plain = _cut(str(plain))
+            text = key + _encode(plain)
         if group in groups:
             groups[group][key] = text
         else:
