@@ -73,9 +73,11 @@ def start_in_order(world: ComposeWorld) -> list[str]:
         names = [service.name for service in ready if service.content["restart"] != "no"]
         # The load generator is through after one round, where no engine starts it again.
         names = [name for name in names if name != "load"]
-        world.start(names)
+        world.launch(names)
+        # None of a round needs another: those that end by themselves run while these start.
         once = [service.name for service in ready if service.name not in names]
         for name in once:
             world.run(name)
+        world.wait_healthy(names)
         started += [*names, *once]
     return started

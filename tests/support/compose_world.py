@@ -47,10 +47,13 @@ class ComposeWorld:
         self._folder = folder
         self._prepared = prepared
 
-    def start(self, names: Sequence[str]) -> None:
-        """Starts services that run on; returns once each is healthy, by its own health check."""
+    def launch(self, names: Sequence[str]) -> None:
+        """Starts services that run on; `wait_healthy` says when they serve."""
         for name in names:
             self._launch(self.services[name])
+
+    def wait_healthy(self, names: Sequence[str]) -> None:
+        """Returns once each service is healthy, by its own health check."""
         for name in names:
             self._wait_healthy(name)
 
