@@ -419,6 +419,9 @@ async def test_a_store_that_cannot_save_fails_the_load_and_lookups_go_on(
     with pytest.raises(LoadFailed, match="MISCONF"):
         await world.load("thing", table(2.0))
     assert await seen(world) == {1.0}
+    with world.redis() as client:
+        # Else it does not end before it has saved.
+        client.config_set("save", "")
 
 
 async def test_without_a_store_the_load_fails_at_once(

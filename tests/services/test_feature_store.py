@@ -81,6 +81,7 @@ async def test_a_restart_fails_what_is_under_way_and_nothing_after_it(
     assert await found(world) == 2.0
 
 
+@pytest.mark.alone
 async def test_a_store_that_stands_still_costs_no_more_than_the_deadline(
     make_world: MakeWorld, start_redis: StartRedis
 ) -> None:

@@ -188,6 +188,7 @@ async def answer_other_than(
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.alone
 async def test_a_long_run_ends_at_the_deadline_and_blocks_nobody(
     service: RunningInference,
 ) -> None:

@@ -63,6 +63,7 @@ async def test_starts_without_triton_and_recovers_by_itself(
         assert answer.scores == [4321]
 
 
+@pytest.mark.alone
 async def test_a_killed_triton_is_unavailable_until_it_is_back(
     pipelines: Path, start_triton: StartTriton
 ) -> None:

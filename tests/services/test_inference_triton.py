@@ -185,6 +185,7 @@ async def test_rows_of_a_version_that_is_missing_fail_alone(service: RunningInfe
     assert 10 < len(answer.codes) < 54
 
 
+@pytest.mark.alone
 async def test_a_slow_model_is_left_at_the_deadline(
     service: RunningInference, triton_server: LocalTriton
 ) -> None:
