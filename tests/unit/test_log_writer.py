@@ -175,6 +175,26 @@ def test_a_file_whose_folder_is_gone_is_counted_and_made_anew(
     assert (folder / "log").read_text().splitlines() == ["kept", "dropped 1 of file"]
 
 
+def test_a_named_pipe_is_written_to_once_somebody_reads_it(
+    open_writer: Open, tmp_path: Path
+) -> None:
+    path = tmp_path / "log"
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="No such device or address"):
+        FileOutput(path)
+    reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    writer = open_writer(FileOutput(path))
+    lines = [f"{number:05} " + "x" * 9_000 for number in range(50)]
+    for line in lines:
+        writer.write(line)
+    os.set_blocking(reading, True)
+    read = b""
+    while read.count(b"\n") < len(lines):
+        read += os.read(reading, 65_536)
+    assert read.decode().splitlines() == lines
+    os.close(reading)
+
+
 def _until(condition: Callable[[], bool]) -> Iterator[None]:
     """Yields until a condition that another thread brings about holds."""
     waited = threading.Event()
