@@ -40,12 +40,12 @@ class PrometheusApi:
             raise SloFailed(f"--prometheus {url!r} is no address: {error}") from error
         if parts.scheme not in ("http", "https") or not host:
             raise SloFailed(f"--prometheus {url!r} is no HTTP address, as http://127.0.0.1:9090 is")
-        self._headers = {"Accept": "application/json"}
+        self._authorization: str | None = None
         if parts.username is not None:
             pair = f"{urllib.parse.unquote(parts.username)}:"
             pair += urllib.parse.unquote(parts.password or "")
             token = base64.b64encode(pair.encode()).decode()
-            self._headers["Authorization"] = f"Basic {token}"
+            self._authorization = f"Basic {token}"
         at = f"[{host}]" if ":" in host else host
         self.url = f"{parts.scheme}://{at}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
 
@@ -84,7 +84,11 @@ class PrometheusApi:
 
     def _get(self, path: str, **parameters: Any) -> Any:
         query = urllib.parse.urlencode(parameters)
-        request = urllib.request.Request(f"{self.url}/api/v1/{path}?{query}", headers=self._headers)
+        headers = {"Accept": "application/json"}
+        request = urllib.request.Request(f"{self.url}/api/v1/{path}?{query}", headers=headers)
+        if self._authorization is not None:
+            # For this server, not for one that it may name in its place.
+            request.add_unredirected_header("Authorization", self._authorization)
         try:
             with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
                 content = json.load(answer)
