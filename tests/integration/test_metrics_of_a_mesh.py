@@ -93,12 +93,17 @@ def chosen_in(scraped: Scraped) -> set[Series]:
 
     The others have values of the enumerations that the page names, and no others.
     """
-    entries = {name: entry for entry in CATALOGUE for name in entry.series_names}
+    said = {
+        (name, label): values_said(entry, label)
+        for entry in CATALOGUE
+        for name in entry.series_names
+        for label in ENUMERATED.intersection(entry.labels)
+    }
     found = set()
     for name, labels in scraped.series:
         for label, value in labels:
             if label in ENUMERATED:
-                assert value in values_said(entries[name], label), (name, label)
+                assert value in said[name, label], (name, label)
         chosen = tuple(label for label in labels if label[0] not in ENUMERATED)
         if chosen:
             found.add((name, chosen))
