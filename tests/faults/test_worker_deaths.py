@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -157,11 +157,9 @@ def test_workers_whose_numbers_of_ports_are_too_high_do_not_start(tmp_path: Path
     assert "TAILRACE_METRICS_PORT is too high for 2 workers" in said
 
 
-def test_a_worker_whose_metrics_port_is_taken_stops_the_start(mesh: RunningMesh) -> None:
-    taken = workers_of(mesh)["gateway-2"].metrics_port
-    run_dir = mesh.files / "second"
-    run_dir.mkdir()
-    status, said = start_workers(run_dir, TAILRACE_METRICS_PORT=str(taken - 1))
+def test_a_worker_whose_metrics_port_is_taken_stops_the_start(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        taken = held.getsockname()[1]
+        status, said = start_workers(tmp_path, TAILRACE_METRICS_PORT=str(taken - 1))
     assert status == 1
     assert f"cannot listen for metrics on 127.0.0.1:{taken}" in said
-    shutil.rmtree(run_dir)
