@@ -30,7 +30,7 @@ from tailrace.loadtest.telemetry_variants import OFF, VARIANTS
 STATE_DIR = Path(".tailrace").absolute()
 # A terminal's usual width would cut the figures.
 TABLE_WIDTH = 160
-IN_CONVOYS = ("sampled", "all")
+IN_CONVOYS = ("control", "sampled", "all")
 """Variants that are measured with requests in convoys, too."""
 
 
@@ -82,7 +82,7 @@ def parse_options() -> argparse.Namespace:
     add = parser.add_argument
     add("--example", type=Path, default=Path("examples/flights"), help="the flights example")
     add("--variants", nargs="+", choices=names, default=names, help="what is compared with off")
-    add("--pairs", type=int, default=10, help="slices of each variant, each beside one of off")
+    add("--pairs", type=int, default=8, help="slices of each variant, each beside one of off")
     add("--seconds", type=float, default=2.5, help="length of a slice")
     add("--rate", type=float, default=80.0, help="predictions per second, one a message")
     add("--convoy", type=int, default=16, help="predictions a message of the other load; 1: none")

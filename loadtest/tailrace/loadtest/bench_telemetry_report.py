@@ -15,7 +15,7 @@ from rich.table import Table
 
 from tailrace.loadtest.bench_slices import Slice
 from tailrace.loadtest.bench_telemetry_ratios import BARS, mesh_cpu_us
-from tailrace.loadtest.bench_telemetry_run import SERVICES, LoadResults
+from tailrace.loadtest.bench_telemetry_run import SERVICES, LoadResults, mean_convoy
 from tailrace.loadtest.bench_telemetry_servers import COUNTERPARTS
 from tailrace.loadtest.spread import Spread
 from tailrace.loadtest.telemetry_variants import OFF, VARIANTS
@@ -83,9 +83,9 @@ def figures_of(
 
 
 def _print_load(console: Console, load: LoadResults) -> None:
-    convoy = Spread.of(load.convoy_rows)
+    convoy = mean_convoy(load.convoy_sizes)
     table = _table(
-        f"{load.rate:g} predictions a second, {convoy.text()} requests per convoy",
+        f"{load.rate:g} predictions a second, {convoy:.2f} requests per convoy",
         "variant",
     )
     for heading in ("mesh, CPU µs per prediction", "Triton", "Redis", "counterparts"):
@@ -110,7 +110,7 @@ def _load_figures(load: LoadResults) -> dict[str, object]:
     return {
         "rate": load.rate,
         "rows_per_message": load.rows,
-        "convoy_rows": asdict(Spread.of(load.convoy_rows)),
+        "mean_convoy_rows": mean_convoy(load.convoy_sizes),
         "variants": {name: _figures(slices) for name, slices in _by_variant(load).items()},
     }
 

@@ -42,13 +42,13 @@ class LoadResults:
         rate: predictions per second.
         rows: of one message; they travel as one convoy.
         pairs: by variant.
-        convoy_rows: mean of requests per convoy, of each slice of `off`.
+        convoy_sizes: requests of the convoys that a sample of all requests travelled in.
     """
 
     rate: float
     rows: int = 1
     pairs: dict[str, Pairs] = field(default_factory=dict)
-    convoy_rows: list[float] = field(default_factory=list)
+    convoy_sizes: list[int] = field(default_factory=list)
 
     def slices(self) -> list[Slice]:
         """Returns all slices, those of `off` once for each variant that was beside them."""
@@ -129,17 +129,19 @@ class TelemetryRun:
         measured: dict[str, Slice] = {}
         beside: dict[str, Slice] = {}
         for turn in turns_of(names, repeat):
-            one, convoy_rows = await self._measure(turn.variant, results, self._seconds)
+            one, convoy_sizes = await self._measure(turn.variant, results, self._seconds)
+            results.convoy_sizes += convoy_sizes
             if turn.variant != OFF.name:
                 measured[turn.variant] = one
                 continue
-            results.convoy_rows.append(convoy_rows)
             beside |= dict.fromkeys(turn.beside, one)
         for name, one in measured.items():
             results.pairs.setdefault(name, Pairs()).add(one, beside[name])
 
-    async def _measure(self, name: str, load: LoadResults, seconds: float) -> tuple[Slice, float]:
-        """Returns a slice of one mesh under load, and the mean number of requests per convoy."""
+    async def _measure(
+        self, name: str, load: LoadResults, seconds: float
+    ) -> tuple[Slice, list[int]]:
+        """Returns a slice of one mesh under load, and the sizes of a sample of convoys."""
         order = Order(
             work="open",
             endpoint=self._endpoint(name, load),
@@ -156,7 +158,7 @@ class TelemetryRun:
             *(f"{name} {service}" for service in SERVICES), "redis", "triton", COUNTERPARTS,
         )  # fmt: skip
         one = slice_of(outcome, seconds, used, processes, elapsed_s)
-        return one, mean_convoy(outcome.convoy_rows)
+        return one, outcome.convoy_rows
 
     def _endpoint(self, name: str, load: LoadResults) -> Endpoint:
         return Endpoint(
