@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 import uuid
@@ -13,6 +14,7 @@ from tailrace.runtime.tracing.span import AttributeValue
 SCOPE = "tailrace"
 
 
+@functools.cache
 def version() -> str:
     """Returns the version of Tailrace."""
     return metadata.version("tailrace")
