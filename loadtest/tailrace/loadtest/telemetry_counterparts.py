@@ -53,10 +53,9 @@ class Scrapes:
 
 
 async def _take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with (
-        contextlib.suppress(asyncio.IncompleteReadError, ConnectionError),
-        contextlib.closing(writer),
-    ):
+    # Cancelled with the process, which asyncio's streams would tell as an error of their own.
+    ends = (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError)
+    with contextlib.suppress(*ends), contextlib.closing(writer):
         while True:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
             length = head.partition("content-length:")[2].partition("\r\n")[0]
