@@ -3,6 +3,8 @@
 Each worker of pytest-xdist has servers of its own.
 """
 
+import os
+
 from hypothesis import settings
 
 from tests.support.alone import pytest_configure, pytest_runtest_protocol
@@ -27,6 +29,9 @@ from tests.support.queue_fixtures import (
 )
 from tests.support.redis_fixtures import fresh_redis, redis_server, start_redis
 from tests.support.triton_fixtures import start_triton, triton_server
+
+# Of the processes that tests start, too: nobody is to wait long for spans.
+os.environ.setdefault("TAILRACE_TRACES_INTERVAL_MS", "500")
 
 __all__ = [
     "feast_process",

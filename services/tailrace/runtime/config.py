@@ -72,6 +72,8 @@ class ProcessSettings(BaseSettings):
     """A request that takes more than this share of its deadline is traced afterwards."""
     traces_afterwards_per_s: float = Field(default=20, ge=0)
     """Most requests a second that are traced afterwards, because they were slow or failed."""
+    traces_interval_ms: int = Field(default=5_000, ge=1)
+    """Longest that a finished span waits for others to be sent with, in milliseconds."""
     traces_queue_spans: int = Field(default=8_192, ge=1)
     """Most finished spans that wait to be sent; more are dropped and counted."""
 

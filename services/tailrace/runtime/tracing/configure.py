@@ -38,7 +38,11 @@ def configure_tracing(settings: ProcessSettings, service: str) -> ProcessTracing
     if exporter is None:
         set_process_tracing(Tracing())
         return ProcessTracing(None)
-    queue = SpanQueue(exporter, max_spans=settings.traces_queue_spans)
+    queue = SpanQueue(
+        exporter,
+        max_spans=settings.traces_queue_spans,
+        interval_s=settings.traces_interval_ms / 1000,
+    )
     tracing = Tracing(
         queue,
         sample_rate=settings.traces_sample_rate,

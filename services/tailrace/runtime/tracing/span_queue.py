@@ -16,7 +16,6 @@ from tailrace.runtime.tracing.span_exporter import Exported, SpanExporter
 from tailrace.runtime.tracing.wall_clock import wall_offset_ns
 
 BATCH_SPANS = 512
-INTERVAL_S = 1.0
 # After a failed batch, however many spans wait.
 PAUSE_S = 1.0
 # Between lines that spans are dropped as too many wait.
@@ -44,7 +43,7 @@ class SpanQueue:
         exporter: SpanExporter,
         *,
         max_spans: int,
-        interval_s: float = INTERVAL_S,
+        interval_s: float,
         pause_s: float = PAUSE_S,
     ) -> None:
         """Starts the thread.
