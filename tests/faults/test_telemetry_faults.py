@@ -99,7 +99,12 @@ def test_all_are_answered_while_nothing_is_taken_and_what_is_lost_is_counted(
     for name in ("gateway", "ingest", "postprocess"):
         assert mesh.spans_sent(name) == mesh.received(mesh.receiver, name)
     assert mesh.spans_sent("gateway") - sent_before >= 250
-    assert mesh.spans_sent("features") == mesh.received(mesh.unavailable, "features") > 0
+
+    def features_are_settled() -> bool:
+        received = mesh.received(mesh.unavailable, "features")
+        return mesh.spans_sent("features") == received > 0
+
+    wait_for(features_are_settled, SETTLES_S)
     assert mesh.spans_sent("inference") == 0
     assert mesh.spans_over("inference") > 0
 

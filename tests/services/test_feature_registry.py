@@ -399,8 +399,8 @@ async def test_an_entity_of_a_windowed_view_is_shown_at_an_instant(asked: Asked)
     answer = await asked.stub.GetEntity(request, timeout=5)
     assert answer.entities[0].state == MISSING
     assert answer.at == request.at
-    # So long before the newest event that windows of that time are no longer kept.
-    request.at.FromMicroseconds(now_us - 10 * HOUR_US)
+    # So long before the newest event that no window of that time, or of that day, is still kept.
+    request.at.FromMicroseconds(now_us - 48 * HOUR_US)
     answer = await asked.stub.GetEntity(request, timeout=5)
     assert answer.entities[0].state == feature_service_pb2.FEATURE_STATE_NOT_KEPT
     assert not answer.entities[0].HasField("age_us")

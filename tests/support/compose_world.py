@@ -22,6 +22,7 @@ from tests.support.waiting import wait_for
 
 _READY_TIMEOUT_S = 60.0
 _REDIS_URL = re.compile(r"redis://:(?P<password>[^@]+)@(?P<host>[\w-]+):6379/0")
+_PLACE = re.compile(r"(?<![\w/.])/(?:example|prepared|tmp)(?=[/\s]|$)")
 _TARGET = re.compile(r"(?:dns:///)?\b(?P<host>[a-z-]+):(?P<port>\d{5})\b")
 
 
@@ -149,11 +150,13 @@ class ComposeWorld:
             return match[0] if port is None else f"127.0.0.1:{port}"
 
         text = _TARGET.sub(address, text)
-        places = {"/example": ROOT / "examples" / "flights", "/prepared": self._prepared}
-        places["/tmp"] = self._folder
-        for place, here in places.items():
-            text = re.sub(rf"(?<![\w/.]){place}(?=[/\s]|$)", str(here), text)
-        return text
+        places = {
+            "/example": ROOT / "examples" / "flights",
+            "/prepared": self._prepared,
+            "/tmp": self._folder,
+        }
+        # All at once: what one becomes may begin with another.
+        return _PLACE.sub(lambda match: str(places[match[0]]), text)
 
 
 def _env_command(environment: dict[str, str], argv: list[str]) -> list[str]:

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
-from concurrent.futures import ThreadPoolExecutor
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from rich.console import Console
-
-from tailrace.cli.example import load_example
-from tailrace.cli.preparation import prepare
-from tailrace.cli.progress import Steps
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE_DIR = ROOT / "examples" / "flights"
@@ -24,7 +18,16 @@ PREPARED_DIR = ROOT / ".tailrace" / "prepared"
 @pytest.fixture(scope="session")
 def prepared_flights() -> Path:
     """The folder that the example's preparation makes; no test may change it."""
-    making = prepare(load_example(EXAMPLE_DIR), PREPARED_DIR, Steps(Console(file=io.StringIO())))
-    # In a thread, as the test that wants it first may have a loop running in this one.
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, making).result().folder
+    # In a process of its own, as the test that wants it first may have a loop running in this one.
+    made = subprocess.run(
+        [
+            sys.executable,
+            *("-m", "tailrace.cli", "example", "prepare", str(EXAMPLE_DIR)),
+            *("--into", str(PREPARED_DIR)),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert made.returncode == 0, made.stderr
+    return (PREPARED_DIR / "current").resolve()
