@@ -26,7 +26,7 @@ from tests.support.promised_pipeline import write_promised
 from tests.support.push_endpoint import PushEndpoint, push_endpoint
 from tests.support.running_mesh import FILES_DIR, RunningMesh
 from tests.support.slow_redis import SlowRedis, running_slow_redis
-from tests.support.trace_tree import spans_in
+from tests.support.trace_tree import SpanFiles
 from tests.support.triton_fixtures import CACHE_DIR, MODELS_DIR
 
 INTERVAL = "500ms"
@@ -60,6 +60,7 @@ class ObservedMesh:
     ) -> None:
         """Keeps the parts."""
         self.span_files = span_files
+        self._span_files = SpanFiles(span_files)
         self.mesh = mesh
         self.prometheus = prometheus
         self.feature_redis = feature_redis
@@ -71,7 +72,7 @@ class ObservedMesh:
 
     def spans(self) -> list[ReceivedSpan]:
         """Returns what all processes and Triton have told so far."""
-        return spans_in(self.span_files) + self._triton_spans.spans()
+        return self._span_files.spans() + self._triton_spans.spans()
 
     def account(self) -> str:
         """Returns an account that the store has, and that no cache has yet."""

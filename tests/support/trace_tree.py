@@ -47,14 +47,28 @@ class TraceTree:
         return {span.name: span.service for span in self.spans}
 
 
-def spans_in(files: Iterable[Path]) -> list[ReceivedSpan]:
-    """Returns what files of OTLP JSON have so far, but for a last line that is not whole yet."""
-    return [
-        span
-        for file in files
-        for line in file.read_bytes().split(b"\n")[:-1]
-        for span in read_request(request_of_json(line))
-    ]
+class SpanFiles:
+    """Reads files of OTLP JSON as they grow.
+
+    Each line once: who reads all of them again and again holds up the receiver of Triton's spans,
+    in the same interpreter, for longer than Triton waits for it.
+    """
+
+    def __init__(self, files: Iterable[Path]) -> None:
+        """Has read nothing."""
+        self._read = dict.fromkeys(files, 0)
+        self._spans: list[ReceivedSpan] = []
+
+    def spans(self) -> list[ReceivedSpan]:
+        """Returns what there is so far, but for a last line that is not whole yet."""
+        for file, read in self._read.items():
+            with file.open("rb") as source:
+                source.seek(read)
+                *lines, rest = source.read().split(b"\n")
+                self._read[file] = source.tell() - len(rest)
+            for line in lines:
+                self._spans += read_request(request_of_json(line))
+        return list(self._spans)
 
 
 def wait_for_tree(
@@ -81,5 +95,6 @@ def wait_for_tree(
     try:
         wait_for(whole, timeout_s)
     finally:
-        assert tree.edges() == edges
+        found = tree.edges()
+        assert found == edges, f"missing: {edges - found}, unexpected: {found - edges}"
     return tree
