@@ -91,10 +91,10 @@ async def attempt(
     metrics.MESSAGE_SECONDS.observe(took_s)
     metrics.MESSAGE_ROWS.observe(len(claims))
     metrics.count_attempts(outcomes)
-    end = _end(parts, claims, outcomes, started_ms, int(took_s * 1000))
+    end = _end(parts, claims, outcomes, span.submissions, started_ms, int(took_s * 1000))
     dead = sum(result.dead_reason is not None for result in end.results)
     span.over(outcomes, dead)
-    tell_delivered(key, claims, outcomes, int(took_s * NS_PER_S))
+    tell_delivered(key, claims, outcomes, span.submissions, int(took_s * NS_PER_S))
     if not all(outcome.delivered for outcome in outcomes):
         _tell_failure(key, claims, outcomes, dead, span.context)
     return end
@@ -104,18 +104,19 @@ def _end(
     parts: AttemptParts,
     claims: Sequence[DeliveryClaim],
     outcomes: Sequence[PushOutcome],
+    submissions: Sequence[TraceContext | None],
     started_ms: int,
     duration_ms: int,
 ) -> AttemptEnd:
     ended_ms = started_ms + duration_ms
     results, records = [], _Records(started_ms, duration_ms)
     taken, gone, retry_after_s = False, False, None
-    for claim, outcome in zip(claims, outcomes, strict=True):
+    for claim, outcome, submission in zip(claims, outcomes, submissions, strict=True):
         delay_ms: int | None = None
         dead_reason: DeadReason | None = None
         if outcome.delivered:
             taken = True
-            metrics.count_delivery(claim, ended_ms)
+            metrics.count_delivery(claim, submission, ended_ms)
         elif outcome.gone:
             gone, dead_reason = True, DeadReason.CALLBACK_DISABLED
         else:

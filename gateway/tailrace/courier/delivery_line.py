@@ -8,7 +8,7 @@ import structlog
 
 from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.logs import in_sample
-from tailrace.runtime.tracing.trace_context import read_traceparent
+from tailrace.runtime.tracing.trace_context import TraceContext
 from tailrace.submissions.push.outcome import PushOutcome
 from tailrace.submissions.records import DeliveryClaim
 
@@ -16,7 +16,11 @@ _log = structlog.get_logger(__name__)
 
 
 def tell_delivered(
-    key: str, claims: Sequence[DeliveryClaim], outcomes: Sequence[PushOutcome], took_ns: int
+    key: str,
+    claims: Sequence[DeliveryClaim],
+    outcomes: Sequence[PushOutcome],
+    submissions: Sequence[TraceContext | None],
+    took_ns: int,
 ) -> None:
     """Writes a line for each result that the receiver has taken and that is in the sample.
 
@@ -24,13 +28,13 @@ def tell_delivered(
         key: of the callback.
         claims: what the message carried.
         outcomes: one each.
+        submissions: the place of the span of each one's submission, or None.
         took_ns: from sending the message until its answer.
     """
-    for claim, outcome in zip(claims, outcomes, strict=True):
+    for claim, outcome, submitted in zip(claims, outcomes, submissions, strict=True):
         if not outcome.delivered or not in_sample(claim.prediction_id):
             continue
         fields: dict[str, object] = {}
-        submitted = read_traceparent(claim.traceparent)
         if submitted is not None:
             fields[names.TRACE_ID] = submitted.trace_id
             fields[names.SPAN_ID] = submitted.span_id

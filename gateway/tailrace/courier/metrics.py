@@ -12,7 +12,7 @@ from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.errors import QueueUnavailable
 from tailrace.runtime.histogram import Histogram as RowHistogram
 from tailrace.runtime.pipeline.plan import Pipeline
-from tailrace.runtime.tracing.trace_context import read_traceparent
+from tailrace.runtime.tracing.trace_context import TraceContext
 from tailrace.submissions.push.outcome import PushOutcome
 from tailrace.submissions.records import DeadReason, DeliveryClaim, DeliveryResult
 from tailrace.submissions.store import SubmissionStore
@@ -66,17 +66,19 @@ def follow_objectives(pipeline: Pipeline) -> None:
     DELIVERY_SECONDS.labels(pipeline.name, more_bounds=bounds_s)
 
 
-def count_delivery(claim: DeliveryClaim, delivered_ms: int) -> None:
+def count_delivery(
+    claim: DeliveryClaim, submission: TraceContext | None, delivered_ms: int
+) -> None:
     """Counts how long a delivered result has taken from its final state.
 
     Args:
         claim: what was delivered.
+        submission: the place of the span of its submission, or None.
         delivered_ms: when, by the queue's clock.
     """
     prediction = claim.prediction
     took_ms = delivered_ms - (prediction.ended_ms or delivered_ms)
-    trace = read_traceparent(claim.traceparent) if claim.traceparent else None
-    trace_id = trace.trace_id if trace is not None and trace.sampled else ""
+    trace_id = submission.trace_id if submission is not None and submission.sampled else ""
     DELIVERY_SECONDS.labels(prediction.pipeline).observe(max(took_ms, 0) / 1000, 1, trace_id)
 
 

@@ -26,6 +26,7 @@ class PushSpan:
 
     Attributes:
         context: its place.
+        submissions: the place of each claim's own submission, None where that names none.
     """
 
     def __init__(
@@ -47,7 +48,9 @@ class PushSpan:
         self._tracing = tracing
         self._claims = claims
         self._key, self._destination = key, destination
-        submissions = [read_traceparent(claim.traceparent, claim.tracestate) for claim in claims]
+        self.submissions = submissions = [
+            read_traceparent(claim.traceparent, claim.tracestate) for claim in claims
+        ]
         traced = [place for place, own in enumerate(submissions) if own is not None and own.sampled]
         self._lead = traced[0] if traced else 0
         lead = submissions[self._lead]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from typing import Any
 
 import grpc.aio
@@ -17,15 +16,11 @@ from tailrace.runtime.error_mapping import also_begun_by, parsed, status_of
 from tailrace.runtime.errors import LimitExceeded, TailraceError
 from tailrace.runtime.patient_writer import PatientWriter
 from tailrace.runtime.pipeline.description import describe_pipeline
+from tailrace.runtime.tracing.trace_context import HEADER_FORMS
 from tailrace.runtime.unary_call import DirectCall
 from tailrace.v1 import prediction_service_pb2
 
 Context = grpc.aio.ServicerContext[Any, Any]
-# https://www.w3.org/TR/trace-context: a tracestate of up to 512 characters should be passed on.
-_TRACE_HEADERS = {
-    "traceparent": re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]{1,64})?"),
-    "tracestate": re.compile(r"[\x20-\x7e]{1,512}"),
-}
 
 
 class PredictionServicer(NoSubmissions):
@@ -175,7 +170,7 @@ def trace_headers(context: Context | DirectCall) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for key, value in context.invocation_metadata() or ():
-        pattern = _TRACE_HEADERS.get(key)
+        pattern = HEADER_FORMS.get(key)
         if pattern is not None and isinstance(value, str) and pattern.fullmatch(value):
             found[key] = value
     return found

@@ -13,6 +13,9 @@ _FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-
 # As many characters as are to be passed on at least.
 _STATE = re.compile(r"[\x20-\x7e]{1,512}")
 _SAMPLED = 1
+HEADER_FORMS = {TRACEPARENT: _FORM, TRACESTATE: _STATE}
+"""What a header's value has to be, by the header's name."""
+
 _NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
 
 
