@@ -116,23 +116,23 @@ filebeat: ## Build Filebeat from its source, for interop-elk; needs Go
 
 .PHONY: bench
 bench: $(INSTALLED) ## Measure the chain beside its baselines
-	$(BIN)/python -m tailrace.loadtest.bench_chain $(ARGS)
+	$(BIN)/python -m tailrace.loadtest.bench.chain $(ARGS)
 
 .PHONY: bench-mesh
 bench-mesh: $(INSTALLED) ## Measure the mesh beside all that could be built instead
-	$(BIN)/python -m tailrace.loadtest.bench_mesh $(ARGS)
+	$(BIN)/python -m tailrace.loadtest.bench.mesh $(ARGS)
 
 .PHONY: bench-submissions
 bench-submissions: $(INSTALLED) ## Measure submissions beside synchronous predictions
-	$(BIN)/python -m tailrace.loadtest.bench_submissions $(ARGS)
+	$(BIN)/python -m tailrace.loadtest.bench.submissions $(ARGS)
 
 .PHONY: bench-features
 bench-features: $(INSTALLED) $(FEAST) ## Measure lookups beside Feast, and events beside lookups
-	$(BIN)/python -m tailrace.loadtest.bench_features --feast-python $(FEAST_VENV)/bin/python $(ARGS)
+	$(BIN)/python -m tailrace.loadtest.bench.features --feast-python $(FEAST_VENV)/bin/python $(ARGS)
 
 .PHONY: bench-telemetry
 bench-telemetry: $(INSTALLED) ## Measure what traces, metrics and log lines cost
-	$(BIN)/python -m tailrace.loadtest.bench_telemetry $(ARGS)
+	$(BIN)/python -m tailrace.loadtest.bench.telemetry $(ARGS)
 
 # --- Prometheus ----------------------------------------------------------------------------
 

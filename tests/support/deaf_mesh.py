@@ -19,8 +19,8 @@ from tailrace.cli.local.local_triton import LocalTriton
 from tailrace.cli.local.mesh_process import MeshProcess
 from tailrace.client import Client, Prediction, Quality
 from tailrace.client.values import Fields
-from tailrace.loadtest.piped_stdout import MODULE, VARIABLE
-from tailrace.loadtest.unread_pipe import UnreadPipe
+from tailrace.loadtest.bench.piped_stdout import MODULE, VARIABLE
+from tailrace.loadtest.bench.unread_pipe import UnreadPipe
 from tailrace.runtime import telemetry_names as names
 from tailrace.runtime.logs import DROPPED
 from tests.support.hanging_logstash import HangingLogstash, hanging_logstash

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tailrace.loadtest.bench_features_ratios import (
+from tailrace.loadtest.bench.features_ratios import (
     BARS,
     FEAST,
     Figures,
@@ -11,8 +11,8 @@ from tailrace.loadtest.bench_features_ratios import (
     ratios_of,
     targets_of,
 )
-from tailrace.loadtest.bench_features_run import shuffled
-from tailrace.loadtest.spread import Spread
+from tailrace.loadtest.bench.features_run import shuffled
+from tailrace.loadtest.bench.spread import Spread
 
 
 def taken(p50_us: float, p99_us: float = 1.0, until_dict_us: float = 0.0) -> Latencies:

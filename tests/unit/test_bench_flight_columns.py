@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tailrace.loadtest.bls.flight_columns import FlightColumns, FlightConstants
-from tailrace.loadtest.plain_chain.flight_row import (
+from tailrace.loadtest.bench.bls.flight_columns import FlightColumns, FlightConstants
+from tailrace.loadtest.bench.plain_chain.flight_row import (
     PIPELINE,
     FlightModel,
     encode,
     entity_keys,
     read_model,
 )
-from tailrace.loadtest.plain_chain.hops import calibrated
+from tailrace.loadtest.bench.plain_chain.hops import calibrated
 from tailrace.v1 import prediction_service_pb2, tensor_pb2
 
 PIPELINES = Path(__file__).parents[2] / "examples" / "flights" / "pipelines"

@@ -13,15 +13,15 @@ import grpc.aio
 import numpy as np
 import pytest
 
-from tailrace.loadtest.generator.answers import WrongPlacement, response_reading
-from tailrace.loadtest.generator.calls import closed_loop, every_score, open_loop
-from tailrace.loadtest.generator.connections import Connections
-from tailrace.loadtest.generator.messages import Messages
-from tailrace.loadtest.generator.orders import Endpoint, Order, Outcome
-from tailrace.loadtest.generator.streams import every_stream_score, stream_loop
-from tailrace.loadtest.generator.ticks import Ticks
-from tailrace.loadtest.generators import Generators, share_of
-from tailrace.loadtest.process_usage import ProcessUsage
+from tailrace.loadtest.bench.generator.answers import WrongPlacement, response_reading
+from tailrace.loadtest.bench.generator.calls import closed_loop, every_score, open_loop
+from tailrace.loadtest.bench.generator.connections import Connections
+from tailrace.loadtest.bench.generator.messages import Messages
+from tailrace.loadtest.bench.generator.orders import Endpoint, Order, Outcome
+from tailrace.loadtest.bench.generator.streams import every_stream_score, stream_loop
+from tailrace.loadtest.bench.generator.ticks import Ticks
+from tailrace.loadtest.bench.generators import Generators, share_of
+from tailrace.loadtest.bench.process_usage import ProcessUsage
 from tailrace.v1 import ledger_pb2, prediction_service_pb2, tensor_pb2
 
 Context = grpc.aio.ServicerContext[bytes, bytes]

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from tailrace.loadtest.agreement import count_wrong, largest_difference
-from tailrace.loadtest.bench_ratios import BARS, Bar, peak_rate, ratios_of
-from tailrace.loadtest.bench_slices import Load, Results, Slice, in_turn, slice_of
-from tailrace.loadtest.bls.repository import BlsVariant
-from tailrace.loadtest.bls.tuning import best_variant
-from tailrace.loadtest.generator.orders import Outcome
-from tailrace.loadtest.process_usage import MACHINE
+from tailrace.loadtest.bench.agreement import count_wrong, largest_difference
+from tailrace.loadtest.bench.bls.repository import BlsVariant
+from tailrace.loadtest.bench.bls.tuning import best_variant
+from tailrace.loadtest.bench.generator.orders import Outcome
+from tailrace.loadtest.bench.process_usage import MACHINE
+from tailrace.loadtest.bench.ratios import BARS, Bar, peak_rate, ratios_of
+from tailrace.loadtest.bench.slices import Load, Results, Slice, in_turn, slice_of
 
 
 def measured(rate: float, p50_ms: float = 1.0, p99_ms: float = 2.0) -> Slice:

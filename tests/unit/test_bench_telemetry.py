@@ -6,13 +6,13 @@ from collections import Counter
 
 import pytest
 
-from tailrace.loadtest.agreement import count_wrong
-from tailrace.loadtest.bench_slices import Slice
-from tailrace.loadtest.bench_telemetry_ratios import BARS, Pairs, mesh_cpu_us, ratios_of
-from tailrace.loadtest.bench_telemetry_run import mean_convoy, messages_of
-from tailrace.loadtest.generator.answers import answer_reader
-from tailrace.loadtest.generator.orders import Endpoint
-from tailrace.loadtest.telemetry_variants import OFF, VARIANTS, turns_of
+from tailrace.loadtest.bench.agreement import count_wrong
+from tailrace.loadtest.bench.generator.answers import answer_reader
+from tailrace.loadtest.bench.generator.orders import Endpoint
+from tailrace.loadtest.bench.slices import Slice
+from tailrace.loadtest.bench.telemetry_ratios import BARS, Pairs, mesh_cpu_us, ratios_of
+from tailrace.loadtest.bench.telemetry_run import mean_convoy, messages_of
+from tailrace.loadtest.bench.telemetry_variants import OFF, VARIANTS, turns_of
 from tailrace.v1 import ledger_pb2, prediction_service_pb2
 
 NAMES = [one.name for one in VARIANTS]

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from tailrace.loadtest.telemetry_counterparts import Ports, Scrapes
-from tailrace.loadtest.unread_pipe import UnreadPipe
+from tailrace.loadtest.bench.telemetry_counterparts import Ports, Scrapes
+from tailrace.loadtest.bench.unread_pipe import UnreadPipe
 
-MODULE = "tailrace.loadtest.telemetry_counterparts"
+MODULE = "tailrace.loadtest.bench.telemetry_counterparts"
 
 
 @pytest.fixture

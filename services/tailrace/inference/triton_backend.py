@@ -2,7 +2,7 @@
 
 It uses tritonclient's generated stubs on a channel of our own. Measured in turns in one process,
 one call at a time, on a model that hands a column back (two busy cores; medians of 31 repeats,
-ratios to tritonclient's aio client; `python -m tailrace.loadtest.bench_triton_client`):
+ratios to tritonclient's aio client; `python -m tailrace.loadtest.bench.triton_client`):
 
                                1 row: CPU, latency     256 rows: CPU, latency
     tritonclient's aio client  352 us 1.00  623 us 1.00    310 us 1.00  596 us 1.00

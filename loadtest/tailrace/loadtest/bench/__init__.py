@@ -1,0 +1,1 @@
+"""Benchmarks of the mesh, of submissions, features and telemetry, and their baselines."""
