@@ -1,1 +1,1 @@
-"""Load tests and benchmarks of a running mesh."""
+"""Load tests of gRPC services (`tailrace load`), and the benchmarks of the mesh."""

@@ -1,0 +1,1 @@
+"""When calls are made, and by which process."""

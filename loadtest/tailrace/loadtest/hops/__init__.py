@@ -1,0 +1,1 @@
+"""What answers of Tailrace say about themselves: hops, quality, deadline."""

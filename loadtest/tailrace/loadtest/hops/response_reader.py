@@ -1,0 +1,28 @@
+"""What a run looks for in the answers themselves."""
+
+from __future__ import annotations
+
+from typing import Protocol, Self
+
+
+class AnswerTally(Protocol):
+    """What was found in answers; picklable, and can be added to another's."""
+
+    def merge(self, other: Self) -> None:
+        """Adds what another process found."""
+
+
+class ResponseReader(Protocol):
+    """Reads answers as they come."""
+
+    @property
+    def tally(self) -> AnswerTally:
+        """What was found so far."""
+
+    def read(self, payload: bytes, latency_ns: int) -> None:
+        """Reads one serialised answer, without gRPC's prefix.
+
+        Args:
+            payload: the message.
+            latency_ns: of its call, from its intended instant until this message, in nanoseconds.
+        """

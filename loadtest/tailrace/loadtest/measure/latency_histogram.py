@@ -1,0 +1,124 @@
+"""Latencies in bounded memory, as HdrHistogram records them.
+
+The layout is HdrHistogram's (https://hdrhistogram.github.io/HdrHistogram/): 2,048 buckets of one
+nanosecond, then 1,024 for each further power of two, so that every value is kept to three
+significant digits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+Int64s = npt.NDArray[np.int64]
+
+_HALF_BITS = 10
+_HALF = 1 << _HALF_BITS
+MAX_NS = 3_600_000_000_000
+_BUCKETS = (MAX_NS.bit_length() - _HALF_BITS + 1) * _HALF
+
+
+def _empty() -> Int64s:
+    return np.zeros(_BUCKETS, np.int64)
+
+
+@dataclass(slots=True, eq=False)
+class LatencyHistogram:
+    """Counts of latencies, from 1 ns to an hour, to three significant digits.
+
+    Attributes:
+        counts: how many latencies each bucket has, shape (buckets,).
+        count: how many there are.
+        total_ns: their exact sum.
+        minimum_ns: the exact least; 0 if there is none.
+        maximum_ns: the exact largest; 0 if there is none.
+    """
+
+    counts: Int64s = field(default_factory=_empty)
+    count: int = 0
+    total_ns: int = 0
+    minimum_ns: int = 0
+    maximum_ns: int = 0
+
+    def record(self, latencies_ns: Int64s) -> None:
+        """Adds latencies; those below 1 ns count as 1 ns, those above an hour as an hour.
+
+        Args:
+            latencies_ns: nanoseconds, shape (n,).
+        """
+        if not latencies_ns.size:
+            return
+        values = np.clip(latencies_ns, 1, MAX_NS)
+        self.counts += np.bincount(_index(values), minlength=_BUCKETS)
+        least, most = int(values.min()), int(values.max())
+        self.minimum_ns = least if not self.count else min(self.minimum_ns, least)
+        self.maximum_ns = max(self.maximum_ns, most)
+        self.count += values.size
+        self.total_ns += int(values.sum())
+
+    def merge(self, other: LatencyHistogram) -> None:
+        """Adds what another histogram holds."""
+        if not other.count:
+            return
+        least = other.minimum_ns
+        self.minimum_ns = least if not self.count else min(self.minimum_ns, least)
+        self.maximum_ns = max(self.maximum_ns, other.maximum_ns)
+        self.counts += other.counts
+        self.count += other.count
+        self.total_ns += other.total_ns
+
+    @property
+    def mean_ns(self) -> float:
+        """The exact mean; 0 if there is none."""
+        return self.total_ns / self.count if self.count else 0.0
+
+    def percentile(self, percent: float) -> int:
+        """Returns the least latency that so many percent of all do not exceed.
+
+        Args:
+            percent: 0 to 100.
+
+        Returns:
+            Nanoseconds: the upper end of its bucket, no more than the exact maximum; 0 if there
+            is none.
+        """
+        return self.percentiles([percent])[0]
+
+    def percentiles(self, percents: Sequence[float]) -> list[int]:
+        """Returns `percentile` of each."""
+        if not self.count:
+            return [0] * len(percents)
+        sums = np.cumsum(self.counts)
+        # The share is rounded in binary: a millionth of a call must not cost a whole one.
+        ranks = np.maximum(np.ceil(np.asarray(percents) * self.count / 100 - 1e-6), 1)
+        places = np.searchsorted(sums, ranks)
+        return [min(bucket_end(int(place)), self.maximum_ns) for place in places]
+
+    def filled(self) -> tuple[Int64s, Int64s]:
+        """Returns the buckets that hold anything: their indices and their counts, shape (n,)."""
+        places = np.flatnonzero(self.counts)
+        return places, self.counts[places]
+
+
+def bucket_start(index: int) -> int:
+    """Returns the least latency of a bucket, in nanoseconds."""
+    if index < 2 * _HALF:
+        return index
+    shift = (index >> _HALF_BITS) - 1
+    return ((index & (_HALF - 1)) + _HALF) << shift
+
+
+def bucket_end(index: int) -> int:
+    """Returns the largest latency of a bucket, in nanoseconds."""
+    return bucket_start(index + 1) - 1
+
+
+def _index(values: Int64s) -> Int64s:
+    # Exact below 2**53: what frexp calls the exponent of a whole number is its bit length.
+    bits = np.frexp(values.astype(np.float64))[1].astype(np.int64)
+    shifts = np.maximum(bits - _HALF_BITS - 1, 0)
+    index: Int64s = shifts * _HALF + (values >> shifts)
+    return index

@@ -1,0 +1,1 @@
+"""The method that is called: from reflection, .proto files, or a protoset."""
