@@ -13,6 +13,7 @@ from tests.support.feast_process import feast_process
 from tests.support.feature_world import make_world
 from tests.support.flights_fixtures import prepared_flights
 from tests.support.keys_read import open_store
+from tests.support.load_servers import certificates, load_server, start_load_server
 from tests.support.mesh_fixtures import mesh, predictions, start_mesh, start_module_mesh
 from tests.support.observed_fixtures import observed
 from tests.support.placements import placed_mesh
@@ -34,8 +35,10 @@ from tests.support.triton_fixtures import start_triton, triton_server
 os.environ.setdefault("TAILRACE_TRACES_INTERVAL_MS", "500")
 
 __all__ = [
+    "certificates",
     "feast_process",
     "fresh_redis",
+    "load_server",
     "make_world",
     "mesh",
     "observed",
@@ -54,6 +57,7 @@ __all__ = [
     "shared_queue_cluster",
     "shared_queue_redis",
     "start_events",
+    "start_load_server",
     "start_mesh",
     "start_module_mesh",
     "start_module_prometheus",
