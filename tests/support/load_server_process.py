@@ -71,7 +71,7 @@ class EchoService:
         if request.code:
             codes = {code.value[0]: code for code in grpc.StatusCode}
             await context.abort(codes[request.code], request.message)
-        remaining = context.time_remaining()
+        remaining: Any = context.time_remaining()
         given: Any = context.invocation_metadata() or ()
         metadata = [
             {"name": name, "value": value.encode() if isinstance(value, str) else value}
