@@ -7,7 +7,7 @@ significant digits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -52,12 +52,31 @@ class LatencyHistogram:
         if not latencies_ns.size:
             return
         values = np.clip(latencies_ns, 1, MAX_NS)
-        self.counts += np.bincount(_index(values), minlength=_BUCKETS)
+        self.counts += np.bincount(bucket_index(values), minlength=_BUCKETS)
         least, most = int(values.min()), int(values.max())
         self.minimum_ns = least if not self.count else min(self.minimum_ns, least)
         self.maximum_ns = max(self.maximum_ns, most)
         self.count += values.size
         self.total_ns += int(values.sum())
+
+    def record_buckets(self, buckets: Mapping[int, int]) -> None:
+        """Adds latencies of which only the buckets are known; each counts as its bucket's end.
+
+        Args:
+            buckets: how many latencies each bucket has, by its index.
+        """
+        if not buckets:
+            return
+        places = np.fromiter(buckets, np.int64, len(buckets))
+        counts = np.fromiter(buckets.values(), np.int64, len(buckets))
+        ends = np.array([bucket_end(place) for place in buckets], np.int64)
+        np.add.at(self.counts, places, counts)
+        self.minimum_ns = min(ends) if not self.count else min(self.minimum_ns, *ends)
+        self.maximum_ns = max(self.maximum_ns, *ends)
+        self.count += int(counts.sum())
+        self.total_ns += sum(
+            end * number for end, number in zip(ends, buckets.values(), strict=True)
+        )
 
     def merge(self, other: LatencyHistogram) -> None:
         """Adds what another histogram holds."""
@@ -102,6 +121,17 @@ class LatencyHistogram:
         places = np.flatnonzero(self.counts)
         return places, self.counts[places]
 
+    def __getstate__(self) -> tuple[bytes, bytes, int, int, int, int]:
+        # Most buckets are empty, and processes tell each other some times a second.
+        places, counts = self.filled()
+        packed = places.astype(np.int32).tobytes(), counts.tobytes()
+        return *packed, self.count, self.total_ns, self.minimum_ns, self.maximum_ns
+
+    def __setstate__(self, state: tuple[bytes, bytes, int, int, int, int]) -> None:
+        places, counts, self.count, self.total_ns, self.minimum_ns, self.maximum_ns = state
+        self.counts = _empty()
+        self.counts[np.frombuffer(places, np.int32)] = np.frombuffer(counts, np.int64)
+
 
 def bucket_start(index: int) -> int:
     """Returns the least latency of a bucket, in nanoseconds."""
@@ -116,7 +146,16 @@ def bucket_end(index: int) -> int:
     return bucket_start(index + 1) - 1
 
 
-def _index(values: Int64s) -> Int64s:
+def bucket_index(latencies_ns: Int64s) -> Int64s:
+    """Returns the buckets that latencies belong to.
+
+    Args:
+        latencies_ns: nanoseconds, shape (n,); what is out of range counts as what is nearest.
+
+    Returns:
+        Indices, shape (n,).
+    """
+    values = np.clip(latencies_ns, 1, MAX_NS)
     # Exact below 2**53: what frexp calls the exponent of a whole number is its bit length.
     bits = np.frexp(values.astype(np.float64))[1].astype(np.int64)
     shifts = np.maximum(bits - _HALF_BITS - 1, 0)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tailrace.loadtest.measure.latency_histogram import Int64s
+import numpy as np
+
+from tailrace.loadtest.measure.latency_histogram import Int64s, bucket_end, bucket_index
 
 # Beyond, two slices become one of twice the length, so that memory is bounded however long a run.
 MAX_SLICES = 240
@@ -16,7 +19,7 @@ class TimeSlice:
     """What happened between two instants. A call counts in the slice in which it ended.
 
     Attributes:
-        started: calls that were made.
+        started: calls that were sent then, and are over by now; skipped ones among them.
         ended: calls that are over.
         failed: those of them that did not end with OK.
         buckets: buckets of `LatencyHistogram` that hold corrected latencies of the calls that
@@ -27,6 +30,31 @@ class TimeSlice:
     ended: int = 0
     failed: int = 0
     buckets: dict[int, int] = field(default_factory=dict)
+
+    def percentiles(self, percents: Sequence[float]) -> list[int]:
+        """Returns the least corrected latencies that so many percent do not exceed.
+
+        Args:
+            percents: 0 to 100 each.
+
+        Returns:
+            Nanoseconds, as in `LatencyHistogram.percentiles`; 0 where there is no latency.
+        """
+        if not self.buckets:
+            return [0] * len(percents)
+        places = sorted(self.buckets)
+        sums = np.cumsum([self.buckets[place] for place in places])
+        ranks = np.maximum(np.ceil(np.asarray(percents) * int(sums[-1]) / 100 - 1e-6), 1)
+        return [bucket_end(places[int(found)]) for found in np.searchsorted(sums, ranks)]
+
+    def merge(self, other: TimeSlice) -> None:
+        """Adds what another slice holds."""
+        self.started += other.started
+        self.ended += other.ended
+        self.failed += other.failed
+        buckets = self.buckets
+        for place, count in other.buckets.items():
+            buckets[place] = buckets.get(place, 0) + count
 
 
 @dataclass(slots=True)
@@ -42,15 +70,63 @@ class TimeSlices:
     slices: list[TimeSlice] = field(default_factory=list)
 
     def add(self, ended_ns: Int64s, latencies_ns: Int64s, failed: Int64s) -> None:
-        """Adds calls that are over.
+        """Adds calls that are over, to `ended`, `failed` and `buckets`.
 
         Args:
             ended_ns: when they ended, in nanoseconds after the run's start, shape (n,).
             latencies_ns: their corrected latencies, shape (n,); -1 where it does not count.
             failed: 1 where they did not end with OK, else 0, shape (n,).
         """
-        raise NotImplementedError
+        if not ended_ns.size:
+            return
+        self._reach(int(ended_ns.max()))
+        places = np.maximum(ended_ns, 0) // self.length_ns
+        for place in range(int(places.min()), int(places.max()) + 1):
+            here = places == place
+            found = self.slices[place]
+            found.ended += int(np.count_nonzero(here))
+            found.failed += int(failed[here].sum())
+            latencies = latencies_ns[here]
+            found.merge(TimeSlice(buckets=_buckets(latencies[latencies >= 0])))
+
+    def add_started(self, sent_ns: Int64s) -> None:
+        """Adds calls to `started`.
+
+        Args:
+            sent_ns: when they were sent, in nanoseconds after the run's start, shape (n,).
+        """
+        if not sent_ns.size:
+            return
+        self._reach(int(sent_ns.max()))
+        places = np.maximum(sent_ns, 0) // self.length_ns
+        counts = np.bincount(places)
+        for place in np.flatnonzero(counts).tolist():
+            self.slices[place].started += int(counts[place])
 
     def merge(self, other: TimeSlices) -> None:
         """Adds what another process recorded from the same start on."""
-        raise NotImplementedError
+        while self.length_ns < other.length_ns:
+            self._double()
+        if other.slices:
+            self._reach((len(other.slices) - 1) * other.length_ns)
+        ratio = self.length_ns // other.length_ns
+        for place, found in enumerate(other.slices):
+            self.slices[place // ratio].merge(found)
+
+    def _reach(self, instant_ns: int) -> None:
+        while instant_ns >= MAX_SLICES * self.length_ns:
+            self._double()
+        missing = instant_ns // self.length_ns + 1 - len(self.slices)
+        self.slices.extend(TimeSlice() for _ in range(missing))
+
+    def _double(self) -> None:
+        for first, second in zip(self.slices[::2], self.slices[1::2], strict=False):
+            first.merge(second)
+        self.slices = self.slices[::2]
+        self.length_ns *= 2
+
+
+def _buckets(latencies_ns: Int64s) -> dict[int, int]:
+    counts = np.bincount(bucket_index(latencies_ns))
+    places = np.flatnonzero(counts)
+    return dict(zip(places.tolist(), counts[places].tolist(), strict=True))
