@@ -11,8 +11,8 @@ from tailrace.loadtest.hops.hop_tally import HopTally, count_kind
 from tailrace.loadtest.hops.ledger_fold import fold_ledgers
 from tailrace.v1 import prediction_service_pb2
 
-# Answers between two foldings: some hundred kilobytes, and some milliseconds.
-_FOLD_EVERY = 4096
+# Answers between two foldings: each takes a millisecond or two, in which no call can be made.
+_FOLD_EVERY = 1024
 _LIVE = prediction_service_pb2.QUALITY_LIVE
 
 
