@@ -117,6 +117,8 @@ class LoadOptions:
         max_in_flight: most calls in flight in an open loop; what is due later waits, and is late.
         seed: of templates' random values; None for another each time.
         progress: `auto` (a terminal gets a live view, all else plain lines), `plain`, `off`.
+        reader: `module:class` of a `ResponseReader` that reads answers in place of that of `hops`,
+            made without arguments; empty for none.
     """
 
     host: str
@@ -187,6 +189,7 @@ class LoadOptions:
     max_in_flight: int = 10_000
     seed: int | None = None
     progress: str = "auto"
+    reader: str = ""
 
     @property
     def paced(self) -> bool:
