@@ -71,12 +71,11 @@ class LatencyHistogram:
         counts = np.fromiter(buckets.values(), np.int64, len(buckets))
         ends = np.array([bucket_end(place) for place in buckets], np.int64)
         np.add.at(self.counts, places, counts)
-        self.minimum_ns = min(ends) if not self.count else min(self.minimum_ns, *ends)
-        self.maximum_ns = max(self.maximum_ns, *ends)
+        least = int(ends.min())
+        self.minimum_ns = least if not self.count else min(self.minimum_ns, least)
+        self.maximum_ns = max(self.maximum_ns, int(ends.max()))
         self.count += int(counts.sum())
-        self.total_ns += sum(
-            end * number for end, number in zip(ends, buckets.values(), strict=True)
-        )
+        self.total_ns += int(ends @ counts)
 
     def merge(self, other: LatencyHistogram) -> None:
         """Adds what another histogram holds."""

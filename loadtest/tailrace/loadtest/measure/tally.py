@@ -25,7 +25,8 @@ class Tally:
         uncorrected: latencies from the instant at which calls were really sent.
         lag: how late calls were sent, where only the generator can have been the reason: in an
             open loop, all; with a rate and a bound on callers, those that found a caller free.
-        statuses: calls by the name of their status, such as `OK` or `DeadlineExceeded` (`status_names`).
+        statuses: calls by the name of their status, such as `OK` or `DeadlineExceeded`
+            (`status_names`).
         errors: failed calls by their error's text, as ghz tells it:
             `rpc error: code = Unavailable desc = …`; no more than `MAX_ERROR_KINDS` of them.
         slices: the same by time.

@@ -52,8 +52,14 @@ class TimeSlice:
         self.started += other.started
         self.ended += other.ended
         self.failed += other.failed
+        self._add_buckets(other.buckets.copy())
+
+    def _add_buckets(self, added: dict[int, int]) -> None:
         buckets = self.buckets
-        for place, count in other.buckets.items():
+        if not buckets:
+            self.buckets = added
+            return
+        for place, count in added.items():
             buckets[place] = buckets.get(place, 0) + count
 
 
@@ -87,7 +93,7 @@ class TimeSlices:
             found.ended += int(np.count_nonzero(here))
             found.failed += int(failed[here].sum())
             latencies = latencies_ns[here]
-            found.merge(TimeSlice(buckets=_buckets(latencies[latencies >= 0])))
+            found._add_buckets(_buckets(latencies[latencies >= 0]))
 
     def add_started(self, sent_ns: Int64s) -> None:
         """Adds calls to `started`.
