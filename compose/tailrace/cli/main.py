@@ -265,6 +265,22 @@ def health(
 app.command()(predict)
 
 
+class _Verbatim(typer.core.TyperCommand):
+    """A command that reads its own arguments, and has a help of its own."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ctx.args = list(args)
+        return ctx.args
+
+
+@app.command(cls=_Verbatim, add_help_option=False)
+def load(context: typer.Context) -> None:
+    """Call any gRPC method at a rate, with ghz's flags, and judge how it answers."""
+    from tailrace.loadtest.options.command import main as load_main
+
+    raise typer.Exit(load_main(context.args))
+
+
 def main() -> None:
     """Runs the command line; what it cannot do, it says in a line and by its exit status."""
     from tailrace.runtime.config import SettingsError

@@ -1,0 +1,56 @@
+"""The tool's own log, in a file (`--debug`)."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tailrace.loadtest.load_error import LoadError
+
+LOGGER = logging.getLogger("tailrace.loadtest")
+
+
+class _Line(logging.Formatter):
+    """A JSON object with ghz's keys: level, time, message, and what else there is to say."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "level": record.levelname.lower(),
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "message": record.getMessage(),
+            **getattr(record, "figures", {}),
+        }
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+@contextmanager
+def debug_log(path: Path | None) -> Iterator[None]:
+    """Writes what is logged below `tailrace.loadtest` to a file, as long as the context lasts.
+
+    Args:
+        path: the file, which is made anew if it is there; None for no log.
+
+    Raises:
+        LoadError: it cannot be written.
+    """
+    if path is None:
+        yield
+        return
+    try:
+        handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    except OSError as error:
+        raise LoadError(f"--debug: {path}: {error.strerror}") from None
+    handler.setFormatter(_Line())
+    LOGGER.addHandler(handler)
+    LOGGER.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        LOGGER.removeHandler(handler)
+        handler.close()

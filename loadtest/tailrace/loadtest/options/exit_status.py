@@ -1,0 +1,29 @@
+"""Exit statuses of `tailrace load`."""
+
+from __future__ import annotations
+
+from tailrace.loadtest.measure.run_result import EndReason, RunResult
+
+GOOD = 0
+# A verdict, or a server that answered nothing.
+FAILED = 1
+WRONG = 2
+# 128 and the number of SIGINT.
+INTERRUPTED = 130
+
+
+def exit_status(result: RunResult, *, passed: bool) -> int:
+    """Returns the exit status of a run that has been told.
+
+    Args:
+        result: the run.
+        passed: whether its objectives were met, and the baseline was.
+    """
+    if result.end_reason is EndReason.CANCEL:
+        return INTERRUPTED
+    return GOOD if passed and answered(result) else FAILED
+
+
+def answered(result: RunResult) -> bool:
+    """Returns whether any call was answered OK."""
+    return bool(result.tally.statuses.get("OK"))

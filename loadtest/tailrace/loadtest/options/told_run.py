@@ -1,0 +1,108 @@
+"""One run with all that is told about it: progress, report, verdicts, exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+
+from tailrace.loadtest.measure.hgrm import write_hgrm
+from tailrace.loadtest.measure.run_result import RunResult
+from tailrace.loadtest.options.debug_log import LOGGER, debug_log
+from tailrace.loadtest.options.exit_status import answered, exit_status
+from tailrace.loadtest.options.load_options import Format, LoadOptions
+from tailrace.loadtest.options.standard_input import with_standard_input
+from tailrace.loadtest.options.written_file import written_file
+from tailrace.loadtest.progress.live import Progress
+from tailrace.loadtest.report.write import write_report
+from tailrace.loadtest.run import run_load
+from tailrace.loadtest.verdict.baseline import Comparison, compare, read_baseline
+from tailrace.loadtest.verdict.judge import Verdict, judge
+from tailrace.loadtest.verdict.objective import parse_objective
+
+
+def tell_run(options: LoadOptions) -> int:
+    """Runs a load, writes its reports, judges it, and returns the exit status.
+
+    Ctrl-C ends the load early, and the report is of what was done; pressed again, it ends all.
+
+    Raises:
+        LoadError: something is wrong with the options; nothing was written, unless it is the
+            report's own file that cannot be.
+    """
+    objectives = [parse_objective(text) for text in options.slo]
+    baseline = None if options.baseline is None else read_baseline(options.baseline)
+    with debug_log(options.debug), with_standard_input(options) as whole:
+        LOGGER.debug("run begins", extra={"figures": {"options": repr(whole)}})
+        try:
+            # Cancelled by the first Ctrl-C; the second is a KeyboardInterrupt wherever it comes.
+            result = asyncio.run(_run(whole))
+        except Exception:
+            LOGGER.exception("run failed")
+            raise
+        try:
+            verdicts = judge(objectives, result)
+            comparisons = (
+                []
+                if baseline is None
+                else compare(baseline, result, tolerance=options.baseline_tolerance)
+            )
+            passed = all(each.passed for each in [*verdicts, *comparisons])
+            status = exit_status(result, passed=passed)
+            LOGGER.debug(
+                "run ended",
+                extra={
+                    "figures": {
+                        "calls": result.tally.ended,
+                        "statuses": result.tally.statuses,
+                        "end_reason": result.end_reason,
+                        "exit_status": status,
+                    }
+                },
+            )
+            _write(result, verdicts, comparisons)
+        finally:
+            if result.details is not None:
+                result.details.unlink(missing_ok=True)
+    _tell(result, verdicts, comparisons)
+    return status
+
+
+async def _run(options: LoadOptions) -> RunResult:
+    progress = Progress(options, sys.stderr)
+    try:
+        return await run_load(options, progress)
+    finally:
+        progress.close()
+
+
+def _write(
+    result: RunResult, verdicts: Sequence[Verdict], comparisons: Sequence[Comparison]
+) -> None:
+    if result.options.hgrm is not None:
+        with written_file(result.options.hgrm) as file:
+            write_hgrm(result.tally.corrected, file)
+    with written_file(result.options.output) as file:
+        write_report(result, verdicts, comparisons, file)
+
+
+def _tell(
+    result: RunResult, verdicts: Sequence[Verdict], comparisons: Sequence[Comparison]
+) -> None:
+    """Says on standard error what decides the exit status, where no summary has just said it."""
+    options = result.options
+    if not (options.format is Format.SUMMARY and options.output is None):
+        if result.limit.limited:
+            why = result.limit.why
+            print(f"warning: the generator, not the server, was the limit: {why}", file=sys.stderr)
+        for verdict in verdicts:
+            print(f"{'passed' if verdict.passed else 'FAILED'}: {verdict.text}", file=sys.stderr)
+        for comparison in comparisons:
+            print(
+                f"{'passed' if comparison.passed else 'WORSE'}: {comparison.text}", file=sys.stderr
+            )
+    if not answered(result):
+        tally = result.tally
+        most = max(tally.errors, key=lambda text: tally.errors[text], default="")
+        calls = f"none of {tally.ended} calls was answered OK" if tally.ended else "no call counts"
+        print(f"error: {calls}{f' ({most})' if most else ''}", file=sys.stderr)

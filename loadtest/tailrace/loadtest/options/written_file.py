@@ -1,0 +1,57 @@
+"""Files that are there whole, or not at all."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from tailrace.loadtest.load_error import LoadError
+
+
+@contextmanager
+def written_file(path: Path | None) -> Iterator[TextIO]:
+    """Yields a text file that takes the path's place once all of it was written.
+
+    Until then it has a name of its own beside it, so that what was there before stays, if writing
+    fails. Devices and pipes are written as they are.
+
+    Args:
+        path: where it goes; None for standard output.
+
+    Raises:
+        LoadError: it cannot be written.
+    """
+    if path is None:
+        with _standard_output() as file:
+            yield file
+        return
+    try:
+        if str(path).startswith("/dev/") or (path.exists() and not path.is_file()):
+            with path.open("w", encoding="utf-8") as file:
+                yield file
+            return
+        # A link stays, and leads to the new file.
+        whole = path.resolve()
+        part = whole.with_name(f".{whole.name}.{os.getpid()}.part")
+        try:
+            with part.open("x", encoding="utf-8") as file:
+                yield file
+            part.replace(whole)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise LoadError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def _standard_output() -> Iterator[TextIO]:
+    try:
+        yield sys.stdout
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever reads has enough, as `head` does. Python would try again when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
