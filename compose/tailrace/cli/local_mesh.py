@@ -6,7 +6,7 @@ import asyncio
 import datetime
 import json
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import NoReturn, Protocol
 
 from tailrace.cli.example import TritonSection
@@ -184,8 +184,17 @@ class LocalMesh:
             return settings
         names = [replica_name(hop, i + 1) for i in range(self._options.replicas.get(hop, 1))]
         await asyncio.gather(*(self._start_service(hop, name, settings) for name in names))
-        target = balanced_target([self.mesh_processes[name].target for name in names])
-        return {f"TAILRACE_{hop.upper()}_TARGET": target}
+        targets = [self.mesh_processes[name].target for name in names]
+        return {f"TAILRACE_{hop.upper()}_TARGET": await self.hop_target(hop, targets)}
+
+    async def hop_target(self, hop: str, targets: Sequence[str]) -> str:
+        """Returns where the gateway reaches a hop. Meshes with something between them say it anew.
+
+        Args:
+            hop: name of the hop.
+            targets: its replicas, as `host:port`.
+        """
+        return balanced_target(targets)
 
     def _has_events(self) -> bool:
         """Whether there are event types, and so something for an event service to do."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 from google.protobuf.descriptor import Descriptor
 
 from tailrace.loadtest.hops.response_reader import ResponseReader
@@ -14,12 +16,16 @@ _READ = ("PredictResponse", "QualityReason", "Ledger", "LedgerEntry")
 
 
 def reader_for(method: MethodSpec, options: LoadOptions) -> ResponseReader | None:
-    """Returns what reads a method's answers; its tally is a `HopTally`.
+    """Returns what reads a method's answers; its tally is a `HopTally`, but for `options.reader`.
 
     Returns:
         None for methods that do not answer with predictions, for those whose server declares them
         otherwise than this package does, and where the options want no hops.
     """
+    if options.reader:
+        module, _, name = options.reader.partition(":")
+        made: ResponseReader = getattr(importlib.import_module(module), name)()
+        return made
     if not options.hops or method.service != _SERVICE or method.name not in _METHODS:
         return None
     # Those who call something else have no use for the stubs.
