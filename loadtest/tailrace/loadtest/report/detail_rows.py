@@ -1,0 +1,53 @@
+"""The records of single calls, as reports list them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import tzinfo
+
+from tailrace.loadtest.measure.details import Detail, read_details
+from tailrace.loadtest.measure.run_result import RunResult
+from tailrace.loadtest.report.go_forms import rfc3339_nano
+
+
+def details_of(result: RunResult) -> Iterator[Detail]:
+    """Yields the records of a run, in the order in which calls ended; none if none were kept."""
+    if result.details is not None:
+        yield from read_details(result.details)
+
+
+def json_details(result: RunResult) -> Iterator[str]:
+    """Yields the records of a run as JSON objects, one at a time, in ghz's keys.
+
+    `timestamp` is when the call ended, as in ghz; `latency` is in nanoseconds.
+    """
+    timestamps = _Timestamps(result.date.tzinfo)
+    outcomes: dict[tuple[str, str], str] = {}
+    for detail in details_of(result):
+        key = (detail.error, detail.status)
+        outcome = outcomes.get(key)
+        if outcome is None:
+            members = {"error": detail.error, "status": detail.status}
+            outcome = json.dumps(members, ensure_ascii=False, separators=(",", ":"))[1:]
+            outcomes[key] = outcome
+        ended = timestamps.told(detail.timestamp_ns + detail.latency_ns)
+        yield f'{{"timestamp":"{ended}","latency":{detail.latency_ns},{outcome}'
+
+
+class _Timestamps:
+    """Tells instants; those of the same second without asking the calendar anew."""
+
+    def __init__(self, zone: tzinfo | None) -> None:
+        self._zone = zone
+        self._second = -1
+        self._date, self._offset = "", ""
+
+    def told(self, ns: int) -> str:
+        second, fraction = divmod(ns, 1_000_000_000)
+        if second != self._second:
+            whole = rfc3339_nano(second * 1_000_000_000, self._zone)
+            self._second, self._date, self._offset = second, whole[:19], whole[19:]
+        if not fraction:
+            return self._date + self._offset
+        return f"{self._date}.{fraction:09}".rstrip("0") + self._offset
