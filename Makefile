@@ -134,6 +134,30 @@ bench-features: $(INSTALLED) $(FEAST) ## Measure lookups beside Feast, and event
 bench-telemetry: $(INSTALLED) ## Measure what traces, metrics and log lines cost
 	$(BIN)/python -m tailrace.loadtest.bench.telemetry $(ARGS)
 
+# --- ghz -----------------------------------------------------------------------------------
+
+GHZ_VERSION := v0.121.0
+GHZ := .build/ghz/ghz
+GHZ_ECHO := .build/ghz/echo
+$(GHZ):
+	@echo "==> Building ghz $(GHZ_VERSION)"
+	@mkdir -p $(dir $@)
+	@GOBIN=$(abspath $(dir $@)) go install github.com/bojand/ghz/cmd/ghz@$(GHZ_VERSION)
+
+$(GHZ_ECHO): loadtest/interop/echo/main.go loadtest/interop/echo/go.mod loadtest/interop/echo/go.sum
+	@echo "==> Building the server that both tools call"
+	@mkdir -p $(dir $@)
+	@cd $(dir $<) && go build -o $(abspath $@) .
+
+.PHONY: interop-ghz
+ifneq ($(shell command -v go),)
+interop-ghz: $(INSTALLED) $(GHZ) $(GHZ_ECHO) ## Compare `tailrace load` with the genuine ghz: what both tell, and what a call costs; needs Go
+	$(BIN)/python -m tailrace.loadtest.bench.ghz --ghz $(GHZ) --echo $(GHZ_ECHO) $(ARGS)
+else
+interop-ghz:
+	@echo "skipped: interop-ghz needs Go 1.24 or later, of which there is none on PATH"
+endif
+
 # --- Prometheus ----------------------------------------------------------------------------
 
 PROMETHEUS := .build/prometheus

@@ -1,0 +1,1 @@
+"""`tailrace load` beside the genuine ghz, against a server written in Go."""
