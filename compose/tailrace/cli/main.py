@@ -270,7 +270,7 @@ class _Verbatim(typer.core.TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         ctx.args = list(args)
-        return ctx.args
+        return args
 
 
 @app.command(cls=_Verbatim, add_help_option=False)

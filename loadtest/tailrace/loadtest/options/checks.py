@@ -27,7 +27,7 @@ def check_options(options: LoadOptions) -> None:
 
 def _target(options: LoadOptions) -> None:
     if not options.call:
-        raise LoadError("no method is named", "--call package.Service/Method")
+        raise LoadError("no method is named", "name it with --call package.Service/Method")
     if not _CALL.fullmatch(options.call):
         raise LoadError(
             f"--call: {options.call!r} is no method",

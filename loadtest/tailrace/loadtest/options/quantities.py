@@ -16,8 +16,8 @@ _UNITS = {
     "m": Fraction(60),
     "h": Fraction(3600),
 }
-_DURATION_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
-_SIZE = re.compile(r"([\d.,]+)\s*([a-z]*)", re.IGNORECASE)
+_DURATION_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
+_SIZE = re.compile(r"(\d[\d,]*\.?\d*)\s*([a-z]*)", re.ASCII | re.IGNORECASE)
 _POWERS = "kmgtpe"
 
 
