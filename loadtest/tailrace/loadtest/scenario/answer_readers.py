@@ -17,7 +17,7 @@ class Acknowledged:
     """What was acknowledged: an `AnswerTally`.
 
     Attributes:
-        ids: of submissions, in the order of their answers; one that is answered twice is there twice.
+        ids: of submissions, in the order of their answers; one that comes twice is there twice.
         again: answers that say that it had been submitted before.
         unreadable: messages that were no such answer.
     """

@@ -20,7 +20,7 @@ INGEST_EVENTS = "tailrace.v1.EventService.IngestEvents"
 
 
 class LoadKind(StrEnum):
-    """What is called: predictions, submissions, events, or any method with data of the file's own."""
+    """What is called: predictions, submissions, events, or any method, with the file's own data."""
 
     PREDICT = "predict"
     SUBMIT = "submit"

@@ -1,9 +1,9 @@
 """`python -m tailrace.loadtest.scenario.receiver`: takes results, in a process of its own.
 
-The client library's receiver: signatures are verified, and what comes twice is counted and dropped.
-The first line of its input is the secret that deliveries are signed with. It listens on a free port,
-which it tells as a line of JSON; each further line is answered with what it has taken since the last
-one. It ends with its input.
+The client library's receiver: signatures are verified, and what comes twice is counted and
+dropped. The first line of its input is the secret that deliveries are signed with. It listens on a
+free port, which it tells as a line of JSON; each further line is answered with what it has taken
+since the last one. It ends with its input.
 """
 
 from __future__ import annotations

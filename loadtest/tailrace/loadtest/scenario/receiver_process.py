@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -74,7 +75,7 @@ class Account:
 
     @property
     def exactly_once(self) -> bool:
-        """True if each that was acknowledged came once, and nothing came that nobody had asked for."""
+        """True if each that was acknowledged came once, and nothing that nobody had asked for."""
         return not self.missing and not self.again and self.unasked <= self.unknown
 
 
@@ -130,7 +131,9 @@ class ReceiverProcess:
         """
         wanted = set(ids)
         give_up_at = time.monotonic() + timeout_s
-        while wanted - (await self.ask()).ids.keys() and time.monotonic() < give_up_at:
+        while wanted - (await self.ask()).ids.keys():  # noqa: ASYNC110  # another process's state
+            if time.monotonic() >= give_up_at:
+                break
             await asyncio.sleep(_ASK_EVERY_S)
         # What comes twice comes a little later than what comes once.
         await asyncio.sleep(_ASK_EVERY_S)
@@ -188,10 +191,10 @@ async def _register(client: AsyncClient, callback: str, target: str, secret: str
         ) from error
 
 
-async def _line(process: asyncio.subprocess.Process) -> dict[str, object]:
+async def _line(process: asyncio.subprocess.Process) -> dict[str, Any]:
     assert process.stdout is not None
     line = await process.stdout.readline()
     if not line:
         raise LoadError(f"the receiver ended with status {await process.wait()}")
-    told: dict[str, object] = json.loads(line)
+    told: dict[str, Any] = json.loads(line)
     return told

@@ -115,7 +115,7 @@ class RowFiles:
                 f"the load {load.name}: the example {example} has no rows to ask for",
                 "give the load data, or a data-file",
             )
-        names = set(pipeline.spec.request.fields)
+        asked = set(pipeline.spec.request.fields)
         rows = self.replay.rows
         for place in range(min(load.rows, len(rows))):
             row = rows[place * len(rows) // min(load.rows, len(rows))]
@@ -126,7 +126,7 @@ class RowFiles:
                 "fields": {
                     name: _value_json(value, name)
                     for name, value in fields.items()
-                    if name in names
+                    if name in asked
                 },
             }
             if load.kind is LoadKind.SUBMIT:

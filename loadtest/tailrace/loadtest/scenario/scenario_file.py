@@ -67,8 +67,8 @@ class EventSection(Section):
 
     Attributes:
         at: when, after the scenario's begin.
-        what: `kill` ends a process with SIGKILL and starts it again after `lasting`; `pause` stops it
-            (SIGSTOP) for as long; `slow` delays all that the gateway sends to a hop.
+        what: `kill` ends a process with SIGKILL and starts it again after `lasting`; `pause` stops
+            it (SIGSTOP) for as long; `slow` delays all that the gateway sends to a hop.
         process: which process, such as `ingest-2`; of `kill` and `pause`.
         hop: which hop; of `slow`.
         lasting: how long.
@@ -125,8 +125,8 @@ class RecoverySection(Section):
     Attributes:
         load: name of the load.
         within: how soon.
-        after: since when: after the scenario's begin; None for the first event, or else for the load's
-            own begin.
+        after: since when: after the scenario's begin; None for the first event, or else for the
+            load's own begin.
         p99: latency that each slice of time has to keep at its p99 to count as well; None for that
             of the pipeline's SLO.
     """
@@ -143,10 +143,10 @@ class VerdictSection(Section):
     Attributes:
         slo: whether loads of a pipeline are held against the pipeline's own `slo`.
         recovery: how soon loads have to be well again.
-        drift: how much longer, in percent, p50 and p99 may be in the last third of a load than in its
-            first third.
-        memory_growth: how much more memory, in percent, any process of the mesh may have in the last
-            third than in the first.
+        drift: how much longer, in percent, p50 and p99 may be in the last third of a load than in
+            its first third.
+        memory_growth: how much more memory, in percent, any process of the mesh may have in the
+            last third than in the first.
         memory_slack_mb: growth below this is none, in MB.
         exactly_once: every acknowledged submission arrives once.
         delivered_within: how long results are waited for, after the last submission.

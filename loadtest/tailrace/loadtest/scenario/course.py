@@ -1,0 +1,253 @@
+"""One scenario from its first call to its last: loads, and what happens meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tailrace.loadtest.load_error import LoadError
+from tailrace.loadtest.measure.run_result import EndReason, RunResult
+from tailrace.loadtest.options.load_options import LoadOptions
+from tailrace.loadtest.run import run_load
+from tailrace.loadtest.scenario.answer_readers import Acknowledged
+from tailrace.loadtest.scenario.knee import Bounds, Knee, Step, find_knee
+from tailrace.loadtest.scenario.load_section import LoadKind, LoadSection
+from tailrace.loadtest.scenario.memory import MemorySeries
+from tailrace.loadtest.scenario.place import Place
+from tailrace.loadtest.scenario.receiver_process import (
+    Account,
+    Deliveries,
+    ReceiverProcess,
+    account,
+    running_receiver,
+)
+from tailrace.loadtest.scenario.scenario_file import EventSection, Scenario
+from tailrace.loadtest.scenario.slo_objectives import PipelineSlo, pipeline_slo
+
+Tell = Callable[[str], None]
+_WARM_CALLERS = 16
+_MIN_P99_NS = 1_000_000
+
+
+@dataclass(slots=True)
+class Course:
+    """What a scenario came to.
+
+    Attributes:
+        began: when, in seconds on the monotonic clock.
+        results: of the loads, by name, in the order of the file; of a search, its last step that
+            held.
+        happened: what happened to the mesh, in words, and how many seconds after the begin.
+        memory: of the mesh's processes; empty where nobody asked for it.
+        knee: what a search found; None without one.
+        deliveries: what the receiver took; None without submissions.
+        account: that against what was acknowledged.
+        ended: processes that have ended by themselves.
+        interrupted: True if it was.
+    """
+
+    began: float
+    results: dict[str, RunResult] = field(default_factory=dict)
+    happened: list[tuple[str, float]] = field(default_factory=list)
+    memory: MemorySeries = field(default_factory=MemorySeries)
+    knee: Knee | None = None
+    deliveries: Deliveries | None = None
+    account: Account | None = None
+    ended: list[str] = field(default_factory=list)
+    interrupted: bool = False
+
+
+class ScenarioRun:
+    """Runs one scenario at one place."""
+
+    def __init__(self, scenario: Scenario, place: Place, tell: Tell) -> None:
+        """Keeps the parts.
+
+        Args:
+            scenario: what to do.
+            place: where.
+            tell: told what goes on, a line at a time.
+        """
+        self._scenario = scenario
+        self._place = place
+        self._tell = tell
+        self._course = Course(time.monotonic())
+
+    async def run(self) -> Course:
+        """Returns what it came to; cancelled, what it came to so far.
+
+        Raises:
+            LoadError: a load cannot be made.
+            LaunchError: a process that was killed does not start again.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            receiver, callback = None, ""
+            submits = self._scenario.of_kind(LoadKind.SUBMIT)
+            if any(not load.own_data for load in submits):
+                callback = f"load-{os.getpid()}"
+                opened = running_receiver(self._place.gateway, self._place.tls, callback)
+                receiver = await stack.enter_async_context(opened)
+            options = {
+                load.name: self._place.options(load, callback) for load in self._scenario.loads
+            }
+            await self._warm(options)
+            await stack.enter_async_context(self._watching_memory())
+            self._course.began = time.monotonic()
+            await self._go(options)
+            if receiver is not None and not self._course.interrupted:
+                await self._count(receiver)
+        if self._place.mesh is not None:
+            self._course.ended = self._place.mesh.unexpected_ends()
+        return self._course
+
+    async def _go(self, options: dict[str, LoadOptions]) -> None:
+        search = self._scenario.search
+        if search is not None:
+            load = self._scenario.load(search.load)
+            works: list[Coroutine[Any, Any, None]] = [self._search(load, options[load.name])]
+        else:
+            works = [self._load(load, options[load.name]) for load in self._scenario.loads]
+        works += [self._event(event) for event in self._scenario.events]
+        tasks = [asyncio.create_task(work) for work in works]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+        except asyncio.CancelledError:
+            self._course.interrupted = True
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        order = [load.name for load in self._scenario.loads]
+        results = self._course.results
+        self._course.results = {name: results[name] for name in order if name in results}
+        self._course.happened.sort(key=lambda each: each[1])
+
+    async def _load(self, load: LoadSection, options: LoadOptions) -> None:
+        await self._until(load.start.total_seconds())
+        rate = f" {load.rps:g}/s" if load.rps else f" {load.concurrency} callers"
+        length = f"{options.duration:g} s" if options.duration else f"{options.total:,} calls"
+        self._tell(f"{load.name}:{rate} for {length}")
+        self._course.results[load.name] = result = await run_load(options)
+        self._tell(f"{load.name}: {short_text(result)}")
+
+    async def _event(self, event: EventSection) -> None:
+        await self._until(event.at.total_seconds())
+        mesh = self._place.mesh
+        assert mesh is not None
+        object_name = event.process or event.hop
+        self._tell(f"{event.what} {object_name} for {event.lasting.total_seconds():g} s")
+        for text, when in await mesh.apply(event):
+            self._course.happened.append((text, when - self._course.began))
+
+    async def _search(self, load: LoadSection, options: LoadOptions) -> None:
+        search = self._scenario.search
+        assert search is not None
+        slo = self.slo_of(load)
+        p99_ns = search.p99.total_seconds() * 1e9 if search.p99 else slo.p99_ns if slo else 0
+        if p99_ns < _MIN_P99_NS:
+            raise LoadError(
+                f"no p99 is known that {load.name} has to keep",
+                "say it: p99 in [search], --p99, or a latency objective in the pipeline's slo",
+            )
+
+        async def measure(rate: float) -> RunResult:
+            at_rate = replace(options, rps=rate, async_=True, total=0)
+            result = await run_load(replace(at_rate, duration=search.step.total_seconds()))
+            if result.end_reason is EndReason.CANCEL:
+                raise asyncio.CancelledError
+            return result
+
+        self._course.knee = knee = Knee(Bounds(p99_ns, search.errors / 100))
+        await find_knee(
+            measure,
+            knee,
+            start=search.start,
+            factor=search.factor,
+            narrow=search.narrow,
+            max_rps=search.max_rps,
+            tell=lambda step: self._tell(step_text(step)),
+        )
+        last = knee.held or knee.steps[-1]
+        self._course.results[load.name] = last.result
+
+    async def _warm(self, options: dict[str, LoadOptions]) -> None:
+        seconds = self._scenario.mesh.warm_up.total_seconds()
+        if self._place.mesh is None or not seconds:
+            return
+        warmed = set()
+        for load in self._scenario.loads:
+            if load.kind is LoadKind.PREDICT and load.pipeline not in warmed:
+                warmed.add(load.pipeline)
+                self._tell(f"warming up with {load.pipeline}, {seconds:g} s")
+                warm = replace(
+                    options[load.name],
+                    rps=0.0,
+                    async_=False,
+                    concurrency=_WARM_CALLERS,
+                    duration=seconds,
+                    total=0,
+                )
+                result = await run_load(warm)
+                if result.end_reason is EndReason.CANCEL:
+                    raise asyncio.CancelledError
+
+    async def _count(self, receiver: ReceiverProcess) -> None:
+        ids: list[str] = []
+        unknown = 0
+        for load in self._scenario.of_kind(LoadKind.SUBMIT):
+            tally = self._course.results[load.name].tally
+            unknown += tally.failed
+            if isinstance(tally.answers, Acknowledged):
+                ids += tally.answers.ids
+        within_s = self._scenario.verdict.delivered_within.total_seconds()
+        self._tell(f"waiting for the results of {len(ids):,} submissions")
+        self._course.deliveries = await receiver.wait_for(ids, within_s)
+        self._course.account = account(ids, self._course.deliveries, unknown)
+
+    @contextlib.asynccontextmanager
+    async def _watching_memory(self) -> AsyncIterator[None]:
+        mesh = self._place.mesh
+        if mesh is None or self._scenario.verdict.memory_growth is None:
+            yield
+            return
+        watching = asyncio.create_task(self._course.memory.watch(mesh.usage()))
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+    async def _until(self, seconds: float) -> None:
+        left = self._course.began + seconds - time.monotonic()
+        if left > 0:
+            await asyncio.sleep(left)
+
+    def slo_of(self, load: LoadSection) -> PipelineSlo | None:
+        """Returns what the load's pipeline promises; None if that is nothing, or not known."""
+        pipeline = self._place.pipelines.get(load.pipeline)
+        return pipeline_slo(pipeline.spec.slo) if pipeline else None
+
+
+def short_text(result: RunResult) -> str:
+    """Returns a run in a few words: calls, rate, p50 and p99, failures."""
+    tally = result.tally
+    p50, p99 = tally.corrected.percentiles([50, 99])
+    failed = f", {tally.failed:,} failed" if tally.failed else ""
+    return (
+        f"{tally.ended:,} calls, {result.rps:,.1f}/s, p50 {p50 / 1e6:.1f} ms, "
+        f"p99 {p99 / 1e6:.1f} ms{failed}"
+    )
+
+
+def step_text(step: Step) -> str:
+    """Returns a step of a search in a line."""
+    word = "holds" if step.holds else f"does not hold: {step.why}"
+    generator = " (the generator was the limit)" if step.generator else ""
+    return f"{step.rate:,.0f}/s: {short_text(step.result)}: {word}{generator}"

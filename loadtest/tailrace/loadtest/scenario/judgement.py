@@ -1,0 +1,251 @@
+"""Whether a scenario was good enough."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tailrace.cli.slo.objective import number
+from tailrace.loadtest.hops.hop_tally import HopTally
+from tailrace.loadtest.measure.run_result import RunResult
+from tailrace.loadtest.scenario.answer_readers import TakenIn
+from tailrace.loadtest.scenario.course import Course
+from tailrace.loadtest.scenario.load_section import LoadKind, LoadSection
+from tailrace.loadtest.scenario.memory import growths
+from tailrace.loadtest.scenario.scenario_file import RecoverySection, Scenario
+from tailrace.loadtest.scenario.slices import drift, recovery
+from tailrace.loadtest.scenario.slo_objectives import PipelineSlo, pipeline_slo
+from tailrace.loadtest.verdict.judge import Verdict, judge
+from tailrace.loadtest.verdict.objective import Objective, parse_objective
+from tailrace.runtime.pipeline.plan import Pipeline
+from tailrace.runtime.placement import HOPS
+
+_MS = 1e6
+# What a slice of a load may fail of, where its pipeline promises nothing.
+_USUAL_ERRORS = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was found.
+
+    Attributes:
+        about: name of the load, or empty.
+        text: in words, figures included.
+        passed: whether it is good enough; None where nothing was asked of it.
+        figures: for programs.
+    """
+
+    about: str
+    text: str
+    passed: bool | None
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """All that was found.
+
+    Attributes:
+        findings: in the order in which they are told.
+        verdicts: on objectives, by load.
+    """
+
+    findings: list[Finding]
+    verdicts: dict[str, list[Verdict]]
+
+    @property
+    def passed(self) -> bool:
+        """True if nothing that was asked for is missing."""
+        return all(finding.passed is not False for finding in self.findings)
+
+
+class Judge:
+    """Holds what a scenario came to against what it asks for, and against its pipelines' SLO."""
+
+    def __init__(self, scenario: Scenario, pipelines: Mapping[str, Pipeline]) -> None:
+        """Reads all objectives, before anything is called.
+
+        Args:
+            scenario: what is asked for.
+            pipelines: by name; those that are not known promise nothing.
+
+        Raises:
+            LoadError: an objective cannot be understood.
+        """
+        self._scenario = scenario
+        self._slos = {
+            load.name: pipeline_slo(pipelines[load.pipeline].spec.slo)
+            if load.pipeline in pipelines
+            else None
+            for load in scenario.loads
+        }
+        self._objectives = {load.name: list(self._objectives_of(load)) for load in scenario.loads}
+
+    def judge(self, course: Course) -> Judgement:
+        """Returns what was found."""
+        verdicts = {
+            name: judge(self._objectives[name], result) for name, result in course.results.items()
+        }
+        findings: list[Finding] = []
+        for load in self._scenario.loads:
+            if load.name in course.results:
+                findings += self._of_load(load, course.results[load.name], verdicts[load.name])
+            else:
+                findings.append(Finding(load.name, "was not made", None))
+        findings += self._of_search(course)
+        findings += self._of_recovery(course)
+        findings += self._of_drift(course)
+        findings += self._of_submissions(course)
+        findings += self._of_slowest_hop(course)
+        findings += [Finding("", f"ended by itself: {text}", False) for text in course.ended]
+        return Judgement(findings, verdicts)
+
+    def _objectives_of(self, load: LoadSection) -> Iterator[Objective]:
+        for text in load.slo:
+            yield parse_objective(text)
+        slo = self._slos[load.name]
+        if slo is None or not (self._scenario.verdict.slo and load.judged):
+            return
+        texts = slo.objectives if load.kind is LoadKind.PREDICT else slo.answers
+        for text in texts:
+            yield parse_objective(text)
+
+    def _of_load(
+        self, load: LoadSection, result: RunResult, verdicts: list[Verdict]
+    ) -> Iterator[Finding]:
+        slo = self._slos[load.name]
+        judged = self._scenario.verdict.slo and load.judged
+        if judged and load.pipeline and slo is None:
+            yield Finding(load.name, f"{load.pipeline} has no slo that is known here", None)
+        if not result.tally.statuses.get("OK"):
+            yield Finding(load.name, "no call was answered OK", False)
+        if result.limit.limited:
+            text = f"the generator, not the server, was the limit: {result.limit.why}"
+            yield Finding(load.name, text, None)
+        for verdict in verdicts:
+            yield Finding(load.name, verdict.text, verdict.passed, {"measured": verdict.measured})
+        if judged and slo is not None:
+            for text in slo.untold:
+                yield Finding(load.name, f"not told by calls: {text}", None)
+        taken = result.tally.answers
+        if isinstance(taken, TakenIn):
+            text = f"{taken.accepted:,} events accepted, {taken.duplicates:,} duplicates, "
+            text += f"{taken.refused:,} refused"
+            first = next(iter(taken.problems), "")
+            passed = not (taken.refused or taken.unreadable) and taken.accepted > 0
+            yield Finding(load.name, f"{text} ({first})" if first else text, passed)
+
+    def _of_search(self, course: Course) -> Iterator[Finding]:
+        knee, search = course.knee, self._scenario.search
+        if knee is None or search is None:
+            return
+        name = self._scenario.load(search.load).name
+        p99 = f"p99 of {knee.bounds.p99_ns / _MS:g} ms"
+        figures = {"capacity": knee.capacity, "p99_ns": knee.bounds.p99_ns}
+        wanted = self._scenario.verdict.capacity
+        enough = knee.capacity > 0 and (wanted is None or knee.capacity >= wanted)
+        if knee.held is None:
+            text = f"no rate keeps a {p99}: {knee.steps[-1].why} at {knee.steps[-1].rate:,.0f}/s"
+        elif knee.failed is None:
+            text = f"capacity at a {p99}: more than {knee.capacity:,.0f}/s, where the search ended"
+        else:
+            why = f"at {knee.failed.rate:,.0f}/s {knee.failed.why}"
+            text = f"capacity at a {p99}: {knee.capacity:,.0f}/s ({why})"
+        if wanted is not None:
+            text += f", wanted {wanted:,.0f}/s"
+        yield Finding(name, text, enough, figures)
+
+    def _of_recovery(self, course: Course) -> Iterator[Finding]:
+        for section in self._scenario.verdict.recovery:
+            result = course.results.get(section.load)
+            if result is not None:
+                yield self._recovered(section, result, course)
+
+    def _recovered(self, section: RecoverySection, result: RunResult, course: Course) -> Finding:
+        slo = self._slos[section.load] or PipelineSlo()
+        p99_ns = section.p99.total_seconds() * 1e9 if section.p99 else slo.p99_ns or float("inf")
+        errors = slo.errors or _USUAL_ERRORS
+        if section.after is not None:
+            since = course.began + section.after.total_seconds()
+        elif course.happened:
+            since = course.began + course.happened[0][1]
+        else:
+            since = result.tally.first_ns / 1e9
+        found = recovery(result.tally, round(since * 1e9), p99_ns, errors)
+        within = section.within.total_seconds()
+        figures = {"seconds": found.seconds, "within": within, "bad_slices": found.bad}
+        of = f"{found.bad} of {found.slices} slices of {found.length_s:g} s were not well"
+        if found.seconds is None:
+            return Finding(section.load, f"did not recover: {of}", False, figures)
+        text = f"well again after {found.seconds:.1f} s (allowed {within:g} s): {of}"
+        return Finding(section.load, text, found.seconds <= within, figures)
+
+    def _of_drift(self, course: Course) -> Iterator[Finding]:
+        allowed = self._scenario.verdict.drift
+        if allowed is not None:
+            for name, result in course.results.items():
+                for each in drift(result.tally, (50, 99)):
+                    text = (
+                        f"p{each.percent:g} {each.first_ns / _MS:.1f} ms in the first third, "
+                        f"{each.last_ns / _MS:.1f} ms in the last ({each.ratio:+.1%}, allowed "
+                        f"{allowed:+g} %)"
+                    )
+                    figures = {"drift": each.ratio, "percentile": each.percent}
+                    yield Finding(name, text, each.ratio <= allowed / 100, figures)
+        verdict = self._scenario.verdict
+        if verdict.memory_growth is not None:
+            found = growths(course.memory, verdict.memory_growth, verdict.memory_slack_mb)
+            if not found:
+                text = "memory was not read: only of a mesh that is started here"
+                yield Finding("", text, None)
+            for growth in found:
+                figures = {"first": growth.first_bytes, "last": growth.last_bytes}
+                yield Finding("", growth.text, growth.allowed, figures)
+
+    def _of_submissions(self, course: Course) -> Iterator[Finding]:
+        found, deliveries = course.account, course.deliveries
+        if found is None or deliveries is None:
+            return
+        name = self._scenario.of_kind(LoadKind.SUBMIT)[0].name
+        asked = self._scenario.verdict.exactly_once
+        text = (
+            f"{found.acknowledged:,} acknowledged, {found.arrived:,} of them arrived, "
+            f"{found.missing:,} missing, {found.again:,} came again"
+        )
+        if found.unasked or found.unknown:
+            text += f", {found.unasked:,} came unasked, {found.unknown:,} calls without an answer"
+        figures = {
+            each: getattr(found, each)
+            for each in ("acknowledged", "arrived", "missing", "again", "unasked", "unknown")
+        }
+        yield Finding(name, text, found.exactly_once if asked else None, figures)
+        if deliveries.failed:
+            yield Finding(name, f"{deliveries.failed:,} results are no predictions", False)
+        p50, p99 = deliveries.latencies.percentiles([50, 99])
+        text = f"from submission to receiver: p50 {p50 / _MS:.1f} ms, p99 {p99 / _MS:.1f} ms"
+        yield Finding(name, text, None, {"p50_ns": p50, "p99_ns": p99})
+        slo = self._slos[name]
+        for promise in slo.delivery if slo and self._scenario.verdict.slo else ():
+            measured = deliveries.deliveries.percentile(promise.percentile)
+            text = (
+                f"delivered, once final, p{number(promise.percentile)}"
+                f"<={number(promise.within_ms)}ms: {measured / _MS:.1f} ms"
+            )
+            passed = bool(deliveries.ids) and measured <= promise.within_ms * _MS
+            yield Finding(name, text, passed, {"measured": measured})
+
+    def _of_slowest_hop(self, course: Course) -> Iterator[Finding]:
+        wanted = self._scenario.verdict.slowest_hop
+        if not wanted:
+            return
+        for name, result in course.results.items():
+            answers = result.tally.answers
+            if not isinstance(answers, HopTally):
+                continue
+            took = {hop: answers.span(hop).percentile(50) for hop in HOPS}
+            slowest = max(took, key=lambda hop: took[hop])
+            told = ", ".join(f"{hop} {took[hop] / _MS:.1f} ms" for hop in HOPS)
+            text = f"the hop that took longest at p50 is {slowest} ({told})"
+            yield Finding(name, text, slowest == wanted, {"p50_ns": took})
