@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
-from tailrace.loadtest.measure.run_result import RunResult
+from tailrace.loadtest.engine.crew import Crew
+from tailrace.loadtest.engine.details_files import DetailsFiles
+from tailrace.loadtest.engine.generator_limit import generator_limit
+from tailrace.loadtest.engine.share import process_count
+from tailrace.loadtest.measure.run_result import EndReason, RunResult
 from tailrace.loadtest.measure.tally import Tally
+from tailrace.loadtest.method.resolve import resolve_method
 from tailrace.loadtest.options.load_options import LoadOptions
 
 # Called some times a second, with what all processes recorded so far and the seconds since the
 # start.
 OnProgress = Callable[[Tally, float], None]
 
+_PROGRESS_S = 0.25
+# From the order to begin until the common start: all processes have heard it by then.
+_HEADWAY_NS = 20_000_000
+
 
 async def run_load(options: LoadOptions, on_progress: OnProgress | None = None) -> RunResult:
     """Makes the load in processes of its own, and waits for its end.
 
     Cancelled (as by Ctrl-C), it ends the load early and returns what it came to so far, with
-    `EndReason.CANCEL`.
+    `EndReason.CANCEL`. Cancelled once more, or before the first call, it ends at once, without a
+    result. In no case is a process left.
 
     Args:
         options: what to do. Its report and its verdicts are the caller's to make.
@@ -25,6 +38,61 @@ async def run_load(options: LoadOptions, on_progress: OnProgress | None = None) 
 
     Raises:
         LoadError: the target, the method, or the data is not what the options say; nothing was
-            called, but for a template whose later calls are at fault.
+            called, but for a template whose later calls are at fault. Or a process that made load
+            has crashed.
     """
-    raise NotImplementedError
+    async with Crew(process_count(options)) as crew:
+        method = await asyncio.to_thread(resolve_method, options)
+        with DetailsFiles(options, len(crew.parts)) as details:
+            await crew.connect(options, method, details.parts, on_progress is not None)
+            date, start_ns = datetime.now(UTC).astimezone(), time.monotonic_ns() + _HEADWAY_NS
+            crew.start(start_ns)
+            cancelled = await _finished(crew, on_progress, start_ns)
+            whole, parts = crew.whole, crew.parts
+            return RunResult(
+                options=options,
+                date=date,
+                end_reason=_end_reason(crew, cancelled=cancelled),
+                duration_ns=max(whole.last_ns - whole.first_ns, 0),
+                tally=whole,
+                processes=parts,
+                limit=generator_limit(options, whole, parts, start_ns),
+                details=details.merged(),
+                server_streaming=method.server_streaming,
+                client_streaming=method.client_streaming,
+            )
+
+
+async def _finished(crew: Crew, on_progress: OnProgress | None, start_ns: int) -> bool:
+    """Waits until all processes have ended their load; returns True if it was cancelled."""
+    cancelled = False
+    telling = asyncio.create_task(_tell(crew, on_progress, start_ns))
+    finishing = asyncio.create_task(crew.finish())
+    try:
+        try:
+            await asyncio.shield(finishing)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            assert task is not None
+            task.uncancel()
+            cancelled = True
+            crew.stop()
+            await finishing
+    finally:
+        telling.cancel()
+        finishing.cancel()
+    return cancelled
+
+
+async def _tell(crew: Crew, on_progress: OnProgress | None, start_ns: int) -> None:
+    while on_progress is not None:
+        await asyncio.sleep(_PROGRESS_S)
+        seconds = (time.monotonic_ns() - start_ns) / 1e9
+        if seconds > 0:
+            on_progress(crew.whole, seconds)
+
+
+def _end_reason(crew: Crew, *, cancelled: bool) -> EndReason:
+    if cancelled:
+        return EndReason.CANCEL
+    return EndReason.TIMEOUT if crew.timed_out else EndReason.NORMAL

@@ -1,0 +1,82 @@
+"""Sorts what was recorded while the load runs, and tells the parent."""
+
+from __future__ import annotations
+
+import time
+
+from tailrace.loadtest.engine.calls import Calls
+from tailrace.loadtest.engine.messages import Done, Progress
+from tailrace.loadtest.engine.parent_link import ParentLink
+from tailrace.loadtest.hops.response_reader import ResponseReader
+from tailrace.loadtest.measure.recorder import Recorder
+from tailrace.loadtest.measure.tally import Tally
+from tailrace.loadtest.wire.channel_api import ChannelApi
+
+_TELL_NS = 250_000_000
+
+
+class Teller:
+    """What the parent hears of a process: each time what is new, so that it adds up."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        channel: ChannelApi,
+        calls: Calls,
+        reader: ResponseReader | None,
+        link: ParentLink,
+        *,
+        start_ns: int,
+        progress: bool,
+    ) -> None:
+        """Begins to count.
+
+        Args:
+            recorder: what calls are taken down in.
+            channel: what counts bytes.
+            calls: what counts calls that are made.
+            reader: of answers; None where they are not looked at.
+            link: to the parent.
+            start_ns: the run's start, on the monotonic clock.
+            progress: True if the parent wants to hear before the end.
+        """
+        self._recorder, self._channel, self._calls = recorder, channel, calls
+        self._reader, self._link = reader, link
+        self._start_ns = start_ns
+        self._told = self._counters()
+        self._tell_ns = start_ns + _TELL_NS if progress else 0
+
+    def look(self, now_ns: int) -> None:
+        """Sorts what was taken down, and tells of it if it is time for that."""
+        self._link.push()
+        if not self._tell_ns or now_ns < self._tell_ns or self._link.busy:
+            self._recorder.fold()
+            return
+        self._tell_ns = now_ns + _TELL_NS
+        self._link.tell(Progress(self._complete(self._recorder.take())))
+
+    def done(self, *, timed_out: bool) -> None:
+        """Tells of the end.
+
+        Args:
+            timed_out: True if time ended the load, before all calls were made.
+        """
+        tally = self._complete(self._recorder.close())
+        if self._reader is not None:
+            tally.answers = self._reader.tally
+        self._link.tell(Done(tally, timed_out))
+        self._link.flush()
+
+    def _complete(self, tally: Tally) -> Tally:
+        counters = self._counters()
+        new = [now - before for now, before in zip(counters, self._told, strict=True)]
+        self._told = counters
+        tally.started, tally.bytes_sent, tally.bytes_received, tally.cpu_ns = new
+        tally.max_in_flight = self._calls.most
+        tally.wall_ns = time.monotonic_ns() - self._start_ns
+        return tally
+
+    def _counters(self) -> tuple[int, int, int, int]:
+        channel = self._channel
+        cpu_ns = time.process_time_ns()
+        return self._calls.made, channel.bytes_sent, channel.bytes_received, cpu_ns
