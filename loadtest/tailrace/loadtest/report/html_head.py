@@ -1,0 +1,124 @@
+"""What comes first in the HTML report: what was run, whether it was good, the main figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from tailrace.loadtest.hops.hop_tally import HopTally
+from tailrace.loadtest.measure.run_result import EndReason, RunResult
+from tailrace.loadtest.report.html_element import Html, element
+from tailrace.loadtest.report.html_parts import section
+from tailrace.loadtest.report.html_text import count, duration, rate, share
+
+_ENDS = {
+    EndReason.NORMAL: "",
+    EndReason.CANCEL: "It was interrupted.",
+    EndReason.TIMEOUT: "It was ended by the longest duration that was allowed.",
+}
+
+
+class Judged(Protocol):
+    """A verdict, or a comparison with an earlier run."""
+
+    @property
+    def text(self) -> str:
+        """It in words."""
+
+    @property
+    def passed(self) -> bool:
+        """True if it is good."""
+
+
+def run_title(result: RunResult) -> str:
+    """Returns what the run is called."""
+    return result.options.name or result.options.call
+
+
+def head(result: RunResult, verdicts: Sequence[Judged], comparisons: Sequence[Judged]) -> Html:
+    """Returns title, verdict and main figures."""
+    options, tally = result.options, result.tally
+    begun = result.date.strftime("%Y-%m-%d %H:%M:%S %Z").strip()
+    facts = element(
+        "p",
+        element("code", options.call),
+        " at ",
+        element("code", options.host),
+        f", {begun}, for {duration(result.duration_ns)}. {_ENDS[result.end_reason]}",
+        class_="facts",
+    )
+    tags = [element("li", f"{key}: {value}") for key, value in options.tags.items()]
+    warnings = []
+    if result.limit.limited:
+        warnings.append(f"The generator, not the server, was the limit: {result.limit.why}.")
+    if not tally.ended:
+        warnings.append("No call came to an end.")
+    elif tally.failed == tally.ended:
+        warnings.append("No call was answered OK.")
+    return element(
+        "header",
+        element("p", "Load test", class_="kind"),
+        element("h1", run_title(result)),
+        facts,
+        element("ul", tags, class_="tags") if tags else "",
+        [element("p", warning, class_="warning", role="note") for warning in warnings],
+        _judged("Objectives", verdicts, ("met", "missed")),
+        _judged("Compared with the baseline", comparisons, ("no worse", "worse")),
+        _tiles(result),
+    )
+
+
+def _judged(title: str, found: Sequence[Judged], words: tuple[str, str]) -> Html | str:
+    if not found:
+        return ""
+    lines = [
+        element(
+            "li",
+            element(
+                "span",
+                "\N{CHECK MARK} " if one.passed else "\N{MULTIPLICATION SIGN} ",
+                words[not one.passed],
+                class_="judgement",
+            ),
+            " ",
+            one.text,
+            class_="passed" if one.passed else "failed",
+        )
+        for one in found
+    ]
+    missed = sum(not one.passed for one in found)
+    heading = f"{title}: " + (
+        f"{missed} of {len(found)} {words[1]}" if missed else f"all {words[0]}"
+    )
+    return section(heading, element("ul", lines, class_="judged"), id_=title.split()[0].lower())
+
+
+def _tiles(result: RunResult) -> Html:
+    tally = result.tally
+    told = [
+        ("calls", count(tally.ended), ""),
+        ("rate", rate(result.rps), f"of {rate(result.options.rps)}" if result.options.rps else ""),
+        ("failed", share(tally.failed, tally.ended), f"{count(tally.failed)} calls"),
+    ]
+    if tally.corrected.count:
+        figures = zip(
+            ("p50", "p99", "p99.9"), tally.corrected.percentiles((50, 99, 99.9)), strict=True
+        )
+        told += [(name, duration(value), "") for name, value in figures]
+        told.append(("slowest", duration(tally.corrected.maximum_ns), ""))
+    if isinstance(tally.answers, HopTally):
+        answers = tally.answers
+        requests = answers.answered + answers.failed + tally.failed
+        told.append(("goodput", share(answers.good, requests), "live and in time"))
+    return element(
+        "dl",
+        [
+            element(
+                "div",
+                element("dt", name),
+                element("dd", value, element("small", small) if small else ""),
+            )
+            for name, value, small in told
+        ],
+        class_="tiles",
+    )
