@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
 
 from tailrace.loadtest.measure.details import merge_details
@@ -11,12 +13,11 @@ from tailrace.loadtest.options.load_options import Format, LoadOptions
 
 _LISTING = (Format.CSV, Format.HTML, Format.INFLUX_DETAILS, Format.JSON, Format.PRETTY)
 
-# Reports read them after the run; they are removed when the program ends.
-_kept: list[TemporaryDirectory[str]] = []
-
 
 class DetailsFiles:
     """The files of one run: one for each process, then one for all.
+
+    Whoever reads them after the run may remove them then; they are gone when the program ends.
 
     Attributes:
         parts: for each process the file that it writes; None where no report lists calls.
@@ -30,10 +31,11 @@ class DetailsFiles:
             processes: how many processes make its load.
         """
         self.parts: list[Path | None] = [None] * processes
-        self._folder: TemporaryDirectory[str] | None = None
+        self._folder: Path | None = None
         if options.format in _LISTING:
-            self._folder = TemporaryDirectory(prefix="tailrace-load-")
-            self.parts = [Path(self._folder.name, str(place)) for place in range(processes)]
+            self._folder = Path(tempfile.mkdtemp(prefix="tailrace-load-"))
+            atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
+            self.parts = [self._folder / str(place) for place in range(processes)]
 
     def __enter__(self) -> DetailsFiles:
         return self
@@ -44,12 +46,8 @@ class DetailsFiles:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._folder is None:
-            return
-        if error is None:
-            _kept.append(self._folder)
-        else:
-            self._folder.cleanup()
+        if self._folder is not None and error is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def merged(self) -> Path | None:
         """Returns one file with what all processes wrote; None where no report lists calls.

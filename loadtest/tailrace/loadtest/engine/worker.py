@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 
-from tailrace.loadtest.engine.answer_reader import answer_reader
 from tailrace.loadtest.engine.calls import Calls
 from tailrace.loadtest.engine.load_loop import LoadLoop
 from tailrace.loadtest.engine.messages import Failed, Order, Ready, Start
@@ -17,6 +16,7 @@ from tailrace.loadtest.engine.parent_link import ParentLink
 from tailrace.loadtest.engine.share import connection_count
 from tailrace.loadtest.engine.stream_calls import StreamCalls
 from tailrace.loadtest.engine.teller import Teller
+from tailrace.loadtest.hops.readers import reader_for
 from tailrace.loadtest.load_error import LoadError
 from tailrace.loadtest.measure.recorder import Recorder
 from tailrace.loadtest.requests.source import make_source
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> None:
 def _obey(order: Order, link: ParentLink) -> None:
     options, method = order.options, order.method
     source = make_source(options, method)
-    reader = answer_reader(method, options)
+    reader = reader_for(method, options)
     connections = connection_count(options, order.share)
     keep = reader is not None
     channel = Channel(options, method, connections=connections, keep_responses=keep)
