@@ -74,7 +74,7 @@ class RowFiles:
         self.replay = Replay((), ()) if section is None else self._read(section)
 
     def write(self, load: LoadSection, callback: str = "") -> Path:
-        """Writes what a load sends, a JSON document a line, and returns the file.
+        """Writes what a load sends, and returns the file: each call sends the next document.
 
         Args:
             load: without data of its own.
@@ -84,13 +84,14 @@ class RowFiles:
             LoadError: the example has no rows for it.
         """
         if load.kind is LoadKind.EVENTS:
+            # Of an array, a stream would be sent the whole.
+            file, form = self._folder / f"{load.name}.ndjson", "{}\n"
             documents: Iterable[object] = self._event_batches(load)
         else:
+            file, form = self._folder / f"{load.name}.json", "[{}]\n"
             documents = self._requests(load, callback)
-        file = self._folder / f"{load.name}.ndjson"
-        with file.open("w") as out:
-            for document in documents:
-                out.write(json.dumps(document, separators=(",", ":")) + "\n")
+        lines = [json.dumps(document, separators=(",", ":")) for document in documents]
+        file.write_text(form.format((",\n" if form.startswith("[") else "\n").join(lines)))
         return file
 
     def _read(self, section: HeldOutSection) -> Replay:
