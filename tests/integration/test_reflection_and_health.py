@@ -46,6 +46,17 @@ def test_a_method_can_be_described_down_to_its_fields(mesh: Any) -> None:
     assert {"Predict", "PredictBatch"} <= methods
 
 
+def test_a_method_is_found_by_its_own_name(mesh: Any) -> None:
+    of_service = _reflect(mesh.target, file_containing_symbol="tailrace.v1.PredictionService")
+    of_method = _reflect(
+        mesh.target, file_containing_symbol="tailrace.v1.PredictionService.Predict"
+    )
+    assert of_method.file_descriptor_response == of_service.file_descriptor_response
+    for unknown in ("tailrace.v1.PredictionService.Predicted", "tailrace.v1.Nothing", "Nothing"):
+        answer = _reflect(mesh.target, file_containing_symbol=unknown)
+        assert answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_health_is_told_for_the_process_and_for_each_service(mesh: Any, name: Any) -> None:
     for service in ("", *SERVICES[name]):

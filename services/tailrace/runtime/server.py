@@ -24,6 +24,7 @@ from tailrace.runtime.loop_probe import probe_loop
 from tailrace.runtime.metrics import tell_build
 from tailrace.runtime.metrics_port import MetricsPort
 from tailrace.runtime.ready_file import write_ready_file
+from tailrace.runtime.reflected_symbols import reflected_symbols
 from tailrace.runtime.start_error import StartError as StartError
 from tailrace.runtime.start_error import port_in_use
 
@@ -77,7 +78,7 @@ class GrpcServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, mapping.in_its_place())
         if settings.reflection:
             names = (*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, self._server)
+            reflection.enable_server_reflection(names, self._server, reflected_symbols())
         self._metrics: MetricsPort | None = None
         self._probe: asyncio.Task[None] | None = None
         self._serving: bool | None = None
