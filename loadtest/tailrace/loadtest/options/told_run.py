@@ -16,7 +16,8 @@ from tailrace.loadtest.options.written_file import written_file
 from tailrace.loadtest.progress.live import Progress
 from tailrace.loadtest.report.write import write_report
 from tailrace.loadtest.run import run_load
-from tailrace.loadtest.verdict.baseline import Comparison, compare, read_baseline
+from tailrace.loadtest.verdict.baseline import compare, read_baseline
+from tailrace.loadtest.verdict.comparison import Comparison, Outcome
 from tailrace.loadtest.verdict.judge import Verdict, judge
 from tailrace.loadtest.verdict.objective import parse_objective
 
@@ -47,7 +48,8 @@ def tell_run(options: LoadOptions) -> int:
                 if baseline is None
                 else compare(baseline, result, tolerance=options.baseline_tolerance)
             )
-            passed = all(each.passed for each in [*verdicts, *comparisons])
+            passed = all(verdict.passed for verdict in verdicts)
+            passed &= all(comparison.passed for comparison in comparisons)
             status = exit_status(result, passed=passed)
             LOGGER.debug(
                 "run ended",
@@ -98,9 +100,9 @@ def _tell(
         for verdict in verdicts:
             print(f"{'passed' if verdict.passed else 'FAILED'}: {verdict.text}", file=sys.stderr)
         for comparison in comparisons:
-            print(
-                f"{'passed' if comparison.passed else 'WORSE'}: {comparison.text}", file=sys.stderr
-            )
+            note = comparison.outcome is Outcome.NOTE
+            prefix = "" if note else "passed: " if comparison.passed else "WORSE: "
+            print(f"{prefix}{comparison.text}", file=sys.stderr)
     if not answered(result):
         tally = result.tally
         most = max(tally.errors, key=lambda text: tally.errors[text], default="")
