@@ -15,14 +15,14 @@ import numpy.typing as npt
 
 Int64s = npt.NDArray[np.int64]
 
-_HALF_BITS = 10
-_HALF = 1 << _HALF_BITS
+HALF_BITS = 10
+_HALF = 1 << HALF_BITS
 MAX_NS = 3_600_000_000_000
-_BUCKETS = (MAX_NS.bit_length() - _HALF_BITS + 1) * _HALF
+BUCKETS = (MAX_NS.bit_length() - HALF_BITS + 1) * _HALF
 
 
 def _empty() -> Int64s:
-    return np.zeros(_BUCKETS, np.int64)
+    return np.zeros(BUCKETS, np.int64)
 
 
 @dataclass(slots=True, eq=False)
@@ -52,7 +52,7 @@ class LatencyHistogram:
         if not latencies_ns.size:
             return
         values = np.clip(latencies_ns, 1, MAX_NS)
-        self.counts += np.bincount(bucket_index(values), minlength=_BUCKETS)
+        self.counts += np.bincount(bucket_index(values), minlength=BUCKETS)
         least, most = int(values.min()), int(values.max())
         self.minimum_ns = least if not self.count else min(self.minimum_ns, least)
         self.maximum_ns = max(self.maximum_ns, most)
@@ -136,7 +136,7 @@ def bucket_start(index: int) -> int:
     """Returns the least latency of a bucket, in nanoseconds."""
     if index < 2 * _HALF:
         return index
-    shift = (index >> _HALF_BITS) - 1
+    shift = (index >> HALF_BITS) - 1
     return ((index & (_HALF - 1)) + _HALF) << shift
 
 
@@ -157,6 +157,6 @@ def bucket_index(latencies_ns: Int64s) -> Int64s:
     values = np.clip(latencies_ns, 1, MAX_NS)
     # Exact below 2**53: what frexp calls the exponent of a whole number is its bit length.
     bits = np.frexp(values.astype(np.float64))[1].astype(np.int64)
-    shifts = np.maximum(bits - _HALF_BITS - 1, 0)
+    shifts = np.maximum(bits - HALF_BITS - 1, 0)
     index: Int64s = shifts * _HALF + (values >> shifts)
     return index

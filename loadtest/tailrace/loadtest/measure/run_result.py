@@ -12,7 +12,7 @@ from tailrace.loadtest.options.load_options import LoadOptions
 
 
 class EndReason(StrEnum):
-    """Why a run ended: all was done or the time was up, it was interrupted, `max_duration`."""
+    """Why a run ended: all was done, it was interrupted, or its time was up (as in ghz)."""
 
     NORMAL = "normal"
     CANCEL = "cancel"

@@ -1,0 +1,162 @@
+"""How sure a figure of a run is, from how it varied while the run went on.
+
+Latencies within a second are not independent of each other: calls wait for the same queue. So not
+calls are drawn, but slices of time, some that follow each other at a time: the circular block
+bootstrap (D. N. Politis and J. P. Romano, "A circular block-resampling procedure for stationary
+data", in Exploring the Limits of Bootstrap, 1992). A block has about n^(1/3) of n slices, the order
+that is best for it (P. Hall, J. L. Horowitz, B.-Y. Jing, "On blocking rules for the bootstrap with
+dependent data", Biometrika 82, 1995).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tailrace.loadtest.measure.latency_histogram import Int64s, bucket_end
+from tailrace.loadtest.measure.time_slices import TimeSlices
+
+Float64s = npt.NDArray[np.float64]
+
+DRAWS = 2_000
+_AT_A_TIME = 200
+
+
+@dataclass(frozen=True, slots=True)
+class SlicedRun:
+    """A run by slices of time, of which n are in order and m buckets hold any latency.
+
+    Attributes:
+        latencies_ns: the largest latency of each bucket, shape (m,), rising.
+        counts: latencies, shape (n, m).
+        ended: calls that ended, shape (n,).
+        failed: those of them that failed, shape (n,).
+        seconds: length, shape (n,).
+    """
+
+    latencies_ns: Int64s
+    counts: Float64s
+    ended: Float64s
+    failed: Float64s
+    seconds: Float64s
+
+    def __len__(self) -> int:
+        return len(self.ended)
+
+
+def sliced_run(slices: TimeSlices, duration_ns: int) -> SlicedRun:
+    """Returns a run from its first slice in which a call ended to its last.
+
+    The last one ends with the run. Less than half of one is part of the one before it.
+
+    Args:
+        slices: of the run.
+        duration_ns: of the run.
+    """
+    ended = [found.ended for found in slices.slices]
+    first = next((place for place, count in enumerate(ended) if count), len(ended))
+    last = len(ended) - next((place for place, count in enumerate(ended[::-1]) if count), 0)
+    used = slices.slices[first:last]
+    places = sorted({place for found in used for place in found.buckets})
+    columns = {place: column for column, place in enumerate(places)}
+    counts = np.zeros((len(used), len(places)))
+    for row, found in zip(counts, used, strict=True):
+        row[[columns[place] for place in found.buckets]] = list(found.buckets.values())
+    seconds = np.full(len(used), slices.length_ns / 1e9)
+    table = np.column_stack(
+        [
+            np.array([found.ended for found in used], float),
+            np.array([found.failed for found in used], float),
+            seconds,
+            counts,
+        ]
+    )
+    if used:
+        rest = duration_ns / 1e9 - seconds[:-1].sum()
+        table[-1, 2] = np.clip(rest, 0.0, seconds[-1])
+        if len(used) > 1 and rest < seconds[-1] / 2:
+            table[-2] += table[-1]
+            table = table[:-1]
+    ends = np.array([bucket_end(place) for place in places], np.int64)
+    return SlicedRun(ends, table[:, 3:], table[:, 0], table[:, 1], table[:, 2])
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Figures of a run, or of as many runs as were drawn from it: shape (draws,) each.
+
+    Attributes:
+        latencies_ns: percentiles, and their mean, by name; NaN where there is no latency.
+        rps: calls that ended, a second.
+        errors: share of them that failed.
+    """
+
+    latencies_ns: dict[str, Float64s]
+    rps: Float64s
+    errors: Float64s
+
+
+def measured(run: SlicedRun, percents: tuple[float, ...]) -> Figures:
+    """Returns the figures of the run itself, shape (1,).
+
+    Args:
+        run: the run; at least one slice.
+        percents: percentiles, 0 to 100.
+    """
+    return _figures(run, np.ones((1, len(run))), percents)
+
+
+def drawn(run: SlicedRun, percents: tuple[float, ...], random: np.random.Generator) -> Figures:
+    """Returns the figures of `DRAWS` runs drawn from a run, shape (DRAWS,).
+
+    Args:
+        run: the run; at least one slice.
+        percents: percentiles, 0 to 100.
+        random: what draws.
+    """
+    weights = _weights(len(run), random)
+    parts = [
+        _figures(run, weights[begin : begin + _AT_A_TIME], percents)
+        for begin in range(0, DRAWS, _AT_A_TIME)
+    ]
+    return Figures(
+        {
+            name: np.concatenate([part.latencies_ns[name] for part in parts])
+            for name in parts[0].latencies_ns
+        },
+        np.concatenate([part.rps for part in parts]),
+        np.concatenate([part.errors for part in parts]),
+    )
+
+
+def _weights(slices: int, random: np.random.Generator) -> Float64s:
+    """Returns how often each slice is in each draw, shape (DRAWS, slices)."""
+    length = max(1, round(slices ** (1 / 3)))
+    starts = random.integers(0, slices, (DRAWS, -(-slices // length)))
+    places = (starts[:, :, None] + np.arange(length)).reshape(DRAWS, -1)[:, :slices] % slices
+    rows = np.arange(DRAWS)[:, None] * slices
+    flat = np.bincount((places + rows).ravel(), minlength=DRAWS * slices)
+    return flat.reshape(DRAWS, slices).astype(np.float64)
+
+
+def _figures(run: SlicedRun, weights: Float64s, percents: tuple[float, ...]) -> Figures:
+    counts = weights @ run.counts
+    sums = np.cumsum(counts, axis=1)
+    totals = sums[:, -1] if sums.shape[1] else np.zeros(len(weights))
+    empty = totals == 0
+    latencies = {}
+    for percent in percents:
+        ranks = np.maximum(np.ceil(percent * totals / 100 - 1e-6), 1)
+        latencies[f"p{percent:g}"] = _at(run, (sums < ranks[:, None]).sum(axis=1), empty)
+    ended = weights @ run.ended
+    with np.errstate(invalid="ignore", divide="ignore"):
+        latencies["mean"] = counts @ run.latencies_ns / totals
+        return Figures(latencies, ended / (weights @ run.seconds), weights @ run.failed / ended)
+
+
+def _at(run: SlicedRun, places: Int64s, empty: npt.NDArray[np.bool_]) -> Float64s:
+    found = np.full(len(places), np.nan)
+    found[~empty] = run.latencies_ns[places[~empty]]
+    return found
