@@ -66,7 +66,7 @@ class TerminalView:
         )
         figures = Table.grid(padding=(0, 3, 0, 0))
         for justify in ("left", "right", "right"):
-            figures.add_column(justify=justify, no_wrap=True)  # type: ignore[arg-type]
+            figures.add_column(justify=justify, no_wrap=True)
         figures.add_row("", "now", "overall", style="dim")
         figures.add_row("calls a second", f"{pace.rate:.1f}", f"{pace.mean_rate:.1f}")
         for place, name in enumerate(("p50", "p99")):

@@ -12,7 +12,7 @@ from tailrace.loadtest.report.generator_lines import generator_lines
 from tailrace.loadtest.report.go_forms import latency
 from tailrace.loadtest.report.hop_lines import goodput_line, hop_lines, quality_lines
 from tailrace.loadtest.report.text_table import tabbed, table
-from tailrace.loadtest.verdict.baseline import Comparison
+from tailrace.loadtest.verdict.baseline import Comparison, Outcome
 from tailrace.loadtest.verdict.judge import Verdict
 
 # Beyond 99 %, and from how many calls on they are other calls than the slowest.
@@ -29,8 +29,8 @@ def additions(
         _messages(result),
         generator_lines(result),
         *_answers(result),
-        _judged("Objectives:", verdicts, "passed", "FAILED"),
-        _judged("Compared with the baseline:", comparisons, "passed", "WORSE"),
+        _judged("Objectives:", verdicts),
+        _judged("Compared with the baseline:", comparisons),
     )
     yield from (section for section in sections if section)
 
@@ -82,8 +82,14 @@ def _answers(result: RunResult) -> Iterator[list[str]]:
     yield goodput_line(answers, result)
 
 
-def _judged(heading: str, judged: Sequence[Verdict | Comparison], good: str, bad: str) -> list[str]:
+def _judged(heading: str, judged: Sequence[Verdict | Comparison]) -> list[str]:
     if not judged:
         return []
-    rows = [(good if each.passed else bad, each.text) for each in judged]
+    rows = [(_judgement(each), each.text) for each in judged]
     return [heading, *(line.rstrip() for line in tabbed(rows))]
+
+
+def _judgement(each: Verdict | Comparison) -> str:
+    if isinstance(each, Comparison) and each.outcome is Outcome.NOTE:
+        return ""
+    return "passed" if each.passed else "FAILED"

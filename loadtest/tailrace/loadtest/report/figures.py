@@ -11,7 +11,7 @@ from tailrace.loadtest.measure.latency_histogram import (
     LatencyHistogram,
     bucket_end,
 )
-from tailrace.loadtest.measure.run_result import RunResult
+from tailrace.loadtest.measure.run_result import EndReason, RunResult
 
 PERCENTAGES = (10, 25, 50, 75, 90, 95, 99)
 # Ten steps from the least latency to the largest.
@@ -39,6 +39,7 @@ class Figures:
 
     Attributes:
         date: when the run ended, which is ghz's date of it.
+        end_reason: why it ended; `timeout`, too, where `duration` is what was asked for.
         count: calls that count, failed ones too.
         total_ns: the run's length.
         average_ns: mean latency of the calls whose latency counts.
@@ -53,6 +54,7 @@ class Figures:
     """
 
     date: datetime
+    end_reason: str
     count: int
     total_ns: int
     average_ns: int
@@ -70,9 +72,11 @@ def figures(result: RunResult) -> Figures:
     """Returns ghz's figures of a run."""
     tally = result.tally
     latencies = tally.corrected
+    timed = result.options.duration > 0 and result.end_reason is EndReason.NORMAL
     percentiles = latencies.percentiles(PERCENTAGES) if latencies.count else []
     return Figures(
         date=result.date + timedelta(microseconds=result.duration_ns // 1000),
+        end_reason=str(EndReason.TIMEOUT if timed else result.end_reason),
         count=tally.ended,
         total_ns=result.duration_ns,
         average_ns=int(latencies.mean_ns),

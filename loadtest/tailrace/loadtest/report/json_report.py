@@ -58,7 +58,7 @@ def _before_details(result: RunResult) -> dict[str, Any]:
     return {
         "date": rfc3339(told.date),
         **({"name": name} if name else {}),
-        "endReason": str(result.end_reason),
+        "endReason": told.end_reason,
         "options": options_echo(result.options),
         "count": told.count,
         "total": told.total_ns,

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tailrace.loadtest.options.load_options import LoadOptions
+from tailrace.loadtest.options.load_options import LoadOptions, Schedule
 
 # What ghz takes for the number of calls where only the time is bounded.
 UNBOUNDED = 2**31 - 1
@@ -56,7 +56,7 @@ def _target(options: LoadOptions) -> dict[str, Any]:
             "host": options.host,
             "proto": _text(options.proto),
             "protoset": _text(options.protoset),
-            "import-paths": [str(path) for path in options.import_paths],
+            "import-paths": _import_paths(options),
             "enable-compression": options.enable_compression,
             "cacert": _text(options.cacert),
             "cert": _text(options.cert),
@@ -69,13 +69,19 @@ def _target(options: LoadOptions) -> dict[str, Any]:
     return told | _present({"authority": options.authority})
 
 
+def _import_paths(options: LoadOptions) -> list[str]:
+    given = [str(path) for path in options.import_paths]
+    # ghz tells where else it looks, and does so first.
+    return [str(options.proto.parent), ".", *given] if options.proto else given
+
+
 def _rate(options: LoadOptions) -> dict[str, Any]:
     return _present({"rps": _whole(options.rps)}) | {
         "load-schedule": str(options.load_schedule),
         "load-start": _whole(options.load_start),
         "load-end": _whole(options.load_end),
         "load-step": _whole(options.load_step),
-        "load-step-duration": _ns(options.load_step_duration),
+        "load-step-duration": _step_ns(options.load_schedule, options.load_step_duration),
         "load-max-duration": _ns(options.load_max_duration),
     }
 
@@ -86,7 +92,9 @@ def _callers(options: LoadOptions) -> dict[str, Any]:
         "concurrency-start": options.concurrency_start,
         "concurrency-end": options.concurrency_end,
         "concurrency-step": options.concurrency_step,
-        "concurrency-step-duration": _ns(options.concurrency_step_duration),
+        "concurrency-step-duration": _step_ns(
+            options.concurrency_schedule, options.concurrency_step_duration
+        ),
         "concurrency-max-duration": _ns(options.concurrency_max_duration),
     }
     total = UNBOUNDED if options.duration > 0 else options.total
@@ -103,6 +111,11 @@ def _text(path: Path | None) -> str:
 
 def _ns(seconds: float) -> int:
     return round(seconds * 1e9)
+
+
+def _step_ns(schedule: Schedule, seconds: float) -> int:
+    # A line's step is what a second adds.
+    return _ns(1.0 if schedule is Schedule.LINE else seconds)
 
 
 def _whole(value: float) -> int | float:

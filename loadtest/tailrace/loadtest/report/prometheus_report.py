@@ -32,7 +32,7 @@ def write_prometheus(result: RunResult, file: TextIO) -> None:
     Unlike ghz's, buckets are cumulative and sums are sums of latencies, as Prometheus has them.
     """
     told = figures(result)
-    labels = _labels(result)
+    labels = _labels(result, told.end_reason)
     lines: list[str] = []
 
     def gauge(name: str, value: float) -> None:
@@ -65,8 +65,8 @@ def write_prometheus(result: RunResult, file: TextIO) -> None:
     file.writelines(f"{line}\n" for line in lines)
 
 
-def _labels(result: RunResult) -> str:
-    values = _ALWAYS | options_echo(result.options) | {"end_reason": str(result.end_reason)}
+def _labels(result: RunResult, end_reason: str) -> str:
+    values = _ALWAYS | options_echo(result.options) | {"end_reason": end_reason}
     for key in ("data", "metadata", *_unscheduled(result.options)):
         values.pop(key, None)
     return ",".join(f'{key.replace("-", "_")}="{_value(value)}"' for key, value in values.items())

@@ -14,7 +14,7 @@ from tailrace.loadtest.measure.tally import Tally
 from tailrace.loadtest.report.figures import PERCENTAGES, most_first
 from tailrace.loadtest.report.generator_lines import cpu_per_call_ns
 from tailrace.loadtest.report.go_forms import rfc3339_nano, unix_ns
-from tailrace.loadtest.report.verdict_objects import verdict_objects
+from tailrace.loadtest.report.verdict_objects import comparison_object, verdict_object
 from tailrace.loadtest.verdict.baseline import Comparison
 from tailrace.loadtest.verdict.judge import Verdict
 
@@ -49,8 +49,8 @@ def tailrace_key(
             "bytesReceived": tally.bytes_received,
         },
         "answers": _answers(tally.answers, tally) if isinstance(tally.answers, HopTally) else None,
-        "verdicts": verdict_objects(verdicts),
-        "comparisons": verdict_objects(comparisons),
+        "verdicts": [verdict_object(verdict) for verdict in verdicts],
+        "comparisons": [comparison_object(comparison) for comparison in comparisons],
         "snapshot": snapshot(result),
     }
 

@@ -3,31 +3,44 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import fields
-from enum import Enum
 from typing import Any
 
 from tailrace.loadtest.verdict.baseline import Comparison
 from tailrace.loadtest.verdict.judge import Verdict
 
 
-def verdict_objects(judged: Sequence[Verdict | Comparison]) -> list[dict[str, Any]]:
-    """Returns an object for each, with `text`, `passed`, and the figures behind them.
+def verdict_object(verdict: Verdict) -> dict[str, Any]:
+    """Returns a verdict: `bound` and `measured` are in `unit`, shares from 0 to 1."""
+    objective = verdict.objective
+    return {
+        "objective": objective.text,
+        "passed": verdict.passed,
+        "text": verdict.text,
+        "of": objective.of,
+        "figure": objective.figure,
+        "unit": str(objective.unit),
+        "bound": _finite(objective.bound),
+        "measured": _finite(verdict.measured),
+    }
 
-    What is no number, text or truth is told as text. A figure that is not finite is null, as JSON
-    has no other word for it.
-    """
-    return [
-        {field.name: _value(getattr(each, field.name)) for field in fields(each)} for each in judged
-    ]
+
+def comparison_object(comparison: Comparison) -> dict[str, Any]:
+    """Returns a comparison; its fields are those of `Comparison`."""
+    return {
+        "figure": comparison.figure,
+        "outcome": str(comparison.outcome),
+        "passed": comparison.passed,
+        "text": comparison.text,
+        "unit": str(comparison.unit),
+        "before": _finite(comparison.before),
+        "after": _finite(comparison.after),
+        "change": _finite(comparison.change),
+        "low": _finite(comparison.low),
+        "high": _finite(comparison.high),
+        "why": comparison.why,
+    }
 
 
-def _value(value: Any) -> Any:
-    if isinstance(value, Enum):
-        return str(value)
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, (list, tuple)):
-        return [_value(each) for each in value]
-    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
+def _finite(value: float | None) -> float | None:
+    # JSON has no word for what is infinite.
+    return value if value is not None and math.isfinite(value) else None
