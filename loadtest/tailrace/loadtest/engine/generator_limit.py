@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tailrace.loadtest.engine.rate_schedule import RateSchedule, rate_schedule
+from tailrace.loadtest.engine.rate_schedule import rate_schedule
 from tailrace.loadtest.engine.share import Share
 from tailrace.loadtest.measure.run_result import GeneratorLimit
 from tailrace.loadtest.measure.tally import Tally
@@ -68,7 +68,7 @@ def _behind(options: LoadOptions, whole: Tally, start_ns: int) -> list[str]:
     elapsed_ns = whole.last_ns - start_ns - whole.uncorrected.percentile(50)
     if options.open_loop or schedule is None or elapsed_ns < _SECOND_NS // 2:
         return []
-    due = due_until(schedule, elapsed_ns)
+    due = schedule.due_until(elapsed_ns)
     if options.duration:
         made = whole.started
     else:
@@ -80,11 +80,3 @@ def _behind(options: LoadOptions, whole: Tally, start_ns: int) -> list[str]:
         f"{made} of {due} calls that were due were made: the callers were all busy"
         " (more: --concurrency; whatever is in flight: --async)"
     ]
-
-
-def due_until(schedule: RateSchedule, elapsed_ns: int) -> int:
-    """Returns how many calls are due in so many nanoseconds after the start."""
-    due = 0
-    while (due_ns := schedule.due_ns(due)) is not None and due_ns <= elapsed_ns:
-        due += 1
-    return due

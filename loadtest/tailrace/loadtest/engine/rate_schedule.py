@@ -14,6 +14,8 @@ from typing import Protocol
 from tailrace.loadtest.options.load_options import LoadOptions, Schedule
 
 _SECOND_NS = 1_000_000_000
+# What is missing from a whole call because of binary fractions is none of it.
+_ROUNDING = 1e-9
 
 
 class RateSchedule(Protocol):
@@ -29,6 +31,9 @@ class RateSchedule(Protocol):
             None if the rate has come to 0 for good before.
         """
 
+    def due_until(self, elapsed_ns: int) -> int:
+        """Returns how many calls are due in so many nanoseconds after the start."""
+
 
 class ConstantRate:
     """The same rate all the time."""
@@ -40,6 +45,10 @@ class ConstantRate:
     def due_ns(self, number: int) -> int | None:
         """Returns when a call is due: see `RateSchedule`."""
         return round((number + 1) * self._interval_ns)
+
+    def due_until(self, elapsed_ns: int) -> int:
+        """Returns how many calls are due until then: see `RateSchedule`."""
+        return math.floor(elapsed_ns / self._interval_ns + _ROUNDING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +98,16 @@ class SteppedRate:
         share = (number + 1 - self._now.before) / self._now.rps
         return self._now.start_ns + round(share * _SECOND_NS)
 
+    def due_until(self, elapsed_ns: int) -> int:
+        """Returns how many calls are due until then: see `RateSchedule`."""
+        due = 0.0
+        for stretch in self._all():
+            if stretch.start_ns > elapsed_ns:
+                break
+            share = stretch.rps * (elapsed_ns - stretch.start_ns) / _SECOND_NS
+            due = min(stretch.before + share, stretch.until)
+        return math.floor(due + _ROUNDING)
+
     def rate_at(self, elapsed_ns: int) -> float:
         """Returns the rate so long after the start, in calls a second."""
         if self._last_ns is not None and elapsed_ns >= self._last_ns:
@@ -118,7 +137,7 @@ class SteppedRate:
             start_ns, before = stop_ns, after
         if self._end:
             # As ghz does: what was due of a further call is forgotten here.
-            yield _Stretch(start_ns, math.floor(before + 1e-9), self._end, math.inf)
+            yield _Stretch(start_ns, math.floor(before + _ROUNDING), self._end, math.inf)
 
 
 def rate_schedule(options: LoadOptions) -> RateSchedule | None:
