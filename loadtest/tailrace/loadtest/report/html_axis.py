@@ -27,6 +27,7 @@ class Scale:
         start: place of the least, in units of the drawing.
         end: place of the largest.
         log: True if equal distances are equal ratios.
+        whole: True if there is nothing between whole numbers.
     """
 
     low: float
@@ -34,6 +35,7 @@ class Scale:
     start: float
     end: float
     log: bool = False
+    whole: bool = False
 
     def place(self, value: float) -> float:
         """Returns where a value lies; at the nearer end, where it lies outside."""
@@ -52,16 +54,21 @@ class Scale:
 
     def ticks(self) -> list[float]:
         """Returns round values on the axis, not too many for its length."""
-        most = max(2, int(abs(self.end - self.start) / 56))
-        return _log_ticks(self, most) if self.log else _linear_ticks(self.low, self.high, most)
+        # Beside each other, words take more room than above each other.
+        most = max(2, int(abs(self.end - self.start) / (56 if self.end > self.start else 30)))
+        if self.log:
+            return _log_ticks(self, most)
+        ticks = _linear_ticks(self.low, self.high, most)
+        return [tick for tick in ticks if tick == int(tick)] if self.whole else ticks
 
 
 def value_scale(least: float, most: float, start: float, end: float) -> Scale:
-    """Returns an axis for amounts from `least` to `most`, both above 0.
+    """Returns an axis for nanoseconds from `least` to `most`, which is above 0.
 
     It begins at 0, or is logarithmic where the values differ by orders of magnitude.
     """
-    if most / least > _LINEAR_UP_TO:
+    if most / max(least, 1.0) > _LINEAR_UP_TO:
+        least = max(least, 1.0)
         return Scale(least * 0.85, most * 1.15, start, end, log=True)
     return Scale(0.0, most * 1.06, start, end)
 

@@ -10,7 +10,6 @@ from tailrace.loadtest.report.html_element import Html, element
 from tailrace.loadtest.report.html_parts import figure, fold, section, table
 from tailrace.loadtest.report.html_text import (
     count,
-    count_tick,
     duration,
     share,
     tick_duration,
@@ -32,7 +31,7 @@ def histogram_section(latencies: LatencyHistogram) -> Html:
     ends = np.array([min(bucket_end(int(place)), latencies.maximum_ns) for place in places])
     under = np.clip(np.searchsorted(edges, ends) - 1, 0, _BARS - 1)
     bars = np.bincount(under, counts, minlength=_BARS).astype(int).tolist()
-    y = Scale(0.0, max(bars) * 1.06, *plot_heights(_HEIGHT))
+    y = Scale(0.0, max(bars) * 1.06, *plot_heights(_HEIGHT), whole=True)
     told = [
         f"{duration(low)} to {duration(high)}"
         for low, high in zip(edges[:-1], edges[1:], strict=True)
@@ -50,7 +49,7 @@ def histogram_section(latencies: LatencyHistogram) -> Html:
         x_title="latency (log scale)" if x.log else "latency",
         y_title="calls",
         x_text=tick_duration,
-        y_text=count_tick,
+        y_text=lambda value: f"{value:,.0f}",
     )
     rows = [
         (words, count(bar), share(bar, latencies.count))

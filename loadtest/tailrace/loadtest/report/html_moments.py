@@ -14,7 +14,7 @@ from tailrace.loadtest.report.html_text import count, duration
 _PERCENTS = (50.0, 99.0, 100.0)
 PERCENT_NAMES = ("p50", "p99", "slowest")
 # From so many seconds on, times are told in these.
-_UNITS = ((36_000, 3600, "h"), (600, 60, "min"), (0, 1, "s"))
+_UNITS = ((36_000, 3600, "h"), (600, 60, "min"), (1, 1, "s"), (0, 0.001, "ms"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Course:
 
     Attributes:
         moments: in order, without holes.
-        unit: that times are told in: `s`, `min`, `h`.
+        unit: that times are told in: `ms`, `s`, `min`, `h`.
     """
 
     moments: list[Moment]

@@ -24,7 +24,7 @@ def percentile_section(result: RunResult) -> Html:
     curves = [("corrected", "from when calls were due", latencies)]
     if result.corrected_differs:
         curves.append(("uncorrected", "from when calls were sent", result.tally.uncorrected))
-    caption = "Each mark to the right is a tenth of the calls of the mark before it."
+    caption = "The axis counts the calls beyond: p99.9 is as far from p99 as that is from p90."
     if result.corrected_differs:
         caption += (
             " Where a server stops, calls that were due meanwhile are sent late:"
@@ -38,7 +38,7 @@ def percentile_section(result: RunResult) -> Html:
             caption=caption,
         ),
         table(
-            f"Latency of {count(latencies.count)} calls",
+            f"Latency of calls that count: {count(latencies.count)}",
             (
                 "percentile",
                 *(f"latency {told}" if len(curves) > 1 else "latency" for _, told, _ in curves),
@@ -88,7 +88,7 @@ def _curve(curves: list[tuple[str, LatencyHistogram]]) -> Html:
         drawn.append(
             element("circle", told, cx=place, cy=y.place(value), r=4, class_="mark corrected")
         )
-    shown = [percent for percent in marks if percent not in (10.0, 25.0)]
+    shown = [percent for percent in _PERCENTS if percent >= 50 and _nines(percent) <= nines]
     return axis.frame(
         drawn,
         x=x,

@@ -13,11 +13,14 @@ from tailrace.loadtest.report.html_text import count, duration, share
 from tailrace.loadtest.report.options_echo import options_echo
 
 _MOST_CHARS = 2000
+_TIMES = ("duration", "timeout", "keepalive")
 
 
 def outcome_section(result: RunResult) -> Html:
     """Returns calls by status, and errors by their text."""
     tally = result.tally
+    if not tally.statuses:
+        return section("Statuses and errors", note("No call came to an end."), id_="errors")
     content = [
         table(
             "Calls by status",
@@ -45,9 +48,7 @@ def outcome_section(result: RunResult) -> Html:
 def generator_section(result: RunResult) -> Html:
     """Returns how the generator kept up, and what it cost."""
     tally = result.tally
-    rows = [
-        ("limit", result.limit.why if result.limit.limited else "the server's, or the schedule's")
-    ]
+    rows = [("it was the limit", f"yes: {result.limit.why}" if result.limit.limited else "no")]
     if tally.lag.count:
         told = zip(("p50", "p99", "p99.9"), tally.lag.percentiles((50, 99, 99.9)), strict=True)
         late = ", ".join(f"{name} {duration(value)}" for name, value in told)
@@ -74,7 +75,11 @@ def options_section(result: RunResult) -> Html:
     for key, value in options_echo(result.options).items():
         if key == "metadata":
             value, hidden = sorted(value), True
-        rows.append((key, element("code", _value(value))))
+        if key.endswith(_TIMES):
+            value = duration(value) if value else ""
+        # What is none is not told.
+        if value or value is False:
+            rows.append((key, element("code", _value(value))))
     remark = note("Of metadata, the names only.") if hidden else ""
     return section(
         "Options",

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 _UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "\N{MICRO SIGN}s"), (1.0, "ns"))
+_LONG_UNITS = ((3600e9, "h"), (60e9, "min"))
 
 
 def duration(ns: float) -> str:
-    """Returns a time in three digits and its unit: `7.71 ms`, `850 µs`, `12.3 s`."""
-    for size, unit in _UNITS:
+    """Returns a time in three digits and its unit: `7.71 ms`, `850 µs`, `12.3 s`, `90.0 min`."""
+    for size, unit in _LONG_UNITS:
+        if ns >= 2 * size:
+            return f"{_three_digits(ns / size)} {unit}"
+    for size, unit in _UNITS[:-1]:
         # What would be rounded to a thousand of a unit is told in the next one.
         if abs(ns) >= size * 0.9995:
             return f"{_three_digits(ns / size)} {unit}"
-    return "0 ms"
+    return f"{ns:.0f} ns" if ns else "0"
 
 
 def tick_duration(ns: float) -> str:
@@ -29,6 +33,8 @@ def count(value: int) -> str:
 
 def rate(per_second: float) -> str:
     """Returns a rate: `1,234/s`, `99.8/s`."""
+    if not per_second:
+        return "0/s"
     return f"{per_second:,.0f}/s" if per_second >= 1000 else f"{_three_digits(per_second)}/s"
 
 
@@ -55,8 +61,3 @@ def _three_digits(value: float) -> str:
     if size >= 99.95:
         return f"{value:.0f}"
     return f"{value:.1f}" if size >= 9.995 else f"{value:.2f}"
-
-
-def count_tick(value: float) -> str:
-    """Returns a number of things for an axis; empty for parts of a thing."""
-    return f"{value:,.0f}" if value == int(value) else ""

@@ -134,6 +134,7 @@ def _line(
 def _run(points: Iterable[tuple[float, float]], class_: str) -> Html:
     told = [f"{across:.1f} {down:.1f}" for across, down in points]
     if len(told) == 1:
-        # A line of no length with round ends is a dot.
-        told *= 2
+        # A short line with round ends is a dot, wide enough to be seen.
+        told.append("h1")
+        return element("path", d="M" + "".join(told), class_=f"line dot {class_}")
     return element("path", d="M" + "L".join(told), class_=f"line {class_}")
