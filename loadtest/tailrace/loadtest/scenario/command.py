@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
-import uvloop
 from rich.console import Console
 
 from tailrace.cli.example import load_example
@@ -82,7 +81,8 @@ def run_until_signalled(work: Callable[[list[ScenarioMesh]], Coroutine[Any, Any,
             return INTERRUPTED
 
     try:
-        return uvloop.run(guarded())
+        # Not uvloop: it forks, which gRPC's threads do not survive, where asyncio spawns.
+        return asyncio.run(guarded())
     except (LaunchError, SettingsError) as error:
         raise LoadError(str(error)) from error
 

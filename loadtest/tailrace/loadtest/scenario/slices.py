@@ -9,6 +9,8 @@ from tailrace.loadtest.measure.latency_histogram import bucket_end
 from tailrace.loadtest.measure.tally import Tally
 from tailrace.loadtest.measure.time_slices import TimeSlice
 
+# So long has to be well what is well again: a single good moment is none.
+SETTLED_S = 2.0
 _NS = 1e9
 
 
@@ -17,8 +19,8 @@ class Recovery:
     """When a load was well again.
 
     Attributes:
-        seconds: from the given instant until the end of the last slice that was not well; 0 if all
-            were, None if the last slice with calls in it was not.
+        seconds: from the given instant until the beginning of the first `SETTLED_S` in which all
+            slices were well, or which the load's end cuts short; None if there is none.
         bad: slices since then that were not well.
         slices: slices since then that have calls in them.
         length_s: length of a slice: no more exact than this.
@@ -33,6 +35,9 @@ class Recovery:
 def recovery(tally: Tally, since_ns: int, p99_ns: float, errors: float) -> Recovery:
     """Returns when a load was well again.
 
+    A slice is well if no more than 1 % of its calls, or a single one, took longer than `p99_ns`,
+    and no more than the allowed share failed.
+
     Args:
         tally: of the load.
         since_ns: from when on, on the monotonic clock.
@@ -40,26 +45,28 @@ def recovery(tally: Tally, since_ns: int, p99_ns: float, errors: float) -> Recov
         errors: largest share of a slice's calls that may fail, 0 to 1.
     """
     length = tally.slices.length_ns
-    last_bad: int | None = None
-    bad = seen = 0
-    for place, one in enumerate(tally.slices.slices):
-        ends = tally.first_ns + (place + 1) * length
-        if ends <= since_ns or not one.ended:
-            continue
-        seen += 1
-        if _percentile([one], 99) > p99_ns or one.failed > errors * one.ended:
-            bad += 1
-            last_bad = ends
-    filled = [place for place, one in enumerate(tally.slices.slices) if one.ended]
-    last_ends = tally.first_ns + (filled[-1] + 1) * length if filled else 0
-    if not bad:
-        seconds: float | None = 0.0 if seen else None
-    elif last_bad == last_ends:
-        seconds = None
-    else:
-        assert last_bad is not None
-        seconds = (last_bad - since_ns) / _NS
-    return Recovery(seconds, bad, seen, length / _NS)
+    # When each slice ends, and whether it is well.
+    slices = [
+        (tally.first_ns + (place + 1) * length, _is_well(one, p99_ns, errors))
+        for place, one in enumerate(tally.slices.slices)
+        if one.ended
+    ]
+    slices = [(ends, well) for ends, well in slices if ends > since_ns]
+    bad = sum(not well for _, well in slices)
+    begins = since_ns
+    seconds: float | None = None
+    for ends, well in slices:
+        if not well:
+            begins = ends
+        elif ends - begins >= SETTLED_S * _NS or ends == slices[-1][0]:
+            seconds = max(0.0, (begins - since_ns) / _NS)
+            break
+    return Recovery(seconds, bad, len(slices), length / _NS)
+
+
+def _is_well(one: TimeSlice, p99_ns: float, errors: float) -> bool:
+    slow = sum(count for bucket, count in one.buckets.items() if bucket_end(bucket) > p99_ns)
+    return slow <= max(1, one.ended // 100) and one.failed <= errors * one.ended
 
 
 @dataclass(frozen=True, slots=True)
