@@ -7,7 +7,7 @@ from typing import TextIO
 
 from tailrace.loadtest.hops.hop_tally import HopTally
 from tailrace.loadtest.measure.run_result import RunResult
-from tailrace.loadtest.report.html_head import Judged, head, run_title
+from tailrace.loadtest.report.html_head import head, run_title
 from tailrace.loadtest.report.html_heatmap import heatmap_section
 from tailrace.loadtest.report.html_histogram import histogram_section
 from tailrace.loadtest.report.html_hops import hop_section
@@ -17,12 +17,14 @@ from tailrace.loadtest.report.html_percentiles import percentile_section
 from tailrace.loadtest.report.html_quality import quality_section
 from tailrace.loadtest.report.html_run import generator_section, options_section, outcome_section
 from tailrace.loadtest.report.html_times import time_section
+from tailrace.loadtest.verdict.comparison import Comparison
+from tailrace.loadtest.verdict.judge import Verdict
 
 
 def write_html(
     result: RunResult,
-    verdicts: Sequence[Judged],
-    comparisons: Sequence[Judged],
+    verdicts: Sequence[Verdict],
+    comparisons: Sequence[Comparison],
     file: TextIO,
 ) -> None:
     """Writes a run as one HTML file, which loads nothing else.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from tailrace.loadtest.hops.hop_tally import HopTally
 from tailrace.loadtest.measure.run_result import EndReason, RunResult
 from tailrace.loadtest.report.html_element import Html, element
-from tailrace.loadtest.report.html_parts import section
 from tailrace.loadtest.report.html_text import count, duration, rate, share
+from tailrace.loadtest.report.html_verdicts import baseline_section, objectives_section
+from tailrace.loadtest.verdict.comparison import Comparison
+from tailrace.loadtest.verdict.judge import Verdict
 
 _ENDS = {
     EndReason.NORMAL: "",
@@ -18,24 +19,12 @@ _ENDS = {
 }
 
 
-class Judged(Protocol):
-    """A verdict, or a comparison with an earlier run."""
-
-    @property
-    def text(self) -> str:
-        """It in words."""
-
-    @property
-    def passed(self) -> bool:
-        """True if it is good."""
-
-
 def run_title(result: RunResult) -> str:
     """Returns what the run is called."""
     return result.options.name or result.options.call
 
 
-def head(result: RunResult, verdicts: Sequence[Judged], comparisons: Sequence[Judged]) -> Html:
+def head(result: RunResult, verdicts: Sequence[Verdict], comparisons: Sequence[Comparison]) -> Html:
     """Returns title, verdict and main figures."""
     options, tally = result.options, result.tally
     begun = result.date.strftime("%Y-%m-%d %H:%M:%S %Z").strip()
@@ -62,35 +51,10 @@ def head(result: RunResult, verdicts: Sequence[Judged], comparisons: Sequence[Ju
         facts,
         element("ul", tags, class_="tags") if tags else "",
         [element("p", warning, class_="warning", role="note") for warning in warnings],
-        _judged("Objectives", verdicts, ("met", "missed")),
-        _judged("Compared with the baseline", comparisons, ("no worse", "worse")),
+        objectives_section(verdicts) if verdicts else "",
+        baseline_section(comparisons) if comparisons else "",
         _tiles(result),
     )
-
-
-def _judged(title: str, found: Sequence[Judged], words: tuple[str, str]) -> Html | str:
-    if not found:
-        return ""
-    lines = [
-        element(
-            "li",
-            element(
-                "span",
-                "\N{CHECK MARK} " if one.passed else "\N{MULTIPLICATION SIGN} ",
-                words[not one.passed],
-                class_="judgement",
-            ),
-            " ",
-            one.text,
-            class_="passed" if one.passed else "failed",
-        )
-        for one in found
-    ]
-    missed = sum(not one.passed for one in found)
-    heading = f"{title}: " + (
-        f"{missed} of {len(found)} {words[1]}" if missed else f"all {words[0]}"
-    )
-    return section(heading, element("ul", lines, class_="judged"), id_=title.split()[0].lower())
 
 
 def _tiles(result: RunResult) -> Html:
