@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-import select
-import socket
-import struct
 import time
+from collections import deque
 from collections.abc import Callable
 
-from hpack import Decoder, Encoder
-from hpack.struct import NeverIndexedHeaderTuple
-
-from tailrace.loadtest.load_error import LoadError
 from tailrace.loadtest.method.method_spec import MethodSpec
 from tailrace.loadtest.options.load_options import LoadOptions
 from tailrace.loadtest.requests.request import Request
+from tailrace.loadtest.wire import status as statuses
 from tailrace.loadtest.wire.call import Call
-
-_HEAD = struct.Struct(">IBI")
-_PREFACE = (
-    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-    + _HEAD.pack(24 << 8 | 4, 0, 0)
-    + struct.pack(">HIHIHIHI", 1, 0, 4, 0x7FFFFFFF, 2, 0, 3, 0)
-    + _HEAD.pack(4 << 8 | 8, 0, 0)
-    + (0x7FFF0000).to_bytes(4, "big")
+from tailrace.loadtest.wire.connect_error import connect_error
+from tailrace.loadtest.wire.connection import Connection
+from tailrace.loadtest.wire.encoded_request import (
+    EncodedRequest,
+    encode_request,
+    framed,
+    too_large,
 )
+from tailrace.loadtest.wire.links import NEVER, LinkPlan, Links
+from tailrace.loadtest.wire.request_headers import request_headers
+from tailrace.loadtest.wire.stream import Stream
+from tailrace.loadtest.wire.target import parse_target
+from tailrace.loadtest.wire.tls import server_name, tls_context
+
+_NS = 1_000_000_000
+# Calls whose timeout is shorter by less than this send the header of all others.
+_SAME_TIMEOUT_NS = 1_000_000
 
 
 class Channel:
-    """Implements `ChannelApi`. In the making: unary calls in plaintext, in good weather."""
+    """Implements `ChannelApi`, and what connections want of an `Owner`."""
 
     on_ended: Callable[[Call], None]
-    on_message: Callable[[Call, bytes], None] | None = None
 
     def __init__(
         self,
@@ -41,129 +43,264 @@ class Channel:
         connections: int = 1,
         keep_responses: bool = False,
     ) -> None:
-        """Describes it; `connect` connects it."""
+        """Describes it; `connect` connects it.
+
+        Args:
+            options: the target, TLS, limits, timeouts.
+            method: what is called.
+            connections: how many; with `round_robin`, to each of the target's addresses.
+            keep_responses: calls keep their last message.
+
+        Raises:
+            LoadError: the target is no address, or a certificate cannot be read.
+        """
+        self.on_message: Callable[[Call, bytes], None] | None = None
         self.bytes_sent = 0
         self.bytes_received = 0
-        self.keep = keep_responses
-        self._options, self._count = options, connections
-        headers = [
-            (":method", "POST"),
-            (":scheme", "http"),
-            (":path", method.path),
-            (":authority", options.authority or options.host),
-            ("te", "trailers"),
-            ("content-type", "application/grpc"),
-        ]
-        self.block: bytes = Encoder().encode([NeverIndexedHeaderTuple(*h) for h in headers])
-        self._connections: list[_Connection] = []
-        self._by_fd: dict[int, _Connection] = {}
+        self.keep_responses = keep_responses
+        self.single = not method.server_streaming
+        self.max_receive = options.max_recv_message_size
+        self.unflushed: list[Connection] = []
+        target, context = parse_target(options.host), tls_context(options)
+        authority = options.authority or options.cname or target.authority
+        timeout_ns = int(options.timeout * _NS)
+        self.headers = request_headers(
+            path=method.path,
+            authority=authority,
+            scheme="http" if context is None else "https",
+            timeout_ns=timeout_ns,
+            gzip=options.enable_compression,
+        )
+        plan = LinkPlan(
+            target=target,
+            context=context,
+            server_name=server_name(options, target),
+            count=connections,
+            spread=options.lb_strategy == "round_robin",
+            attempt_s=options.connect_timeout,
+            keepalive_s=options.keepalive,
+        )
+        self._options = options
+        self._links = Links(self, plan, self._fail_waiting)
+        self._ready = self._links.ready
+        # Calls with at least so much time left are sent with the common header.
+        self._usual_ns = timeout_ns - _SAME_TIMEOUT_NS if timeout_ns else -NEVER
+        self._light = self.single
         self._turn = 0
+        self._waiting: deque[Stream] = deque()
+        self._refused: list[tuple[Call, int, str]] = []
+        # When something is due next: a deadline, or something of the connections.
+        self._timer_ns = 0
 
     def connect(self) -> None:
-        """Sets up all connections."""
-        host, _, port = self._options.host.rpartition(":")
-        for _ in range(self._count):
-            try:
-                plain = socket.create_connection((host, int(port)), self._options.connect_timeout)
-            except OSError as error:
-                raise LoadError(f"{self._options.host}: {error.strerror or error}") from error
-            self._connections.append(_Connection(self, plain))
-        self._by_fd = {each.socket.fileno(): each for each in self._connections}
+        """Sets up all connections.
+
+        Raises:
+            LoadError: none of the target's addresses answers in HTTP/2 within the time for it.
+        """
+        self._links.connect()
+        while self._links.attempting:
+            self.poll(0.1)
+        if not self._ready:
+            fault = self._links.last_fault
+            self.close()
+            raise connect_error(self._options, fault)
 
     def start(self, call: Call, request: Request, *, last: bool) -> None:
-        """Makes a call."""
-        self._turn = (self._turn + 1) % self._count
-        self._connections[self._turn].start(call, request)
+        """Makes a call with all messages of a request; they leave with the next `poll`."""
+        encoded = request.encoded
+        if encoded is None:
+            encoded = self.encoded(request)
+        assert isinstance(encoded, EncodedRequest)
+        ready = self._ready
+        if last and ready and self._light and not self._waiting:
+            turn = self._turn + 1
+            if turn >= len(ready):
+                turn = 0
+            self._turn = turn
+            connection = ready[turn]
+            size = encoded.size
+            deadline_ns = call.deadline_ns
+            if (
+                size <= connection.limit
+                and size <= connection.window
+                and len(connection.calls) < connection.peer.max_streams
+                and deadline_ns - call.sent_ns > self._usual_ns
+                and not encoded.too_large
+            ):
+                if encoded.form is not connection.form:
+                    encoded.shape(connection.form, self.headers)
+                number = connection.next_number
+                connection.next_number = number + 2
+                place = number.to_bytes(4, "big")
+                out = connection.out
+                if not out:
+                    self.unflushed.append(connection)
+                out += (encoded.head, place, encoded.middle, place, encoded.payload)
+                connection.calls[number] = call
+                connection.window -= size
+                if deadline_ns < connection.newest_deadline_ns:
+                    connection.ordered = False
+                connection.newest_deadline_ns = deadline_ns
+                if 0 < deadline_ns < self._timer_ns:
+                    self._timer_ns = deadline_ns
+                call.wire = (connection, number, request)
+                return
+        self._start_stream(Stream(call, request, last=last), encoded)
+
+    def _start_stream(self, stream: Stream, encoded: EncodedRequest) -> None:
+        call = stream.call
+        call.wire = stream
+        if 0 < call.deadline_ns < self._timer_ns:
+            self._timer_ns = call.deadline_ns
+        if encoded.too_large:
+            self._refused.append((call, statuses.RESOURCE_EXHAUSTED, encoded.too_large))
+        elif self._waiting or not self._place(stream):
+            self._waiting.append(stream)
 
     def send(self, call: Call, message: bytes, *, last: bool) -> None:
-        """Sends one more message of a stream."""
-        raise NotImplementedError
+        """Sends one more message of a stream; a call that is over ignores it."""
+        if call.status != -1:
+            return
+        stream = call.wire
+        assert isinstance(stream, Stream) and not stream.closing, "the stream is closed"
+        limit = self._options.max_send_message_size
+        if limit is not None and (told := too_large((message,), limit)):
+            self._refused.append((call, statuses.RESOURCE_EXHAUSTED, told))
+            return
+        stream.add(framed(message, compressed=self._options.enable_compression))
+        stream.closing = last
+        if stream.connection is not None:
+            stream.connection.pump(stream)
 
     def close_sending(self, call: Call) -> None:
-        """Closes the caller's side of a stream."""
-        raise NotImplementedError
+        """Closes the caller's side of a stream; a call that is over ignores it."""
+        stream = call.wire
+        if call.status == -1 and isinstance(stream, Stream) and not stream.closing:
+            stream.closing = True
+            if stream.connection is not None:
+                stream.connection.pump(stream)
+
+    def unsent(self, call: Call) -> int:
+        """Returns how many bytes of a stream the server has not taken yet."""
+        stream = call.wire
+        if call.status != -1 or not isinstance(stream, Stream):
+            return 0
+        backlog = stream.connection.pipe.backlog if stream.connection is not None else None
+        return stream.unsent_bytes + (len(backlog) if backlog is not None else 0)
 
     def cancel(self, call: Call, status: int, message: str) -> None:
-        """Ends a call here and now."""
-        if call.status == -1:
-            call.status, call.message, call.ended_ns = status, message, time.monotonic_ns()
-            self.on_ended(call)
+        """Ends a call here and now, with a status of the caller's own; `on_ended` is called."""
+        if call.status != -1:
+            return
+        wire = call.wire
+        if isinstance(wire, Stream):
+            if wire.connection is not None:
+                wire.connection.reset(wire.number)
+        elif isinstance(wire, tuple):
+            wire[0].reset(wire[1])
+        call.status, call.message = status, message
+        call.ended_ns = time.monotonic_ns()
+        self.on_ended(call)
 
     def poll(self, wait_s: float) -> None:
         """Sends what is waiting, then reads what comes, or waits for it."""
-        for connection in self._connections:
-            connection.flush()
-        for fd in select.select(self._by_fd, [], [], wait_s)[0]:
-            self._by_fd[fd].read()
+        now = time.monotonic_ns()
+        if now >= self._timer_ns:
+            self._timers(now)
+        if self._refused:
+            refused, self._refused = self._refused, []
+            for call, code, message in refused:
+                self.cancel(call, code, message)
+        if self.unflushed:
+            unflushed, self.unflushed = self.unflushed, []
+            self.bytes_sent += self._links.flush(unflushed)
+        left_s = (self._timer_ns - now) / _NS
+        sent, received = self._links.poll(min(wait_s, max(left_s, 0.0)))
+        self.bytes_sent += sent
+        self.bytes_received += received
+        if self._links.timer_ns < self._timer_ns:
+            self._timer_ns = self._links.timer_ns
+        if self._waiting:
+            self._serve_waiting()
 
     def close(self) -> None:
-        """Closes all connections."""
-        for connection in self._connections:
-            connection.socket.close()
+        """Closes all connections; calls in flight are forgotten."""
+        self._links.close()
+        self._waiting.clear()
+        self.unflushed.clear()
 
+    # --- what connections want ---------------------------------------------------------------
 
-class _Connection:
-    def __init__(self, channel: Channel, plain: socket.socket) -> None:
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        plain.setblocking(False)
-        self.socket = plain
-        self._channel = channel
-        self._out = [_PREFACE]
-        self._next = 1
-        self._calls: dict[int, Call] = {}
-        self._rest = b""
-        self._decoder = Decoder()
-        self._known: dict[bytes, dict[str, str]] = {}
-        self._head = (len(channel.block) << 8 | 1).to_bytes(4, "big") + b"\x04"
+    def encoded(self, request: Request) -> EncodedRequest:
+        """Returns a request's frames, made at most once.
 
-    def start(self, call: Call, request: Request) -> None:
-        sid = self._next
-        self._next = sid + 2
-        self._calls[sid] = call
-        place = sid.to_bytes(4, "big")
-        body = b"".join(b"\0" + len(each).to_bytes(4, "big") + each for each in request.messages)
-        data = (len(body) << 8).to_bytes(4, "big") + b"\x01" + place + body
-        self._out.append(self._head + place + self._channel.block + data)
+        Raises:
+            LoadError: its metadata cannot be sent.
+        """
+        if isinstance(request.encoded, EncodedRequest):
+            return request.encoded
+        options = self._options
+        made = request.encoded = encode_request(
+            request,
+            compressed=options.enable_compression,
+            max_bytes=options.max_send_message_size,
+        )
+        return made
 
-    def flush(self) -> None:
-        if self._out:
-            self._channel.bytes_sent += self.socket.send(b"".join(self._out))
-            self._out.clear()
+    def retry(self, stream: Stream, why: str) -> None:
+        """Makes a call again that the server has not looked at."""
+        stream.retried, stream.connection = True, None
+        self._waiting.appendleft(stream)
 
-    def read(self) -> None:
-        data = self.socket.recv(262144)
-        now = time.monotonic_ns()
-        self._channel.bytes_received += len(data)
-        buffer, position = self._rest + data, 0
-        while len(buffer) - position >= 9:
-            kind, flags, sid = _HEAD.unpack_from(buffer, position)
-            end = position + 9 + (kind >> 8)
-            if end > len(buffer):
-                break
-            self._frame(kind & 255, flags, sid, buffer[position + 9 : end], now)
-            position = end
-        self._rest = buffer[position:]
+    # --- calls that wait ---------------------------------------------------------------------
 
-    def _frame(self, kind: int, flags: int, sid: int, body: bytes, now: int) -> None:
-        call = self._calls.get(sid)
-        if kind == 0 and call is not None:
-            call.responses += 1
-            if self._channel.keep:
-                call.response = body[5:]
-            if self._channel.on_message is not None:
-                self._channel.on_message(call, body[5:])
-        elif kind == 1:
-            headers = self._known.get(body)
-            if headers is None:
-                decoded = self._decoder.decode(body)
-                headers = self._known[body] = {str(name): str(value) for name, value in decoded}
-            if flags & 1 and call is not None:
-                del self._calls[sid]
-                call.status = int(headers.get("grpc-status", "2"))
-                call.message = headers.get("grpc-message", "")
-                call.ended_ns = now
-                self._channel.on_ended(call)
-        elif kind == 4 and not flags & 1:
-            self._out.append(_HEAD.pack(4, 1, 0))
-        elif kind == 6 and not flags & 1:
-            self._out.append(_HEAD.pack(8 << 8 | 6, 1, 0) + body)
+    def _place(self, stream: Stream) -> bool:
+        ready = self._ready
+        for place in range(self._turn, self._turn + len(ready)):
+            self._turn = place % len(ready)
+            if ready[self._turn].free:
+                ready[self._turn].open(stream)
+                return True
+        return False
+
+    def _serve_waiting(self) -> None:
+        while self._waiting:
+            stream = self._waiting[0]
+            self._turn += 1
+            if stream.call.status == -1 and not self._place(stream):
+                return
+            self._waiting.popleft()
+
+    def _fail_waiting(self, why: str) -> None:
+        waiting, self._waiting = self._waiting, deque()
+        for stream in waiting:
+            self.cancel(stream.call, statuses.UNAVAILABLE, f"no connection: {why}")
+
+    def _timers(self, now: int) -> None:
+        # Calls that are started meanwhile lower it.
+        self._timer_ns = NEVER
+        due_ns = self._links.timer(now)
+        for connection in self._links.connections():
+            due_ns = min(due_ns, self._expire(connection, now))
+        while self._waiting and self._over(self._waiting[0].call, now):
+            self._waiting.popleft()
+        if self._waiting:
+            due_ns = min(due_ns, self._waiting[0].call.deadline_ns or NEVER)
+        self._timer_ns = min(self._timer_ns, due_ns)
+
+    def _expire(self, connection: Connection, now: int) -> int:
+        """Ends the calls of a connection that are late, and returns when the next one will be."""
+        calls = connection.calls
+        while connection.ordered and calls:
+            oldest = next(iter(calls.values()))
+            if not self._over(oldest, now):
+                return oldest.deadline_ns or NEVER
+        left = [call for call in list(calls.values()) if not self._over(call, now)]
+        connection.ordered = connection.ordered or not left
+        return min((call.deadline_ns or NEVER for call in left), default=NEVER)
+
+    def _over(self, call: Call, now: int) -> bool:
+        if call.status == -1 and 0 < call.deadline_ns <= now:
+            self.cancel(call, statuses.DEADLINE_EXCEEDED, statuses.DEADLINE_MESSAGE)
+        return call.status != -1

@@ -1,0 +1,328 @@
+"""One HTTP/2 connection that carries calls."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from tailrace.loadtest.requests.request import Request
+from tailrace.loadtest.wire import frames, status
+from tailrace.loadtest.wire.call import Call
+from tailrace.loadtest.wire.encoded_request import EncodedRequest
+from tailrace.loadtest.wire.frames import ConnectionFault
+from tailrace.loadtest.wire.peer_settings import PeerSettings
+from tailrace.loadtest.wire.pipe import Pipe
+from tailrace.loadtest.wire.request_headers import DEFAULT_TABLE_BYTES, Form, RequestHeaders
+from tailrace.loadtest.wire.stream import Stream
+
+# What a call has left is rounded to what most have, whose header is encoded already.
+_SAME_TIMEOUT_NS = 1_000_000
+# Beyond, a connection gives way to another: some numbers are left for calls on their way.
+_LAST_NUMBER = frames.MAX_STREAM_ID - (1 << 20)
+_GREETING = (
+    frames.PREFACE
+    + frames.settings(
+        (
+            (frames.HEADER_TABLE_SIZE, 0),
+            (frames.ENABLE_PUSH, 0),
+            (frames.MAX_CONCURRENT_STREAMS, 0),
+            (frames.INITIAL_WINDOW_SIZE, frames.MAX_WINDOW),
+        )
+    )
+    + frames.window_update(0, frames.MAX_WINDOW - frames.DEFAULT_WINDOW)
+)
+
+
+class Owner(Protocol):
+    """What a connection wants of its channel.
+
+    Attributes:
+        on_ended: told of each call that is over.
+        on_message: told of each message; None if nobody wants to hear.
+        keep_responses: calls keep their last message.
+        single: each call is answered with one message.
+        max_receive: largest message in bytes; None for no limit.
+        headers: what all requests begin with.
+        unflushed: connections that have something to send.
+    """
+
+    on_ended: Callable[[Call], None]
+    on_message: Callable[[Call, bytes], None] | None
+    keep_responses: bool
+    single: bool
+    max_receive: int | None
+    headers: RequestHeaders
+    unflushed: list[Connection]
+
+    def encoded(self, request: Request) -> EncodedRequest:
+        """Returns a request's frames."""
+
+    def retry(self, stream: Stream, why: str) -> None:
+        """Makes a call again that the server has not looked at."""
+
+
+class Connection:
+    """The calls of one connection, and what the peer allows.
+
+    Attributes:
+        pipe: its socket.
+        out: what is sent next.
+        calls: those in flight by stream id, in the order in which they were started.
+        streams: the state of those that need some.
+        peer: what the peer allows.
+        ready: the peer has sent its settings.
+        draining: it takes no new calls, and closes when the last one is over.
+        form: how its next request names its headers.
+        next_number: stream id of its next call.
+        limit: largest payload, in bytes, that goes out with its headers in one piece; -1 for none.
+        window: bytes that the peer takes, of all streams together.
+        ordered: no call in flight ends earlier, by its deadline, than one before it.
+        newest_deadline_ns: deadline of the call that was started last.
+        heard_ns: when something came last.
+        farewell: what the peer said when it announced that it leaves; empty if it did not.
+    """
+
+    def __init__(self, owner: Owner, connected: socket.socket) -> None:
+        """Greets the peer."""
+        self.owner = owner
+        self.pipe = Pipe(connected)
+        self.out = self.pipe.out
+        self.calls: dict[int, Call] = {}
+        self.streams: dict[int, Stream] = {}
+        self.peer = PeerSettings()
+        self.ready = False
+        self.draining = False
+        self.form = Form.INSERTING
+        self.next_number = 1
+        self.limit = -1
+        self.window = frames.DEFAULT_WINDOW
+        self.ordered = True
+        self.newest_deadline_ns = 0
+        self.heard_ns = time.monotonic_ns()
+        self.farewell = ""
+        self._blocked: dict[int, Stream] = {}
+        self.put(_GREETING)
+
+    @property
+    def free(self) -> bool:
+        """True if it takes another call now."""
+        return self.ready and not self.draining and len(self.calls) < self.peer.max_streams
+
+    def put(self, data: bytes) -> None:
+        """Sends something with the next flush."""
+        if not self.out:
+            self.owner.unflushed.append(self)
+        self.out.append(data)
+
+    # --- calls that go out -----------------------------------------------------------------
+
+    def open(self, stream: Stream) -> None:
+        """Takes a call that waited, streams, or does not fit into one frame."""
+        call, encoded = stream.call, self.owner.encoded(stream.request)
+        number = self.next_number
+        self.next_number = number + 2
+        block = self.owner.headers.block(self.form, _left_ns(call)) + encoded.metadata
+        self.put(frames.header_frames(number, block, self.peer.frame_bytes, last=False))
+        if self.form is Form.INSERTING:
+            self.form = Form.INDEXED
+        elif self.form is Form.SHRINKING:
+            self.form = Form.LITERAL
+        self.set_limit()
+        if call.deadline_ns < self.newest_deadline_ns:
+            self.ordered = False
+        self.newest_deadline_ns = call.deadline_ns
+        self.calls[number] = call
+        self.streams[number] = stream
+        call.wire = stream
+        stream.begin(self, number, self.peer.window, encoded.payload)
+        self.pump(stream)
+
+    def set_limit(self) -> None:
+        """Sets `limit`, after something that it depends on has changed."""
+        plain = self.form in (Form.INDEXED, Form.LITERAL)
+        if plain and self.ready and not self.draining:
+            self.limit = min(self.peer.window, self.peer.frame_bytes)
+        else:
+            self.limit = -1
+
+    def pump(self, stream: Stream) -> None:
+        """Sends as much of a stream as both windows let through."""
+        while stream.unsent:
+            room = min(self.window, stream.window)
+            if room <= 0:
+                self._blocked[stream.number] = stream
+                return
+            part = stream.part(room)
+            stream.closed = stream.closing and not stream.unsent
+            stream.window -= len(part)
+            self.window -= len(part)
+            limit = self.peer.frame_bytes
+            self.put(frames.data_frames(stream.number, part, limit, last=stream.closed))
+        self._blocked.pop(stream.number, None)
+        if stream.closing and not stream.closed:
+            stream.closed = True
+            self.put(frames.frame(frames.DATA, frames.END_STREAM, stream.number))
+
+    def drain(self) -> None:
+        """Takes no new calls from here on."""
+        self.draining = True
+        self.limit = -1
+
+    def flush(self) -> int:
+        """Sends what is waiting, as far as the socket takes it; returns how many bytes that was.
+
+        Raises:
+            ConnectionFault: the connection is gone.
+        """
+        if self.next_number > _LAST_NUMBER:
+            self.drain()
+        return self.pipe.flush()
+
+    # --- calls that end --------------------------------------------------------------------
+
+    def state(self, number: int) -> Stream:
+        """Returns the state of a call in flight, which may not have had any yet."""
+        stream = self.streams.get(number)
+        if stream is None:
+            call = self.calls[number]
+            assert isinstance(call.wire, tuple)
+            stream = Stream(call, call.wire[2], last=True)
+            stream.connection, stream.number, stream.closed = self, number, True
+            self.streams[number] = stream
+            call.wire = stream
+        return stream
+
+    def take(self, number: int) -> Call | None:
+        """Forgets a call in flight, and returns it; None if it is over."""
+        call = self.calls.pop(number, None)
+        if self.streams.pop(number, None) is not None:
+            self._blocked.pop(number, None)
+        return call
+
+    def reset(self, number: int, code: int = frames.CANCEL) -> Call | None:
+        """Forgets a call in flight, tells the peer to do the same, and returns the call."""
+        call = self.take(number)
+        if call is not None:
+            self.put(frames.rst_stream(number, code))
+        return call
+
+    def end(self, call: Call, code: int, message: str, now: int) -> None:
+        """Tells of a call that is over and was taken."""
+        call.status = code
+        call.message = message
+        call.ended_ns = now
+        self.owner.on_ended(call)
+
+    def retry_or_end(self, number: int, message: str, now: int) -> None:
+        """Has a call made again that the peer has not looked at; once, and if that is possible."""
+        if number not in self.calls:
+            return
+        stream = self.state(number)
+        self.take(number)
+        if stream.retried or stream.replay is None:
+            self.end(stream.call, status.UNAVAILABLE, message, now)
+        else:
+            self.owner.retry(stream, message)
+
+    def fail(self, message: str) -> None:
+        """Ends all calls with UNAVAILABLE: the connection is gone."""
+        now = time.monotonic_ns()
+        calls = list(self.calls.values())
+        self.calls.clear()
+        self.streams.clear()
+        self._blocked.clear()
+        for call in calls:
+            # Who hears of one may cancel the others.
+            if call.status == -1:
+                self.end(call, status.UNAVAILABLE, message, now)
+
+    # --- what the peer says about the connection -------------------------------------------
+
+    def settings(self, payload: bytes) -> None:
+        """Follows the peer's settings, and says so.
+
+        Raises:
+            ConnectionFault: they are not well-formed.
+        """
+        window = self.peer.window
+        self.peer.read(payload)
+        headers = self.owner.headers
+        if self.form is Form.INSERTING and headers.table_bytes > DEFAULT_TABLE_BYTES:
+            self.form = Form.LITERAL
+        if self.peer.table_bytes < DEFAULT_TABLE_BYTES and self.form is not Form.LITERAL:
+            self.form = Form.SHRINKING
+        self.put(frames.SETTINGS_ACK)
+        self.ready = True
+        self.set_limit()
+        for stream in list(self.streams.values()):
+            stream.window += self.peer.window - window
+            if stream.window > frames.MAX_WINDOW:
+                raise ConnectionFault("a window is too large", frames.FLOW_CONTROL_ERROR)
+            if stream.unsent:
+                self.pump(stream)
+
+    def more_window(self, number: int, increment: int, now: int) -> None:
+        """Sends more, after the peer has made room.
+
+        Raises:
+            ConnectionFault: no window can be so large.
+        """
+        if not number:
+            self.window += increment
+            if not increment or self.window > frames.MAX_WINDOW:
+                raise ConnectionFault("an impossible WINDOW_UPDATE", frames.FLOW_CONTROL_ERROR)
+            for blocked in list(self._blocked.values()):
+                self.pump(blocked)
+            return
+        stream = self.streams.get(number)
+        if stream is None:
+            return
+        stream.window += increment
+        if not increment or stream.window > frames.MAX_WINDOW:
+            call = self.reset(number, frames.FLOW_CONTROL_ERROR)
+            assert call is not None
+            self.end(call, status.INTERNAL, "an impossible WINDOW_UPDATE came", now)
+        elif stream.unsent:
+            self.pump(stream)
+
+    def was_reset(self, number: int, code: int, now: int) -> None:
+        """Ends a call whose stream the peer has reset."""
+        call = self.calls.get(number)
+        if call is None:
+            return
+        name = frames.error_name(code)
+        if code == frames.REFUSED_STREAM:
+            self.retry_or_end(number, f"the server refused the stream ({name})", now)
+            return
+        self.take(number)
+        if code == frames.CANCEL and 0 < call.deadline_ns <= now:
+            self.end(call, status.DEADLINE_EXCEEDED, status.DEADLINE_MESSAGE, now)
+        else:
+            told = f"the server reset the stream ({name})"
+            self.end(call, status.of_stream_error(code), told, now)
+
+    def goaway(self, payload: bytes, now: int) -> None:
+        """Takes no more calls, and has those made again that the peer will not look at.
+
+        Raises:
+            ConnectionFault: it is not well-formed.
+        """
+        if len(payload) < 8:
+            raise ConnectionFault("GOAWAY is too short", frames.FRAME_SIZE_ERROR)
+        last = int.from_bytes(payload[:4], "big") & frames.MAX_STREAM_ID
+        name = frames.error_name(int.from_bytes(payload[4:8], "big"))
+        text = payload[8:].decode(errors="replace")
+        self.farewell = f"; it had announced that with GOAWAY {name} {text}".rstrip()
+        self.drain()
+        for number in [each for each in self.calls if each > last]:
+            self.retry_or_end(number, f"the server goes away ({name} {text})".strip(), now)
+
+
+def _left_ns(call: Call) -> int:
+    if not call.deadline_ns:
+        return 0
+    asked = call.deadline_ns - call.sent_ns
+    left = call.deadline_ns - time.monotonic_ns()
+    return asked if 0 <= asked - left < _SAME_TIMEOUT_NS else max(left, 1)

@@ -1,0 +1,230 @@
+"""The connections of a channel: made, read, replaced when they are gone."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from tailrace.loadtest.wire.connection import Connection, Owner
+from tailrace.loadtest.wire.dial import Dial
+from tailrace.loadtest.wire.frames import ConnectionFault
+from tailrace.loadtest.wire.link import Link
+from tailrace.loadtest.wire.poller import Poller
+from tailrace.loadtest.wire.slot import Slot
+from tailrace.loadtest.wire.target import Resolver, Target
+
+NEVER = 1 << 62
+_NS = 1_000_000_000
+# As long as gRPC gives an attempt at least.
+_ATTEMPT_S = 20.0
+
+
+@dataclass(frozen=True)
+class LinkPlan:
+    """What connections are made, and to where.
+
+    Attributes:
+        target: the server.
+        context: for TLS; None for plaintext.
+        server_name: that certificates are checked against.
+        count: connections; where they are spread, to each address.
+        spread: to all addresses, and not to the first that answers.
+        attempt_s: time for an attempt, in seconds; 0 for a usual one.
+        keepalive_s: after so long without traffic, a ping; 0 for none.
+    """
+
+    target: Target
+    context: ssl.SSLContext | None
+    server_name: str
+    count: int
+    spread: bool
+    attempt_s: float
+    keepalive_s: float
+
+
+class Links:
+    """The connections of a channel.
+
+    Attributes:
+        ready: those that take calls.
+        last_fault: why an attempt failed last; empty if none did.
+        timer_ns: when `timer` is to be called next.
+    """
+
+    def __init__(self, owner: Owner, plan: LinkPlan, on_hopeless: Callable[[str], None]) -> None:
+        """Describes them; `connect` makes them.
+
+        Args:
+            owner: the channel.
+            plan: what connections are made.
+            on_hopeless: told why, when none stands and the last attempt at one has failed.
+        """
+        self.ready: list[Connection] = []
+        self.last_fault = ""
+        self._owner, self._plan, self._on_hopeless = owner, plan, on_hopeless
+        self._poller = Poller[Link]()
+        self._slots: list[Slot] = []
+        self._leaving: list[Link] = []
+        self._resolver: Resolver | None = None
+        self.timer_ns = 0
+
+    def connect(self) -> None:
+        """Begins an attempt at each.
+
+        Raises:
+            LoadError: the target's name has no address.
+        """
+        self._resolver = Resolver(self._plan.target)
+        spread = len(self._resolver.addresses) if self._plan.spread else 1
+        self._slots = [Slot(place) for place in range(self._plan.count * spread)]
+        for slot in self._slots:
+            self._attempt(slot, time.monotonic_ns())
+
+    @property
+    def attempting(self) -> bool:
+        """True if an attempt is under way."""
+        return any(slot.link is not None and not slot.link.stands_ns for slot in self._slots)
+
+    def connections(self) -> Iterator[Connection]:
+        """Yields all that may have calls in flight."""
+        for link in self._all():
+            if link.connection is not None:
+                yield link.connection
+
+    def timer(self, now: int) -> int:
+        """Does what is due, and returns when something is due next."""
+        if now < self.timer_ns:
+            return self.timer_ns
+        # What is lost meanwhile lowers it.
+        self.timer_ns = NEVER
+        every_ns = int(self._plan.keepalive_s * _NS)
+        due_ns = NEVER
+        for slot in self._slots:
+            if slot.link is None and now >= slot.attempt_ns:
+                self._attempt(slot, now)
+            due_ns = min(due_ns, slot.attempt_ns if slot.link is None else NEVER)
+        for link in self._all():
+            try:
+                if not link.stands_ns:
+                    link.check_attempt(now)
+                    due_ns = min(due_ns, link.gives_up_ns)
+                elif every_ns:
+                    due_ns = min(due_ns, link.keep_alive(now, every_ns))
+            except ConnectionFault as fault:
+                self._lost(link, fault)
+        self.timer_ns = min(self.timer_ns, due_ns)
+        return self.timer_ns
+
+    def flush(self, connections: list[Connection]) -> int:
+        """Sends what connections have to send, and returns how many bytes went out."""
+        sent = 0
+        for connection in connections:
+            try:
+                sent += connection.flush()
+            except ConnectionFault as fault:
+                for link in self._of(connection):
+                    self._lost(link, fault)
+            else:
+                if connection.pipe.backlog is not None:
+                    for link in self._of(connection):
+                        link.watch_writes()
+        return sent
+
+    def poll(self, wait_s: float) -> tuple[int, int]:
+        """Reads and sends what can be, or waits until something can.
+
+        Args:
+            wait_s: longest wait, in seconds.
+
+        Returns:
+            Bytes sent and bytes received.
+        """
+        sent = received = 0
+        readable, writable = self._poller.wait(wait_s)
+        for link in writable:
+            try:
+                sent += link.flush()
+            except ConnectionFault as fault:
+                self._lost(link, fault)
+        for link in readable:
+            try:
+                received += link.read()
+            except ConnectionFault as fault:
+                self._lost(link, fault)
+                continue
+            connection = link.connection
+            if connection is not None and (not link.stands_ns or connection.draining):
+                self._settle(link, connection)
+        return sent, received
+
+    def close(self) -> None:
+        """Closes all."""
+        for link in self._all():
+            link.close()
+        self._poller.close()
+        self._slots.clear()
+        self._leaving.clear()
+        self.ready.clear()
+
+    def _all(self) -> list[Link]:
+        return [*(slot.link for slot in self._slots if slot.link is not None), *self._leaving]
+
+    def _attempt(self, slot: Slot, now: int) -> None:
+        plan, resolver = self._plan, self._resolver
+        assert resolver is not None
+        addresses = slot.addresses(resolver.addresses, spread=plan.spread)
+        gives_up_ns = now + int((plan.attempt_s or _ATTEMPT_S) * _NS)
+        dial = Dial(addresses, plan.context, plan.server_name)
+        link = slot.link = Link(self._owner, self._poller, dial, gives_up_ns)
+        self.timer_ns = min(self.timer_ns, gives_up_ns)
+        try:
+            link.advance()
+        except ConnectionFault as fault:
+            self._lost(link, fault)
+
+    def _of(self, connection: Connection) -> list[Link]:
+        return [link for link in self._all() if link.connection is connection]
+
+    def _settle(self, link: Link, connection: Connection) -> None:
+        """Follows a connection that has come to stand, or takes no more calls."""
+        if connection.ready and not link.stands_ns:
+            link.stands_ns = time.monotonic_ns()
+            self.ready.append(connection)
+        if not connection.draining:
+            return
+        if connection in self.ready:
+            self.ready.remove(connection)
+            self._leaving.append(link)
+            self._vacate(link)
+        if not connection.calls and link in self._leaving:
+            self._leaving.remove(link)
+            link.close()
+
+    def _lost(self, link: Link, fault: ConnectionFault) -> None:
+        """Replaces a connection that is gone, after its calls have ended."""
+        connection = link.connection
+        if connection is not None and connection in self.ready:
+            self.ready.remove(connection)
+        if link in self._leaving:
+            self._leaving.remove(link)
+        elif not self._vacate(link):
+            return
+        link.close(fault.code, str(fault))
+        self.last_fault = str(fault)
+        if connection is not None:
+            connection.fail(str(fault))
+        if not self.ready and not self.attempting:
+            self._on_hopeless(str(fault))
+
+    def _vacate(self, link: Link) -> bool:
+        now = time.monotonic_ns()
+        for slot in self._slots:
+            if slot.link is link:
+                slot.vacate(now)
+                self.timer_ns = min(self.timer_ns, slot.attempt_ns)
+                if self._resolver is not None:
+                    self._resolver.refresh(now)
+                return True
+        return False
