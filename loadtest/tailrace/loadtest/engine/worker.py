@@ -20,6 +20,7 @@ from tailrace.loadtest.hops.readers import reader_for
 from tailrace.loadtest.load_error import LoadError
 from tailrace.loadtest.measure.recorder import Recorder
 from tailrace.loadtest.requests.source import make_source
+from tailrace.loadtest.wire.call import Call
 from tailrace.loadtest.wire.channel import Channel
 
 
@@ -44,6 +45,7 @@ def _obey(order: Order, link: ParentLink) -> None:
     connections = connection_count(options, order.share)
     keep = reader is not None
     channel = Channel(options, method, connections=connections, keep_responses=keep)
+    channel.on_ended = _none_yet
     channel.connect()
     try:
         link.tell(Ready())
@@ -72,6 +74,10 @@ def _obey(order: Order, link: ParentLink) -> None:
         teller.done(timed_out=loop.timed_out)
     finally:
         channel.close()
+
+
+def _none_yet(call: Call) -> None:
+    raise AssertionError(f"call {call.number} is over before the load has begun")
 
 
 if __name__ == "__main__":
