@@ -13,8 +13,10 @@ from tailrace.loadtest.engine.generator_limit import generator_limit
 from tailrace.loadtest.engine.share import process_count
 from tailrace.loadtest.measure.run_result import EndReason, RunResult
 from tailrace.loadtest.measure.tally import Tally
+from tailrace.loadtest.method.method_spec import MethodSpec
 from tailrace.loadtest.method.resolve import resolve_method
 from tailrace.loadtest.options.load_options import LoadOptions
+from tailrace.loadtest.requests.source import make_source
 
 # Called some times a second, with what all processes recorded so far and the seconds since the
 # start.
@@ -42,7 +44,7 @@ async def run_load(options: LoadOptions, on_progress: OnProgress | None = None) 
             has crashed.
     """
     async with Crew(process_count(options)) as crew:
-        method = await asyncio.to_thread(resolve_method, options)
+        method = await asyncio.to_thread(_method, options)
         with DetailsFiles(options, len(crew.parts)) as details:
             await crew.connect(options, method, details.parts, on_progress is not None)
             date, start_ns = datetime.now(UTC).astimezone(), time.monotonic_ns() + _HEADWAY_NS
@@ -61,6 +63,13 @@ async def run_load(options: LoadOptions, on_progress: OnProgress | None = None) 
                 server_streaming=method.server_streaming,
                 client_streaming=method.client_streaming,
             )
+
+
+def _method(options: LoadOptions) -> MethodSpec:
+    """Returns what is called, once there is something right to send to it."""
+    method = resolve_method(options)
+    make_source(options, method, check=True)
+    return method
 
 
 async def _finished(crew: Crew, on_progress: OnProgress | None, start_ns: int) -> bool:

@@ -74,6 +74,11 @@ class CallData:
             # Spread apart, so that no two of (seed, number, place) come to the same.
             self.random.seed((self._seed << 128) ^ (number << 32) ^ (place + 1))
 
+    def reserve(self, slots: int) -> None:
+        """Makes room for so many variables, `$` among them."""
+        missing = slots - len(self.variables)
+        self.variables.extend([None] * missing)
+
     @property
     def now_ns(self) -> int:
         """The call's instant, the same for all of its template: nanoseconds since 1970."""

@@ -31,11 +31,13 @@ class Hole:
     Attributes:
         value: what it is filled with; a block's is its text.
         silent: True if it leaves no text: it sets a variable.
+        block: True if it is an `if`, `with` or `range`.
         plain: True if what it gives can stand in a JSON string as it is.
     """
 
     value: Value
     silent: bool = False
+    block: bool = False
     plain: bool = False
 
 
@@ -83,16 +85,10 @@ class Template:
         Raises:
             TemplateError: a function is given what it cannot take.
         """
-        self.prepare(data)
+        data.reserve(self.slots)
         return "".join(
             part if isinstance(part, str) else show(part.value(data)) for part in self.parts
         )
-
-    def prepare(self, data: CallData) -> None:
-        """Makes room for the template's variables."""
-        data.dot = data
-        if len(data.variables) < self.slots:
-            data.variables = [data] + [None] * (self.slots - 1)
 
     def _part(self, node: Node) -> str | Hole:
         match node:
@@ -111,7 +107,7 @@ class Template:
                     write(data, out)
                     return "".join(out)
 
-                return Hole(text_of_block)
+                return Hole(text_of_block, block=True)
 
     def _writer(self, node: Node, *, root: bool) -> _Writer:
         match node:
