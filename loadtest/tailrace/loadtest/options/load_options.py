@@ -119,6 +119,8 @@ class LoadOptions:
         progress: `auto` (a terminal gets a live view, all else plain lines), `plain`, `off`.
         reader: `module:class` of a `ResponseReader` that reads answers in place of that of `hops`,
             made without arguments; empty for none.
+        message_per_call: where callers send streams, each call sends the next message of the data,
+            and not all of them.
     """
 
     host: str
@@ -190,6 +192,7 @@ class LoadOptions:
     seed: int | None = None
     progress: str = "auto"
     reader: str = ""
+    message_per_call: bool = False
 
     @property
     def paced(self) -> bool:

@@ -56,6 +56,13 @@ class Point:
         return self.machine / self.machine_cores if self.machine_cores else 0.0
 
     @property
+    def others(self) -> float:
+        """Cores of this machine that were used by neither the deployment nor the generator."""
+        if not self.machine_cores:
+            return 0.0
+        return max(0.0, self.machine - sum(self.cores.values()) - self.generator)
+
+    @property
     def utilisation(self) -> float:
         """How busy what was busiest was, 0 to 1: a process on its core, or the machine."""
         return max(self.busiest[1], self.machine_share)

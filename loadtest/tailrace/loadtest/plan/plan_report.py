@@ -19,6 +19,8 @@ from tailrace.loadtest.plan.scrape import TRITON
 # One thread does the work, and another server of the kind is not simply set beside it.
 _ONE_THREAD = ("redis", "queue-redis")
 _MS = 1e3
+# So much of a machine may be used by what is not asked about, before it is told.
+_BUSY = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +103,8 @@ def _measured(plan: Plan) -> Iterator[str]:
     names = list(plan.costs)
     header = "   ".join(f"{name:>11}" for name in names)
     yield (
-        f"   {'rate':>8}  {'p99 ms':>8}   {header}   {'generator':>9}   {'machine':>9}  rows/convoy"
+        f"   {'rate':>8}  {'p99 ms':>8}   {header}   {'generator':>9}   {'others':>6}   "
+        f"{'machine':>9}  rows/convoy"
     )
     for point in sorted(plan.points, key=lambda point: point.rate):
         cores = "   ".join(f"{point.cores[name]:11.3f}" for name in names)
@@ -110,8 +113,8 @@ def _measured(plan: Plan) -> Iterator[str]:
         )
         yield (
             f"   {point.rate:8,.0f}  {point.p99_ns / 1e6:8.1f}   {cores}   "
-            f"{point.generator:9.3f}   {machine:>9}  {point.convoy_rows:11.1f}"
-            f"{'' if point.held else '   p99 not kept: no part of the line'}"
+            f"{point.generator:9.3f}   {point.others:6.3f}   {machine:>9}  "
+            f"{point.convoy_rows:11.1f}{'' if point.held else '   p99 not kept: no part of the line'}"
         )
     hops = plan.knee.hop_ms
     if hops:
@@ -133,7 +136,7 @@ def _utilisation(plan: Plan) -> Iterator[str]:
         yield (
             f"   the machine's {plan.knee.machine_cores} cores were busy by "
             f"{plan.knee.machine_share:.2f}, of which the generator took "
-            f"{plan.knee.generator:.2f} cores"
+            f"{plan.knee.generator:.2f} cores, and other programs {plan.knee.others:.2f}"
         )
     if plan.knee.utilisation > MAX_UTILISATION:
         yield f"   so a process may use {plan.utilisation:.2f} of a core: no more is planned with"
@@ -163,6 +166,11 @@ def warnings_of(points: Sequence[Point], knee: Point, rate: float) -> list[str]:
             "the deployment, the generator and all else shared this machine's "
             f"{knee.machine_cores} cores: the CPU of each service is its own, but the p99 is that "
             "of a busy machine; with a core for each process it is at least as good"
+        )
+    if knee.others > _BUSY * knee.machine_cores:
+        found.append(
+            f"other programs took {knee.others:.2f} of the machine's {knee.machine_cores} cores: "
+            "without them, the p99 would be kept at a larger rate, where requests cost less"
         )
     if machine_was_the_limit(knee):
         found.append("all of the machine's cores were busy: no single service was the limit")

@@ -68,7 +68,9 @@ class Place:
             if self.rows is None:
                 raise LoadError(f"the load {load.name} has no data", "give it data, or a data-file")
             file = self.rows.write(load, callback)
-            options = replace(options, data_file=file, disable_template_data=True)
+            options = replace(
+                options, data_file=file, disable_template_data=True, message_per_call=True
+            )
         if self.transport.uses_tls:
             options = replace(
                 options,
