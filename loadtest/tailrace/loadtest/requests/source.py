@@ -119,7 +119,8 @@ def make_source(options: LoadOptions, method: MethodSpec, *, check: bool = False
     if template is not None:
         data.reserve(template.slots)
     metadata = metadata_supply(text, template, place)
-    requests = Requests(messages, metadata, data, streams=method.client_streaming)
+    streams = method.client_streaming and not options.message_per_call
+    requests = Requests(messages, metadata, data, streams=streams)
     if check:
         _check(requests, messages, data)
     return requests
