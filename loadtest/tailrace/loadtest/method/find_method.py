@@ -26,13 +26,16 @@ from tailrace.loadtest.method.method_spec import MethodSpec
 _TOLD_NAMES = 8
 
 
-def find_method(call: CallName, files: Mapping[str, FileDescriptorProto], place: str) -> MethodSpec:
+def find_method(
+    call: CallName, files: Mapping[str, FileDescriptorProto], place: str, remedy: str
+) -> MethodSpec:
     """Returns a method with the files that it needs.
 
     Args:
         call: what to look for.
         files: by their names; those of google/protobuf/ may be missing.
         place: where they come from, for errors.
+        remedy: what to do where a file is missing.
 
     Raises:
         LoadError: there is no such service or method, or a file that is imported is missing.
@@ -44,7 +47,7 @@ def find_method(call: CallName, files: Mapping[str, FileDescriptorProto], place:
             methods = [method.name for method in service.method]
             if call.method not in methods:
                 raise unknown_method(call, methods)
-            needed = _with_imports(file.name, files, place)
+            needed = _with_imports(file.name, files, place, remedy)
             spec = MethodSpec(
                 call.service, call.method, FileDescriptorSet(file=needed).SerializeToString()
             )
@@ -85,7 +88,7 @@ def _full_name(package: str, name: str) -> str:
 
 
 def _with_imports(
-    name: str, files: Mapping[str, FileDescriptorProto], place: str
+    name: str, files: Mapping[str, FileDescriptorProto], place: str, remedy: str
 ) -> list[FileDescriptorProto]:
     """Returns a file after all that it imports: a descriptor pool takes them in this order."""
     ordered: dict[str, FileDescriptorProto] = {}
@@ -100,7 +103,7 @@ def _with_imports(
             importer = next(known.name for known in files.values() if current in known.dependency)
             raise LoadError(
                 f"{place} lacks {current!r}, which {importer!r} imports",
-                "make it with --include_imports",
+                remedy,
             )
         if complete:
             ordered[current] = file

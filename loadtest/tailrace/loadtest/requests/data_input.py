@@ -78,6 +78,7 @@ def read_bytes(path: Path) -> bytes:
     Raises:
         LoadError: it cannot be read.
     """
+    _refuse_pipe(path)
     try:
         return path.read_bytes()
     except OSError as error:
@@ -101,7 +102,14 @@ def told_name(path: Path) -> str:
     return "standard input" if path.name == _STANDARD_INPUT else str(path)
 
 
+def _refuse_pipe(path: Path) -> None:
+    # Every process that makes load reads it, and so does the one that checks it.
+    if path.is_fifo():
+        raise LoadError(f"{path} is a pipe, which can be read once", "a file is needed here")
+
+
 def _first_bytes(path: Path, place: str) -> bytes:
+    _refuse_pipe(path)
     try:
         with path.open("rb") as file:
             return file.read(_LOOKED_AT)
