@@ -1,8 +1,9 @@
-"""What the README shows of submissions, run as it stands there against a whole mesh."""
+"""What the README shows of submissions, and scripts for ghz, run as they are against a mesh."""
 
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import subprocess
@@ -33,6 +34,17 @@ FLIGHT: dict[str, InputValue] = {
     "scheduled_arrival": datetime(2013, 11, 1, 16, 29, tzinfo=UTC),
 }
 MOST_LINES = 15
+# Each makes four calls in place of many.
+SCRIPTS = {
+    "health.sh": ("-r0", "-z0"),
+    "list_pipelines.sh": (),
+    "predict.sh": (),
+    "predict_open_loop.sh": ("-z0",),
+    "predict_steps.sh": ("-z0",),
+    "predict_batch.sh": (),
+    "predict_stream.sh": (),
+    "submit.sh": (),
+}
 
 
 def snippets() -> list[str]:
@@ -112,3 +124,27 @@ def test_registering_a_callback_and_receiving(target: str, code: str, tmp_path: 
 
             wait_for(has_all, 30)
         client.callbacks.delete("alerts")
+
+
+def test_all_scripts_for_ghz_are_run_before_a_release() -> None:
+    text = (ROOT / "loadtest" / "ghz" / "all.sh").read_text()
+    listed = re.search(r"for name in (.*?);", text, re.S)
+    assert listed is not None
+    assert {f"{name}.sh" for name in listed[1].replace("\\", " ").split()} == set(SCRIPTS)
+    assert {path.name for path in (ROOT / "loadtest" / "ghz").glob("*.sh")} == {*SCRIPTS, "all.sh"}
+
+
+def test_scripts_for_ghz_run_with_the_load_tool(target: str, tmp_path: Path) -> None:
+    running = [
+        subprocess.Popen(
+            ["sh", f"loadtest/ghz/{name}", target, "-n4", "-c4", *flags]
+            + ["-Ojson", f"-o{tmp_path / name}", "--progress=off"],
+            cwd=ROOT,
+            env=os.environ | {"GHZ": f"{sys.executable} -m tailrace.loadtest"},
+        )
+        for name, flags in SCRIPTS.items()
+    ]
+    assert [process.wait(timeout=60) for process in running] == [0] * len(SCRIPTS)
+    for name in SCRIPTS:
+        report = json.loads((tmp_path / name).read_text())
+        assert report["statusCodeDistribution"] == {"OK": 4}, name

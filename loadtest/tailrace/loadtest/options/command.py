@@ -36,10 +36,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments[:1] and arguments[0] in _COMMANDS:
             command: Callable[[Sequence[str]], int]
             command = importlib.import_module(_COMMANDS[arguments[0]]).main
-            return command(arguments[1:])
+            try:
+                return command(arguments[1:])
+            except SystemExit as end:
+                # How argparse ends, after its help or its error.
+                return end.code if isinstance(end.code, int) else WRONG
         return _load(arguments)
     except LoadError as error:
-        print(f"error: {error}", file=sys.stderr)
+        # What a server says may have lines.
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return WRONG
     except ModuleNotFoundError as error:
         # A module of Tailrace's own that is missing is a defect, which no extra mends.

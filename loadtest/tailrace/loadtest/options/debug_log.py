@@ -12,6 +12,8 @@ from pathlib import Path
 from tailrace.loadtest.load_error import LoadError
 
 LOGGER = logging.getLogger("tailrace.loadtest")
+# Without a file, errors are told in a line, and nowhere else.
+LOGGER.addHandler(logging.NullHandler())
 
 
 class _Line(logging.Formatter):

@@ -72,8 +72,14 @@ def tell_run(options: LoadOptions) -> int:
 
 async def _run(options: LoadOptions) -> RunResult:
     progress = Progress(options, sys.stderr)
+    load = asyncio.create_task(run_load(options, progress))
     try:
-        return await run_load(options, progress)
+        return await asyncio.shield(load)
+    except asyncio.CancelledError:
+        progress.close()
+        print("interrupted: the run ends early; Ctrl-C again ends it at once", file=sys.stderr)
+        load.cancel()
+        return await load
     finally:
         progress.close()
 
