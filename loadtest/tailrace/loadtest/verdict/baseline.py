@@ -11,7 +11,14 @@ import numpy as np
 from tailrace.loadtest.measure.run_result import RunResult
 from tailrace.loadtest.report.options_echo import options_echo
 from tailrace.loadtest.verdict.baseline_file import MIN_SLICES, Baseline, read_baseline, too_few
-from tailrace.loadtest.verdict.bootstrap import Figures, Float64s, drawn, measured, sliced_run
+from tailrace.loadtest.verdict.bootstrap import (
+    Figures,
+    Float64s,
+    drawn,
+    measured,
+    sliced_run,
+    widening,
+)
 from tailrace.loadtest.verdict.comparison import Comparison, Outcome
 from tailrace.loadtest.verdict.objective import Unit
 
@@ -23,6 +30,7 @@ ERROR_FLOOR = 0.001
 
 _SEED = 1
 _INTERVAL = (2.5, 97.5)
+_LEAST = 1e-9
 # Where these differ, other figures are no surprise. Host and port are none of them.
 _SAME = (
     "call",
@@ -74,10 +82,13 @@ def compare(baseline: Baseline, result: RunResult, tolerance: float) -> list[Com
     before, after = measured(baseline.run, PERCENTS), measured(run, PERCENTS)
     befores, afters = drawn(baseline.run, PERCENTS, random), drawn(run, PERCENTS, random)
     pairs = zip(_figures(before), _figures(after), _figures(befores), _figures(afters), strict=True)
+    wide = widening(baseline.run, run)
     return [
         *notes,
         *(
-            _compared(name, unit, _Pair(float(then[0]), float(now[0]), thens, nows), tolerance)
+            _compared(
+                name, unit, _Pair(float(then[0]), float(now[0]), thens, nows, wide), tolerance
+            )
             for (name, unit, then), (_, _, now), (_, _, thens), (_, _, nows) in pairs
         ),
     ]
@@ -85,12 +96,30 @@ def compare(baseline: Baseline, result: RunResult, tolerance: float) -> list[Com
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """A figure of both runs, and of those drawn from them."""
+    """A figure of both runs, of those drawn from them, and how far off those are."""
 
     before: float
     after: float
     befores: Float64s
     afters: Float64s
+    widening: float
+
+    def ratio(self) -> tuple[float, float, float]:
+        """Returns `after` over `before`, and its interval."""
+        change = self.after / self.before
+        # A draw may have slices in which nothing ended, and no others.
+        before, after = (np.log(np.maximum(draws, _LEAST)) for draws in (self.befores, self.afters))
+        low, high = np.exp(self._interval(float(np.log(change)), after - before))
+        return change, float(low), float(high)
+
+    def difference(self) -> tuple[float, float, float]:
+        """Returns `after` less `before`, and its interval."""
+        change = self.after - self.before
+        return change, *self._interval(change, self.afters - self.befores)
+
+    def _interval(self, change: float, changes: Float64s) -> tuple[float, float]:
+        low, high = (float(end) for end in np.nanpercentile(changes, _INTERVAL))
+        return change + (low - change) * self.widening, change + (high - change) * self.widening
 
 
 def _figures(figures: Figures) -> Iterator[tuple[str, Unit, Float64s]]:
@@ -105,14 +134,11 @@ def _compared(name: str, unit: Unit, pair: _Pair, tolerance: float) -> Compariso
         which = "the earlier run" if not np.isfinite(pair.before) else "this run"
         return Comparison(name, Outcome.UNKNOWN, unit, why=f"no call was answered in {which}")
     if unit is Unit.SHARE:
-        none, change = 0.0, pair.after - pair.before
-        changes = pair.afters - pair.befores
+        none, (change, low, high) = 0.0, pair.difference()
         much = change > max(tolerance * pair.before, ERROR_FLOOR)
     else:
-        none, change = 1.0, pair.after / pair.before
-        changes = pair.afters / pair.befores
+        none, (change, low, high) = 1.0, pair.ratio()
         much = change < 1 - tolerance if name == "rps" else change > 1 + tolerance
-    low, high = (float(end) for end in np.nanpercentile(changes, _INTERVAL))
     worse, better = (high < none, low > none) if name == "rps" else (low > none, high < none)
     if worse:
         outcome = Outcome.WORSE if much else Outcome.TOLERATED

@@ -3,13 +3,15 @@
 Latencies within a second are not independent of each other: calls wait for the same queue. So not
 calls are drawn, but slices of time, some that follow each other at a time: the circular block
 bootstrap (D. N. Politis and J. P. Romano, "A circular block-resampling procedure for stationary
-data", in Exploring the Limits of Bootstrap, 1992). A block has about n^(1/3) of n slices, the order
-that is best for it (P. Hall, J. L. Horowitz, B.-Y. Jing, "On blocking rules for the bootstrap with
-dependent data", Biometrika 82, 1995).
+data", in Exploring the Limits of Bootstrap, 1992). The more a slice is like the one before it, the
+longer are the blocks, as E. Carlstein found for autoregressive series ("The use of subseries values
+for estimating the variance of a general statistic from a stationary sequence", Annals of Statistics
+14, 1986).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +22,11 @@ from tailrace.loadtest.measure.time_slices import TimeSlices
 
 Float64s = npt.NDArray[np.float64]
 
-DRAWS = 2_000
+DRAWS = 1_000
 _AT_A_TIME = 200
+_MOST_LIKE = 0.95
+# The normal distribution's 97.5 % quantile.
+_NORMAL = 1.959964
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +121,7 @@ def drawn(run: SlicedRun, percents: tuple[float, ...], random: np.random.Generat
         percents: percentiles, 0 to 100.
         random: what draws.
     """
-    weights = _weights(len(run), random)
+    weights = _weights(len(run), block_slices(run), random)
     parts = [
         _figures(run, weights[begin : begin + _AT_A_TIME], percents)
         for begin in range(0, DRAWS, _AT_A_TIME)
@@ -131,9 +136,44 @@ def drawn(run: SlicedRun, percents: tuple[float, ...], random: np.random.Generat
     )
 
 
-def _weights(slices: int, random: np.random.Generator) -> Float64s:
+def widening(first: SlicedRun, second: SlicedRun) -> float:
+    """Returns by how much intervals of drawn changes between two runs have to be widened.
+
+    Few blocks tell less than their number of how much a run varies: Student's quantile stands in
+    place of the normal one (M. Abramowitz and I. A. Stegun, Handbook of Mathematical Functions,
+    26.7.5), and the variance has the mean taken from the same blocks.
+    """
+    blocks = [len(run) / block_slices(run) for run in (first, second)]
+    freedom = sum(blocks) - 2
+    z = _NORMAL
+    student = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+    return student / z * max(math.sqrt(number / (number - 1)) for number in blocks)
+
+
+def block_slices(run: SlicedRun) -> int:
+    """Returns how many slices that follow each other are drawn together.
+
+    Carlstein's length, for the likeness of a slice to the one before it (lag-1 autocorrelation,
+    less its bias in short series: M. G. Kendall, Biometrika 41, 1954), no more than a quarter.
+    """
+    slices = len(run)
+    answered = run.counts.sum(axis=1)
+    rows = answered > 0
+    levels = run.counts[rows] @ np.log(run.latencies_ns) / answered[rows]
+    likeness = max(_likeness(levels), _likeness(run.ended / run.seconds))
+    likeness = min(max(likeness + (1 + 3 * likeness) / slices, 0.0), _MOST_LIKE)
+    length = math.cbrt(slices * 6 * likeness**2 / (1 - likeness**2) ** 2)
+    return max(1, min(round(length), slices // 4))
+
+
+def _likeness(levels: Float64s) -> float:
+    distances = levels - levels.mean() if levels.size else levels
+    whole = float(distances @ distances)
+    return float(distances[1:] @ distances[:-1]) / whole if whole else 0.0
+
+
+def _weights(slices: int, length: int, random: np.random.Generator) -> Float64s:
     """Returns how often each slice is in each draw, shape (DRAWS, slices)."""
-    length = max(1, round(slices ** (1 / 3)))
     starts = random.integers(0, slices, (DRAWS, -(-slices // length)))
     places = (starts[:, :, None] + np.arange(length)).reshape(DRAWS, -1)[:, :slices] % slices
     rows = np.arange(DRAWS)[:, None] * slices
