@@ -127,12 +127,12 @@ class HopTally:
             latencies_ns: nanoseconds, shape (n,).
         """
         if latencies_ns.size:
-            self.histograms.setdefault(name, LatencyHistogram()).record(latencies_ns)
+            self._histogram(name).record(latencies_ns)
 
     def merge(self, other: HopTally) -> None:
         """Adds what another process found."""
         for name, histogram in other.histograms.items():
-            self.histograms.setdefault(name, LatencyHistogram()).merge(histogram)
+            self._histogram(name).merge(histogram)
         for hop, counts in other.hops.items():
             self.hops.setdefault(hop, HopCounts()).merge(counts)
         self.bands.merge(other.bands)
@@ -148,6 +148,12 @@ class HopTally:
         self.late += other.late
         self.pending += other.pending
         self.unreadable += other.unreadable
+
+    def _histogram(self, name: str) -> LatencyHistogram:
+        # Not by `setdefault`: an empty one is large.
+        if name not in self.histograms:
+            self.histograms[name] = LatencyHistogram()
+        return self.histograms[name]
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Most buckets are empty, and workers tell their tallies some times a second.
