@@ -31,7 +31,7 @@ def test_a_plan_follows_from_what_is_measured(mesh: RunningMesh, tmp_path: Path)
     done = run(
         *("--p99", "10s", "--errors", "50", "--rps", "2000", "--target", mesh.target),
         *("--metrics", metrics, "--data", DATA, "--start", "25", "--max-rps", "50"),
-        *("--factor", "2", "--step", "2s", "--json", file, "--connections", "2"),
+        *("--factor", "2", "--step", "1500ms", "--json", file, "--connections", "2"),
     )
     assert done.returncode == 0, done.stdout + done.stderr
     plan = json.loads(file.read_text())

@@ -17,18 +17,21 @@ from tests.support.waiting import is_gone, wait_for
 
 ROOT = Path(__file__).parents[3]
 
-STEADY = """
+STEADY = '''
 description = "As usual, against a mesh that runs."
 
 [[loads]]
 name = "predictions"
 pipeline = "echo"
-data = '{"pipeline": "echo", "fields": {"x0": {"double_value": 2.0}}}'
+data = """
+{"pipeline": "echo",
+ "fields": {"x0": {"doubleValue": 2}, "account": {"stringValue": "account-1"}}}
+"""
 rps = 40
 duration = "2s"
 timeout = "5s"
 slo = ["errors==0", "p99<=5s"]
-"""
+'''
 
 # Slack, as the machine of the tests does other things as well: what is judged are counts.
 EVENTFUL = """
@@ -44,7 +47,7 @@ warm-up = "500ms"
 name = "predictions"
 pipeline = "flight-delay"
 rps = 25
-duration = "6s"
+duration = "5s"
 timeout = "5s"
 judged = false
 
@@ -78,7 +81,7 @@ at = "0s"
 what = "slow"
 hop = "features"
 delay = "150ms"
-lasting = "6s"
+lasting = "5s"
 
 [verdict]
 exactly-once = true
@@ -115,7 +118,7 @@ def test_a_running_mesh_is_held_against_the_files_objectives(
     load = outcome["loads"]["predictions"]
     assert load["statuses"] == {"OK": load["calls"]}
     assert 76 <= load["calls"] <= 80
-    assert load["qualities"]["LIVE"] + load["qualities"].get("DEFAULT_FEATURES", 0) == load["calls"]
+    assert load["qualities"] == {"LIVE": load["calls"]}
     # The pipeline promises nothing, which is said.
     assert any("echo has no slo" in text for text in findings(outcome, "predictions"))
     assert "PASSED" in done.stdout
@@ -170,20 +173,16 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
         children = psutil.Process(scenario.pid).children(recursive=True)
         assert len(children) >= 3
         scenario.send_signal(signal.SIGINT)
-        assert scenario.wait(60) == 130
+        assert scenario.wait(60) == 130, told.read_text()
     finally:
         scenario.kill()
-    wait_for(lambda: all(is_gone(child) for child in children), 10)
+    wait_for(lambda: all(is_gone(child.pid) for child in children), 10)
 
 
 def test_what_cannot_be_is_told_before_anything_starts(tmp_path: Path) -> None:
     file = tmp_path / "wrong.toml"
     file.write_text(STEADY.replace('"p99<=5s"', '"p99<=5"'))
-    done = run(file, "--target", "127.0.0.1:1")
+    done = run(file)
     assert (done.returncode, done.stdout) == (2, "")
-    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
-    assert "p99<=5" in line
-    file.write_text(STEADY)
-    done = run(file, "--target", "127.0.0.1:1")
-    assert done.returncode == 2
-    assert "127.0.0.1:1" in done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ") and "loads[0].slo[1]: found 'p99<=5'" in line

@@ -78,7 +78,8 @@ def test_a_load_of_callers_is_a_closed_loop(tmp_path: Path) -> None:
         ('pipeline = "echo"', 'kind = "predcit"', "did you mean 'predict'?"),
         ('pipeline = "echo"', 'kind = "call"', "loads[0].call: found nothing"),
         ('description = "As usual."', "", "description: found nothing"),
-        ("rps = 20", "slo = ['p99']\nmesh = 1", "the unknown name 'mesh'"),
+        ("rps = 20", "mesh = 1", "the unknown name 'mesh'"),
+        ("rps = 20", "slo = ['errors<1%', 'p99<5']", "loads[0].slo[1]: found 'p99<5'"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, problem: str) -> None:

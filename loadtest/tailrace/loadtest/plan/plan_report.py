@@ -103,8 +103,8 @@ def _measured(plan: Plan) -> Iterator[str]:
     names = list(plan.costs)
     header = "   ".join(f"{name:>11}" for name in names)
     yield (
-        f"   {'rate':>8}  {'p99 ms':>8}   {header}   {'generator':>9}   {'others':>6}   "
-        f"{'machine':>9}  rows/convoy"
+        f"   {'rate':>8}  {'p99 ms':>8}   {header}   "
+        f"{'generator':>9}   {'others':>6}   {'machine':>9}  rows/convoy"
     )
     for point in sorted(plan.points, key=lambda point: point.rate):
         cores = "   ".join(f"{point.cores[name]:11.3f}" for name in names)
@@ -114,7 +114,7 @@ def _measured(plan: Plan) -> Iterator[str]:
         yield (
             f"   {point.rate:8,.0f}  {point.p99_ns / 1e6:8.1f}   {cores}   "
             f"{point.generator:9.3f}   {point.others:6.3f}   {machine:>9}  "
-            f"{point.convoy_rows:11.1f}{'' if point.held else '   p99 not kept: no part of the line'}"
+            f"{point.convoy_rows:11.1f}{'' if point.held else '   p99 not kept: left out'}"
         )
     hops = plan.knee.hop_ms
     if hops:

@@ -9,7 +9,9 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
+from tailrace.loadtest.load_error import LoadError
 from tailrace.loadtest.options.load_options import DurationStop, LoadOptions, Schedule
+from tailrace.loadtest.verdict.objective import parse_objective
 from tailrace.runtime.pipeline.base import Misfit, Name, SpecModel
 from tailrace.runtime.pipeline.duration import Duration
 
@@ -104,6 +106,13 @@ class LoadSection(SpecModel):
             raise Misfit(repr(self.call), f"no method of its own for kind {self.kind}", at=".call")
         if self.kind is LoadKind.EVENTS and (self.data or self.data_file):
             raise Misfit("data", "none for kind events: it sends the example's", at=".data")
+        for place, text in enumerate(self.slo):
+            try:
+                parse_objective(text)
+            except LoadError as error:
+                raise Misfit(
+                    repr(text), error.hint or error.problem, at=f".slo[{place}]"
+                ) from error
         if self.data and self.data_file:
             raise Misfit("both", "either data or data-file", at=".data-file")
         return self
