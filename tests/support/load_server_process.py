@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -153,7 +154,8 @@ async def serve(config: dict[str, Any]) -> None:
     print(where, flush=True)
     loop = asyncio.get_running_loop()
     await loop.run_in_executor(None, sys.stdin.buffer.read)
-    await server.stop(None)
+    # Who ends it has no use for the calls that are left.
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import grpc
+import psutil
 import pytest
 import trustme
 
 from tests.support.load_messages import SERVICE, message_class
+from tests.support.waiting import wait_for
 
 _ROOT = Path(__file__).resolve().parents[2]
 _STOP_S = 10.0
@@ -100,6 +102,8 @@ class LoadServer:
     def freeze(self) -> None:
         """Stops it, as a debugger would: connections stand, nothing is answered."""
         self.process.send_signal(signal.SIGSTOP)
+        stopped = psutil.Process(self.process.pid)
+        wait_for(lambda: stopped.status() == psutil.STATUS_STOPPED)
 
     def thaw(self) -> None:
         """Lets it go on."""

@@ -86,7 +86,10 @@ class Channel:
         # Calls with at least so much time left are sent with the common header.
         self._usual_ns = timeout_ns - _SAME_TIMEOUT_NS if timeout_ns else -NEVER
         self._light = self.single
+        # With round_robin, calls go round the connections; else each caller keeps to one.
+        self._spread = plan.spread
         self._turn = 0
+        self._homes: dict[int, int] = {}
         self._waiting: deque[Stream] = deque()
         self._refused: list[tuple[Call, int, str]] = []
         # When something is due next: a deadline, or something of the connections.
@@ -114,11 +117,10 @@ class Channel:
         assert isinstance(encoded, EncodedRequest)
         ready = self._ready
         if last and ready and self._light and not self._waiting:
-            turn = self._turn + 1
-            if turn >= len(ready):
-                turn = 0
-            self._turn = turn
-            connection = ready[turn]
+            home = self._homes.get(call.worker)
+            if home is None:
+                home = self._home(call.worker)
+            connection = ready[home % len(ready)]
             size = encoded.size
             deadline_ns = call.deadline_ns
             if (
@@ -158,6 +160,13 @@ class Channel:
         elif self._waiting or not self._place(stream):
             self._waiting.append(stream)
 
+    def _home(self, worker: int) -> int:
+        """Returns which connection a caller uses: another for each, in turns."""
+        if self._spread:
+            self._turn += 1
+            return self._turn
+        return self._homes.setdefault(worker, len(self._homes))
+
     def send(self, call: Call, message: bytes, *, last: bool) -> None:
         """Sends one more message of a stream; a call that is over ignores it."""
         if call.status != -1:
@@ -182,12 +191,12 @@ class Channel:
                 stream.connection.pump(stream)
 
     def unsent(self, call: Call) -> int:
-        """Returns how many bytes of a stream the server has not taken yet."""
+        """Returns how many bytes wait to be sent: of a stream, and of all beside it."""
         stream = call.wire
         if call.status != -1 or not isinstance(stream, Stream):
             return 0
-        backlog = stream.connection.pipe.backlog if stream.connection is not None else None
-        return stream.unsent_bytes + (len(backlog) if backlog is not None else 0)
+        pipe = stream.connection.pipe if stream.connection is not None else None
+        return stream.unsent_bytes + (pipe.waiting if pipe is not None else 0)
 
     def cancel(self, call: Call, status: int, message: str) -> None:
         """Ends a call here and now, with a status of the caller's own; `on_ended` is called."""
@@ -213,8 +222,7 @@ class Channel:
             for call, code, message in refused:
                 self.cancel(call, code, message)
         if self.unflushed:
-            unflushed, self.unflushed = self.unflushed, []
-            self.bytes_sent += self._links.flush(unflushed)
+            self.bytes_sent += self._links.flush()
         left_s = (self._timer_ns - now) / _NS
         sent, received = self._links.poll(min(wait_s, max(left_s, 0.0)))
         self.bytes_sent += sent
@@ -257,17 +265,17 @@ class Channel:
 
     def _place(self, stream: Stream) -> bool:
         ready = self._ready
-        for place in range(self._turn, self._turn + len(ready)):
-            self._turn = place % len(ready)
-            if ready[self._turn].free:
-                ready[self._turn].open(stream)
+        home = self._home(stream.call.worker)
+        for place in range(home, home + len(ready)):
+            connection = ready[place % len(ready)]
+            if connection.free:
+                connection.open(stream)
                 return True
         return False
 
     def _serve_waiting(self) -> None:
         while self._waiting:
             stream = self._waiting[0]
-            self._turn += 1
             if stream.call.status == -1 and not self._place(stream):
                 return
             self._waiting.popleft()

@@ -27,7 +27,8 @@ def connect_error(options: LoadOptions, fault: str) -> LoadError:
         fault: why the last attempt failed.
     """
     hint = next((hint for sign, hint in _HINTS if sign in fault), "")
-    if not hint and "closed the connection" in fault:
-        plain = "is it a gRPC server? If it wants TLS, leave --insecure out"
-        hint = plain if options.insecure else "is it a gRPC server, and is it served over TLS?"
+    if not hint and ("closed the connection" in fault or "broke" in fault):
+        hint = "is it a gRPC server? If it wants TLS, leave --insecure out"
+        if not options.insecure:
+            hint = "is it a gRPC server? If it asks for certificates, give it --cert and --key"
     return LoadError(f"cannot connect to {options.host}: {fault}", hint)

@@ -117,9 +117,10 @@ class Links:
         self.timer_ns = min(self.timer_ns, due_ns)
         return self.timer_ns
 
-    def flush(self, connections: list[Connection]) -> int:
+    def flush(self) -> int:
         """Sends what connections have to send, and returns how many bytes went out."""
-        sent = 0
+        owner, sent = self._owner, 0
+        connections, owner.unflushed = owner.unflushed, []
         for connection in connections:
             try:
                 sent += connection.flush()
@@ -157,6 +158,9 @@ class Links:
             connection = link.connection
             if connection is not None and (not link.stands_ns or connection.draining):
                 self._settle(link, connection)
+            # What one answer gave rise to does not wait for those of other connections.
+            if self._owner.unflushed:
+                sent += self.flush()
         return sent, received
 
     def close(self) -> None:
@@ -190,7 +194,8 @@ class Links:
     def _settle(self, link: Link, connection: Connection) -> None:
         """Follows a connection that has come to stand, or takes no more calls."""
         if connection.ready and not link.stands_ns:
-            link.stands_ns = time.monotonic_ns()
+            # Its pings are due before the attempt would have been given up.
+            self.timer_ns = link.stands_ns = time.monotonic_ns()
             self.ready.append(connection)
         if not connection.draining:
             return

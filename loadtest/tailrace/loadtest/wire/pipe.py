@@ -27,6 +27,11 @@ class Pipe:
         self.backlog: memoryview | None = None
         self._tls = isinstance(connected, ssl.SSLSocket)
 
+    @property
+    def waiting(self) -> int:
+        """Bytes that the socket has not taken yet."""
+        return sum(map(len, self.out)) + (len(self.backlog) if self.backlog is not None else 0)
+
     def flush(self) -> int:
         """Sends what is waiting, as far as the socket takes it; returns how many bytes that was.
 
