@@ -160,8 +160,10 @@ def block_slices(run: SlicedRun) -> int:
     answered = run.counts.sum(axis=1)
     rows = answered > 0
     levels = run.counts[rows] @ np.log(run.latencies_ns) / answered[rows]
-    likeness = max(_likeness(levels), _likeness(run.ended / run.seconds))
-    likeness = min(max(likeness + (1 + 3 * likeness) / slices, 0.0), _MOST_LIKE)
+    found = [_likeness(levels), _likeness(run.ended / run.seconds)]
+    # A slice unlike the one before it depends on it, too: after a pause, more calls end than usual.
+    likeness = max(abs(one + (1 + 3 * one) / slices) for one in found)
+    likeness = min(likeness, _MOST_LIKE)
     length = math.cbrt(slices * 6 * likeness**2 / (1 - likeness**2) ** 2)
     return max(1, min(round(length), slices // 4))
 

@@ -59,7 +59,10 @@ class Comparison:
 
     @property
     def text(self) -> str:
-        """In words: `p99: worse, 12.4 ms before and 15.1 ms now, +21.8 % (+18.2 … +25.9 %)`."""
+        """In words, on one line.
+
+        Such as `p99: worse, 12 ms before and 15 ms now, +25 % (95 %: +18.2 to +30.9 %)`.
+        """
         if self.outcome is Outcome.NOTE:
             return f"note: {self.why}"
         if self.before is None or self.after is None:
@@ -71,4 +74,9 @@ class Comparison:
         # Shares are compared by difference.
         one, sign = (0.0, "points") if self.unit is Unit.SHARE else (1.0, "%")
         change, low, high = ((each - one) * 100 for each in (self.change, self.low, self.high))
-        return f"{told}, {change:+.3g} {sign} (95 %: {low:+.3g} to {high:+.3g} {sign})"
+        interval = f"95 %: {_signed(low)} to {_signed(high)} {sign}"
+        return f"{told}, {_signed(change)} {sign} ({interval})"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3g}" if abs(value) < 1000 else f"{value:+.0f}"
