@@ -46,7 +46,7 @@ async def run_load(options: LoadOptions, on_progress: OnProgress | None = None) 
     async with Crew(process_count(options)) as crew:
         method = await asyncio.to_thread(_method, options)
         with DetailsFiles(options, len(crew.parts)) as details:
-            await crew.connect(options, method, details.parts, on_progress is not None)
+            await crew.connect(options, method, details.parts)
             date, start_ns = datetime.now(UTC).astimezone(), time.monotonic_ns() + _HEADWAY_NS
             crew.start(start_ns)
             cancelled = await _finished(crew, on_progress, start_ns)

@@ -27,8 +27,9 @@ class Crew:
 
     def __init__(self, count: int) -> None:
         """Plans so many processes."""
-        self.whole = Tally()
         self.parts = [Tally() for _ in range(count)]
+        # The same thing need not be kept twice.
+        self.whole = self.parts[0] if count == 1 else Tally()
         self.timed_out = False
         self._processes: list[LoadProcess] = []
         self._stack = AsyncExitStack()
@@ -54,7 +55,7 @@ class Crew:
         await self._stack.aclose()
 
     async def connect(
-        self, options: LoadOptions, method: MethodSpec, details: list[Path | None], progress: bool
+        self, options: LoadOptions, method: MethodSpec, details: list[Path | None]
     ) -> None:
         """Gives all their orders, and waits until all are connected.
 
@@ -62,7 +63,6 @@ class Crew:
             options: of the run.
             method: the method to call.
             details: for each the file that it writes a record per call to; None for none.
-            progress: True if they tell how it goes.
 
         Raises:
             LoadError: what one of them found wrong.
@@ -71,7 +71,7 @@ class Crew:
         # Without the descriptors that it may hold by now: they stay in their process.
         bare = MethodSpec(method.service, method.name, method.files)
         for number, process in enumerate(self._processes):
-            order = Order(options, bare, Share(number, count), details[number], progress)
+            order = Order(options, bare, Share(number, count), details[number])
             process.tell(order)
         await _all([self._connected(process) for process in self._processes])
 
@@ -103,7 +103,8 @@ class Crew:
             message = await process.receive()
             assert isinstance(message, Progress | Done)
             part.merge(message.tally)
-            self.whole.merge(message.tally)
+            if part is not self.whole:
+                self.whole.merge(message.tally)
             if isinstance(message, Done):
                 self.timed_out |= message.timed_out
                 return

@@ -25,14 +25,12 @@ class Order:
         method: the method to call.
         share: what of the run is the process's own.
         details: file that it writes a record per call to; None for none.
-        progress: True if it tells how it goes, some times a second.
     """
 
     options: LoadOptions
     method: MethodSpec
     share: Share
     details: Path | None
-    progress: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,10 @@ _MANY = 2000
 
 
 class Teller:
-    """What the parent hears of a process: each time what is new, so that it adds up."""
+    """What the parent hears of a process: each time what is new, so that it adds up.
+
+    So a process keeps no more than a moment of the run, however long that is.
+    """
 
     def __init__(
         self,
@@ -30,7 +33,6 @@ class Teller:
         link: ParentLink,
         *,
         start_ns: int,
-        progress: bool,
     ) -> None:
         """Begins to count.
 
@@ -41,13 +43,11 @@ class Teller:
             reader: of answers; None where they are not looked at.
             link: to the parent.
             start_ns: the run's start, on the monotonic clock.
-            progress: True if the parent wants to hear before the end.
         """
         self._recorder, self._channel, self._calls = recorder, channel, calls
         self._reader, self._link = reader, link
         self._start_ns = start_ns
         self._told = self._counters()
-        self._progress = progress
         self._due_ns = start_ns + _PERIOD_NS
         # Calls that had been made when those that were over were sorted last.
         self._sorted = 0
@@ -61,7 +61,7 @@ class Teller:
         self._sorted = self._calls.made
         if due:
             self._due_ns = now_ns + _PERIOD_NS
-        if due and self._progress and not self._link.busy:
+        if due and not self._link.busy:
             self._link.tell(Progress(self._complete(self._recorder.take())))
         else:
             self._recorder.fold()

@@ -66,9 +66,7 @@ def _obey(order: Order, link: ParentLink) -> None:
             calls = Calls(options, channel, source, recorder, reader)
         pacing = make_pacing(options, order.share, calls, start_ns)
         collect_seldom()
-        teller = Teller(
-            recorder, channel, calls, reader, link, start_ns=start_ns, progress=order.progress
-        )
+        teller = Teller(recorder, channel, calls, reader, link, start_ns=start_ns)
         loop = LoadLoop(options, channel, calls, pacing, teller, link, start_ns)
         loop.run()
         teller.done(timed_out=loop.timed_out)
