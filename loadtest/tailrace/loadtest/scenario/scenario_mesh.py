@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -203,13 +204,18 @@ async def running_mesh(
         transport=settings,
     )
     folder = MeshFolder(state_dir, f"load-{os.getpid()}")
-    with folder.claimed():
-        async with steps.shown():
-            prepared = await prepare(example, state_dir.absolute() / "prepared", steps)
-            mesh = ScenarioMesh(folder, prepared, options, steps, slow_hops)
-        try:
+    try:
+        with folder.claimed():
             async with steps.shown():
-                await mesh.start()
-            yield mesh
-        finally:
-            await mesh.stop()
+                prepared = await prepare(example, state_dir.absolute() / "prepared", steps)
+                mesh = ScenarioMesh(folder, prepared, options, steps, slow_hops)
+            try:
+                async with steps.shown():
+                    await mesh.start()
+                yield mesh
+            finally:
+                await mesh.stop()
+    except (LoadError, asyncio.CancelledError):
+        # No process of the mesh is at fault, so nobody has a use for its logs.
+        shutil.rmtree(folder.path, ignore_errors=True)
+        raise
