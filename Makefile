@@ -152,6 +152,7 @@ $(GHZ_ECHO): loadtest/interop/echo/main.go loadtest/interop/echo/go.mod loadtest
 .PHONY: interop-ghz
 ifneq ($(shell command -v go),)
 interop-ghz: $(INSTALLED) $(GHZ) $(GHZ_ECHO) ## Compare `tailrace load` with the genuine ghz: what both tell, and what a call costs; needs Go
+	$(BIN)/python -m tests.support.ghz_options --ghz $(GHZ)
 	$(BIN)/python -m tests.support.ghz_reports --ghz $(GHZ)
 	$(BIN)/python -m tailrace.loadtest.bench.ghz --ghz $(GHZ) --echo $(GHZ_ECHO) $(ARGS)
 else

@@ -172,4 +172,6 @@ def test_the_files_data_stays_with_other_flags(folder: Path) -> None:
 
 def test_keys_make_options_without_a_command_line() -> None:
     made = options_from({"host": "h:1", "call": "a.B/C", "rps": 5}, "a test")
-    assert made == LoadOptions(host="h:1", call="a.B/C", rps=5, concurrency_start=1)
+    assert made == LoadOptions(
+        host="h:1", call="a.B/C", rps=5, concurrency_start=1, concurrency_step=0
+    )

@@ -85,15 +85,15 @@ metadata:
 tags: {env: ci}
 reflect-metadata: {token: t}
 """
-READ: dict[str, Any] = {
+# What files do not say; without a file, it is 0 and 1.
+DEFAULTS: dict[str, Any] = {"concurrency_start": 1, "concurrency_step": 0}
+READ: dict[str, Any] = DEFAULTS | {
     "proto": Path("greeter.proto"),
     "import_paths": (Path("protos"), Path("more")),
     "call": "a.B.C",
     "host": "h:1",
     "total": 500,
     "concurrency": 10,
-    # Where a file does not say so; flags start with none.
-    "concurrency_start": 1,
     "rps": 20.0,
     "skip_tls": True,
     "skip_first": 5,
@@ -150,14 +150,18 @@ def test_a_streams_messages_are_an_array_of_tables(tmp_path: Path) -> None:
     assert json.loads(read_config(path)["data"]) == [{"name": "1"}, {"name": "2"}]
 
 
-def test_zero_and_nothing_leave_what_ghz_has_instead(tmp_path: Path) -> None:
+def test_what_is_empty_is_not_there(tmp_path: Path) -> None:
     empty = {
-        "total": 0, "concurrency": 0, "timeout": "0s", "connections": 0, "connect-timeout": 0,
-        "cpus": 0, "format": "", "cacert": "", "data": None, "tags": {}, "lb-strategy": "",
-        "max-send-message-size": "", "concurrency-schedule": "",
+        "format": "", "cacert": "", "data": None, "tags": {}, "lb-strategy": "",
+        "max-send-message-size": "", "concurrency-schedule": "", "import-paths": [],
     }  # fmt: skip
     path = written(tmp_path, "a.json", json.dumps(empty))
-    assert read_config(path) == {"concurrency_start": 1}
+    assert read_config(path) == DEFAULTS
+
+
+def test_zero_is_zero(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.json", '{"total": 0, "timeout": "0s", "connect-timeout": 0}')
+    assert read_config(path) == DEFAULTS | {"total": 0, "timeout": 0.0, "connect_timeout": 0.0}
 
 
 def test_our_own_flags_are_keys(tmp_path: Path) -> None:
@@ -166,8 +170,7 @@ def test_our_own_flags_are_keys(tmp_path: Path) -> None:
         "a.toml",
         'slo = ["p99<20ms", "errors<1%"]\nhops = false\nbaseline-tolerance = 0.1\nseed = 0\n',
     )
-    assert read_config(path) == {
-        "concurrency_start": 1,
+    assert read_config(path) == DEFAULTS | {
         "slo": ("p99<20ms", "errors<1%"),
         "hops": False,
         "baseline_tolerance": 0.1,

@@ -16,8 +16,8 @@ from tailrace.loadtest.options.suggestion import suggest
 _HOST = Flag("host", TEXT, "")
 # Go's decoders look at no case where a name does not match in full.
 _BY_FOLDED_NAME = {name.lower(): flag for name, flag in (BY_NAME | {"host": _HOST}).items()}
-# What ghz has in files where its flags have nothing.
-_FILE_DEFAULTS = {"concurrency_start": 1}
+# What ghz has for files where it has something else for flags.
+_FILE_DEFAULTS = {"concurrency_start": 1, "concurrency_step": 0}
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def config_values(keys: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Returns what a configuration sets, by field of `LoadOptions`.
 
     Args:
-        keys: by ghz's names. Empty texts, and 0 where it makes no sense, count as not there.
+        keys: by ghz's names. Empty texts, objects and arrays count as not there.
         where: what it comes from, for errors.
 
     Raises:
@@ -62,9 +62,7 @@ def config_values(keys: Mapping[str, Any], where: str) -> dict[str, Any]:
             raise LoadError(f"{where}: {flag.name!r} is there twice", f"once as {key!r}")
         if value is None or value == "" or value == {} or value == []:
             continue
-        parsed = _value(flag, value, where)
-        if parsed or not flag.zero_is_default:
-            values[flag.field] = parsed
+        values[flag.field] = _value(flag, value, where)
     return _FILE_DEFAULTS | values
 
 

@@ -20,7 +20,6 @@ class Flag:
         help: what it does.
         short: the letter of its short form; empty if it has none.
         field: the field of `LoadOptions` that it sets.
-        zero_is_default: in a file, 0 leaves the default as it is.
     """
 
     name: str
@@ -28,7 +27,6 @@ class Flag:
     help: str
     short: str = ""
     field: str = ""
-    zero_is_default: bool = False
 
     def __post_init__(self) -> None:
         if not self.field:
@@ -69,7 +67,7 @@ DATA = (
     Flag("seed", kinds.WHOLE, "of templates' random values, which then repeat from run to run"),
 )
 LOAD = (
-    Flag("total", kinds.COUNT, "calls to make: 200", "n", zero_is_default=True),
+    Flag("total", kinds.COUNT, "calls to make: 200", "n"),
     Flag("duration", kinds.DURATION, "make calls for so long, however many", "z"),
     Flag("max-duration", kinds.DURATION, "make --total calls, but for no longer than this", "x"),
     Flag(
@@ -83,7 +81,6 @@ LOAD = (
         kinds.DURATION,
         "deadline of each call: 20s; 0 for none",
         "t",
-        zero_is_default=True,
     ),
     Flag("skipFirst", kinds.COUNT, "so many of the first calls do not count", field="skip_first"),
     Flag("count-errors", kinds.SWITCH, "latencies are of failed calls, too"),
@@ -100,7 +97,6 @@ RATE = (
         "max-in-flight",
         kinds.COUNT,
         "most calls in flight with --async: 10000",
-        zero_is_default=True,
     ),
     Flag("load-schedule", _SCHEDULE, "how the rate changes: const (the default), step or line"),
     Flag("load-start", kinds.RATE, "rate that step and line start from"),
@@ -115,7 +111,6 @@ CALLERS = (
         kinds.COUNT,
         "callers, each with one call at a time: 50",
         "c",
-        zero_is_default=True,
     ),
     Flag(
         "concurrency-schedule",
@@ -127,12 +122,11 @@ CALLERS = (
         "concurrency-step",
         kinds.WHOLE,
         "what each step, or each second of a line, adds: 1",
-        zero_is_default=True,
     ),
     Flag("concurrency-end", kinds.COUNT, "callers that they end with"),
     Flag("concurrency-step-duration", kinds.DURATION, "length of a step"),
     Flag("concurrency-max-duration", kinds.DURATION, "after it, their number stays what it is"),
-    Flag("cpus", kinds.COUNT, "processes that make the load: 1", zero_is_default=True),
+    Flag("cpus", kinds.COUNT, "processes that make the load: 1"),
 )
 STREAMS = (
     Flag("stream-interval", kinds.DURATION, "time between the messages of a stream"),
@@ -156,13 +150,11 @@ CONNECTION = (
         "connections",
         kinds.COUNT,
         "connections, which callers share evenly: 1",
-        zero_is_default=True,
     ),
     Flag(
         "connect-timeout",
         kinds.DURATION,
         "time for the first connection: 10s",
-        zero_is_default=True,
     ),
     Flag("keepalive", kinds.DURATION, "after so long without traffic, a ping; 0 for none"),
     Flag("lb-strategy", _BALANCING, "among a name's addresses: pick_first or round_robin"),

@@ -72,7 +72,10 @@ def _target(options: LoadOptions) -> dict[str, Any]:
 def _import_paths(options: LoadOptions) -> list[str]:
     given = [str(path) for path in options.import_paths]
     # ghz tells where else it looks, and does so first.
-    return [str(options.proto.parent), ".", *given] if options.proto else given
+    if options.proto is None:
+        return given
+    folder = str(options.proto.parent)
+    return [*([] if folder == "." else [folder]), ".", *given]
 
 
 def _rate(options: LoadOptions) -> dict[str, Any]:
