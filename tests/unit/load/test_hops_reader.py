@@ -184,6 +184,26 @@ def test_senseless_numbers_do_no_harm() -> None:
     assert list(tally.hops) == ["ingest"]
 
 
+def test_a_ledger_of_many_entries_finds_room() -> None:
+    answer = prediction()
+    answer.ledger.entries.extend([answer.ledger.entries[2]] * 20_000)
+    payload = answer.SerializeToString()
+    tally = _read("Predict", (payload, MS), (prediction().SerializeToString(), MS), (payload, MS))
+
+    assert tally.answered == 3
+    assert tally.span("inference").count == 3 + 2 * 20_000
+    assert tally.span("ingest").count == 3
+
+
+def test_many_answers_are_all_counted() -> None:
+    # More than are sorted at a time, and not a multiple of that.
+    tally = hop_tally(2500)
+
+    assert tally.answered == sum(tally.qualities.values()) == 2500
+    assert tally.span("total").count == tally.hops["features"].answers == 2500
+    assert tally.bands.counts.sum() == 2500
+
+
 def test_kinds_are_bounded() -> None:
     reader = PredictionReader("Predict", 20.0)
     for number in range(3 * MAX_KINDS):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
-
 import numpy as np
 
 from tailrace.loadtest.hops.answers import quality_name
@@ -18,15 +16,15 @@ ENTRY = ("answer", "hop", "duration", "queue", "network", "work", "critical", "a
 """Columns of an entry. Answer: its place among the answers. Hop: its number, from 1."""
 
 
-def fold_ledgers(tally: HopTally, ledgers: array[int], entries: array[int]) -> None:
+def fold_ledgers(tally: HopTally, ledgers: Int64s, entries: Int64s) -> None:
     """Adds answers to a tally.
 
     Args:
         tally: what they are added to.
-        ledgers: int64, a row of `LEDGER` for each; times in nanoseconds.
-        entries: int64, a row of `ENTRY` for each hop of each; times in nanoseconds.
+        ledgers: the columns of `LEDGER`, shape (len(LEDGER), answers); times in ns.
+        entries: the columns of `ENTRY`, shape (len(ENTRY), entries); times in ns.
     """
-    answer = dict(zip(LEDGER, _table(ledgers, len(LEDGER)), strict=True))
+    answer = dict(zip(LEDGER, ledgers, strict=True))
     _judge(tally, answer)
     told = answer["total"] > 0
     timed = told & (answer["latency"] >= 0)
@@ -37,7 +35,7 @@ def fold_ledgers(tally: HopTally, ledgers: array[int], entries: array[int]) -> N
     costs = np.zeros((told.size, len(COSTS)), np.int64)
     for name in ("convoy_wait", "unattributed", "outside"):
         costs[:, COSTS.index(name)] = spans[name]
-    _fold_entries(tally, _table(entries, len(ENTRY)), answer["rows"], costs)
+    _fold_entries(tally, entries, answer["rows"], costs)
     tally.bands.record(costs[told].sum(axis=1), costs[told])
 
 
@@ -78,11 +76,6 @@ def _fold_entries(tally: HopTally, entries: Int64s, rows: Int64s, costs: Int64s)
             busy_ns=float(shares.sum()),
         )
         tally.hops.setdefault(hop, HopCounts()).merge(counts)
-
-
-def _table(values: array[int], width: int) -> Int64s:
-    """Returns columns, shape (width, n)."""
-    return np.frombuffer(values, np.int64).reshape(-1, width).T
 
 
 def _nanoseconds(values: Int64s) -> Int64s:

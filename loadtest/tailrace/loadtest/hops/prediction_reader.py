@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from array import array
-
 from google.protobuf.message import DecodeError
 
 from tailrace.loadtest.hops.answers import KINDS, reason_text
+from tailrace.loadtest.hops.hop_names import HOPS
 from tailrace.loadtest.hops.hop_tally import HopTally, count_kind
-from tailrace.loadtest.hops.ledger_fold import fold_ledgers
+from tailrace.loadtest.hops.int_table import IntTable
+from tailrace.loadtest.hops.ledger_fold import ENTRY, LEDGER, fold_ledgers
 from tailrace.v1 import prediction_service_pb2
 
 # Answers between two foldings: each takes a millisecond or two, in which no call can be made.
@@ -35,9 +35,8 @@ class PredictionReader:
         self._timed = method in ("Predict", "PredictBatch")
         self._timeout_ns = int(timeout_s * 1e9)
         self._tally = HopTally()
-        self._ledgers = array("q")
-        self._entries = array("q")
-        self._read = 0
+        self._ledgers = IntTable(len(LEDGER), _FOLD_EVERY)
+        self._entries = IntTable(len(ENTRY), _FOLD_EVERY * len(HOPS))
 
     @property
     def tally(self) -> HopTally:
@@ -61,42 +60,46 @@ class PredictionReader:
             latency_ns = -1
         for response in self._answers(message, self._tally):
             self._take(response, latency_ns)
-        if self._read >= _FOLD_EVERY:
+        if self._ledgers.rows >= _FOLD_EVERY:
             self._fold()
 
     def _take(self, response: prediction_service_pb2.PredictResponse, latency_ns: int) -> None:
-        ledger, place, quality = response.ledger, self._read, response.quality
-        self._ledgers.extend(
-            (
-                latency_ns,
-                ledger.total_ns,
-                ledger.convoy_wait_ns,
-                ledger.unattributed_ns,
-                ledger.deadline_ns or self._timeout_ns,
-                ledger.convoy_rows,
-                quality,
-            )
+        ledger, place, quality = response.ledger, self._ledgers.rows, response.quality
+        table = self._ledgers
+        table.pack_into(
+            table.memory,
+            table.reserve(1),
+            latency_ns,
+            ledger.total_ns,
+            ledger.convoy_wait_ns,
+            ledger.unattributed_ns,
+            ledger.deadline_ns or self._timeout_ns,
+            ledger.convoy_rows,
+            quality,
         )
-        for entry in ledger.entries:
-            self._entries.extend(
-                (
-                    place,
-                    entry.hop,
-                    entry.duration_ns,
-                    entry.queue_ns,
-                    entry.network_ns,
-                    entry.work_ns,
-                    entry.critical,
-                    entry.attempts,
-                    entry.code,
-                )
+        entries, table = ledger.entries, self._entries
+        memory, pack_into, start = table.memory, table.pack_into, table.reserve(len(entries))
+        for entry in entries:
+            pack_into(
+                memory,
+                start,
+                place,
+                entry.hop,
+                entry.duration_ns,
+                entry.queue_ns,
+                entry.network_ns,
+                entry.work_ns,
+                entry.critical,
+                entry.attempts,
+                entry.code,
             )
+            start += table.row_bytes
         if quality != _LIVE:
             for reason in response.quality_reasons:
                 count_kind(self._tally.reasons, reason_text(reason))
-        self._read = place + 1
 
     def _fold(self) -> None:
-        if self._read:
-            fold_ledgers(self._tally, self._ledgers, self._entries)
-            self._ledgers, self._entries, self._read = array("q"), array("q"), 0
+        if self._ledgers.rows:
+            fold_ledgers(self._tally, self._ledgers.columns(), self._entries.columns())
+            self._ledgers.clear()
+            self._entries.clear()

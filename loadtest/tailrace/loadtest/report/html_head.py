@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tailrace.loadtest.hops.hop_tally import HopTally
 from tailrace.loadtest.measure.run_result import EndReason, RunResult
 from tailrace.loadtest.report.html_element import Html, element
-from tailrace.loadtest.report.html_text import count, duration, rate, share
+from tailrace.loadtest.report.html_text import calls, count, duration, rate, share
 from tailrace.loadtest.report.html_verdicts import baseline_section, objectives_section
 from tailrace.loadtest.verdict.comparison import Comparison
 from tailrace.loadtest.verdict.judge import Verdict
@@ -15,7 +15,7 @@ from tailrace.loadtest.verdict.judge import Verdict
 _ENDS = {
     EndReason.NORMAL: "",
     EndReason.CANCEL: "It was interrupted.",
-    EndReason.TIMEOUT: "It was ended by the longest duration that was allowed.",
+    EndReason.TIMEOUT: "Its time was up.",
 }
 
 
@@ -62,7 +62,7 @@ def _tiles(result: RunResult) -> Html:
     told = [
         ("calls", count(tally.ended), ""),
         ("rate", rate(result.rps), f"of {rate(result.options.rps)}" if result.options.rps else ""),
-        ("failed", share(tally.failed, tally.ended), f"{count(tally.failed)} calls"),
+        ("failed", share(tally.failed, tally.ended), calls(tally.failed)),
     ]
     if tally.corrected.count:
         figures = zip(

@@ -9,6 +9,7 @@ from tailrace.loadtest.report.html_axis import LEFT, RIGHT, Scale, frame, plot_h
 from tailrace.loadtest.report.html_element import Html, element
 from tailrace.loadtest.report.html_parts import figure, fold, section, table
 from tailrace.loadtest.report.html_text import (
+    calls,
     count,
     duration,
     share,
@@ -38,7 +39,7 @@ def histogram_section(latencies: LatencyHistogram) -> Html:
     ]
     drawing = frame(
         [
-            _bar(x, y, edges[place], edges[place + 1], bar, f"{told[place]}: {count(bar)} calls")
+            _bar(x, y, edges[place], edges[place + 1], bar, f"{told[place]}: {calls(bar)}")
             for place, bar in enumerate(bars)
             if bar
         ],
@@ -64,10 +65,10 @@ def histogram_section(latencies: LatencyHistogram) -> Html:
     )
 
 
-def _bar(x: Scale, y: Scale, low: float, high: float, calls: int, told: str) -> Html:
+def _bar(x: Scale, y: Scale, low: float, high: float, found: int, told: str) -> Html:
     left, right = x.place(low), x.place(high)
     # A single call among thousands is to be seen, too.
-    height = max(y.start - y.place(calls), 1.5)
+    height = max(y.start - y.place(found), 1.5)
     return element(
         "rect",
         element("title", told),

@@ -11,7 +11,7 @@ from tailrace.loadtest.measure.run_result import RunResult
 from tailrace.loadtest.report import html_axis as axis
 from tailrace.loadtest.report.html_element import Html, element
 from tailrace.loadtest.report.html_parts import figure, section, table
-from tailrace.loadtest.report.html_text import count, duration, percentile_name, tick_duration
+from tailrace.loadtest.report.html_text import calls, duration, percentile_name, tick_duration
 
 _PERCENTS = (10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99, 99.999)
 _POINTS = 240
@@ -38,7 +38,7 @@ def percentile_section(result: RunResult) -> Html:
             caption=caption,
         ),
         table(
-            f"Latency of calls that count: {count(latencies.count)}",
+            f"Latency of {calls(latencies.count)}",
             (
                 "percentile",
                 *(f"latency {told}" if len(curves) > 1 else "latency" for _, told, _ in curves),

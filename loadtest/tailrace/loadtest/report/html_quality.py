@@ -20,7 +20,11 @@ def quality_section(answers: HopTally, result: RunResult) -> Html:
     ]
     requests = sum(size for _, _, size in outcomes)
     bars = [
-        ("requests", count(requests), [_piece(f"fill-{name}", *told) for name, *told in outcomes])
+        (
+            "requests",
+            count(requests),
+            [_piece(f"fill-{name}", told, size) for name, told, size in outcomes],
+        )
     ]
     legend = [(f"fill-{name}", told) for name, told, size in outcomes if size]
     qualities = sorted(answers.qualities.items(), key=lambda item: (item[0] != LIVE, -item[1]))

@@ -31,6 +31,11 @@ def count(value: int) -> str:
     return f"{value:,}"
 
 
+def calls(number: int) -> str:
+    """Returns a number of calls: `1 call`, `12,345 calls`."""
+    return f"{count(number)} call{'' if number == 1 else 's'}"
+
+
 def rate(per_second: float) -> str:
     """Returns a rate: `1,234/s`, `99.8/s`."""
     if not per_second:
