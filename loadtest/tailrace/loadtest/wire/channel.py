@@ -116,10 +116,10 @@ class Channel:
             encoded = self.encoded(request)
         assert isinstance(encoded, EncodedRequest)
         ready = self._ready
+        home = self._homes.get(call.worker)
+        if home is None:
+            home = self._home(call.worker)
         if last and ready and self._light and not self._waiting:
-            home = self._homes.get(call.worker)
-            if home is None:
-                home = self._home(call.worker)
             connection = ready[home % len(ready)]
             size = encoded.size
             deadline_ns = call.deadline_ns
@@ -148,16 +148,16 @@ class Channel:
                     self._timer_ns = deadline_ns
                 call.wire = (connection, number, request)
                 return
-        self._start_stream(Stream(call, request, last=last), encoded)
+        self._start_stream(Stream(call, request, last=last), encoded, home)
 
-    def _start_stream(self, stream: Stream, encoded: EncodedRequest) -> None:
+    def _start_stream(self, stream: Stream, encoded: EncodedRequest, home: int) -> None:
         call = stream.call
         call.wire = stream
         if 0 < call.deadline_ns < self._timer_ns:
             self._timer_ns = call.deadline_ns
         if encoded.too_large:
             self._refused.append((call, statuses.RESOURCE_EXHAUSTED, encoded.too_large))
-        elif self._waiting or not self._place(stream):
+        elif self._waiting or not self._place(stream, home):
             self._waiting.append(stream)
 
     def _home(self, worker: int) -> int:
@@ -263,9 +263,8 @@ class Channel:
 
     # --- calls that wait ---------------------------------------------------------------------
 
-    def _place(self, stream: Stream) -> bool:
+    def _place(self, stream: Stream, home: int) -> bool:
         ready = self._ready
-        home = self._home(stream.call.worker)
         for place in range(home, home + len(ready)):
             connection = ready[place % len(ready)]
             if connection.free:
@@ -276,7 +275,8 @@ class Channel:
     def _serve_waiting(self) -> None:
         while self._waiting:
             stream = self._waiting[0]
-            if stream.call.status == -1 and not self._place(stream):
+            home = self._home(stream.call.worker)
+            if stream.call.status == -1 and not self._place(stream, home):
                 return
             self._waiting.popleft()
 
