@@ -14,9 +14,11 @@ import pytest
 from tailrace.loadtest.load_error import LoadError
 from tailrace.loadtest.measure.run_result import RunResult
 from tailrace.loadtest.measure.snapshot import read_snapshot, snapshot
+from tailrace.loadtest.measure.time_slices import TimeSlices
 from tailrace.loadtest.options.load_options import Format
 from tailrace.loadtest.report.write import write_report
 from tailrace.loadtest.verdict.baseline import Comparison, Outcome, compare, read_baseline
+from tailrace.loadtest.verdict.bootstrap import measured, sliced_run
 from tests.support.load_results import DATE, UNAVAILABLE, load_result
 
 _RPS = 400.0
@@ -114,6 +116,19 @@ def test_figures_are_those_of_the_runs(tmp_path: Path) -> None:
     assert found["mean"].after == pytest.approx(after.tally.corrected.mean_ns, rel=1e-3)
     assert found["rps"].before == pytest.approx(before.rps, rel=1e-3)
     assert found["errors"].after == 400 / 4400
+
+
+def test_the_rate_is_the_runs_own_wherever_its_first_call_was_due() -> None:
+    for start_ms, latency_ms in ((0, 10), (60, 10), (200, 10), (0, 2000), (3000, 10), (3000, 2000)):
+        slices = TimeSlices()
+        # A call each 10 ms for 10 s.
+        ended = (np.arange(1000) * 10 + start_ms + latency_ms) * 1_000_000
+        slices.add(ended, np.full(1000, latency_ms * 1_000_000), np.zeros(1000, np.int64))
+        duration_ns = int(ended[-1]) - start_ms * 1_000_000
+        run = sliced_run(slices, duration_ns)
+        assert run.seconds.sum() == pytest.approx(duration_ns / 1e9)
+        assert run.seconds.min() > 0.04
+        assert measured(run, (50.0,)).rps[0] == pytest.approx(1000 / duration_ns * 1e9)
 
 
 def test_a_slower_run_fails_and_a_faster_one_is_better(tmp_path: Path) -> None:

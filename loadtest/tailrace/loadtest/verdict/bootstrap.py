@@ -52,17 +52,21 @@ class SlicedRun:
 
 
 def sliced_run(slices: TimeSlices, duration_ns: int) -> SlicedRun:
-    """Returns a run from its first slice in which a call ended to its last.
+    """Returns a run from when its first call was due to when its last ended.
 
-    The last one ends with the run. Less than half of one is part of the one before it.
+    Its slices together are as long as the run. Less than half of one at its end is part of the one
+    before it.
 
     Args:
         slices: of the run.
         duration_ns: of the run.
     """
     ended = [found.ended for found in slices.slices]
-    first = next((place for place, count in enumerate(ended) if count), len(ended))
     last = len(ended) - next((place for place, count in enumerate(ended[::-1]) if count), 0)
+    first = 0
+    # What came before the first call that counts is no part of the run.
+    while not any(ended[: first + 1]) and (last - first - 1) * slices.length_ns >= duration_ns:
+        first += 1
     used = slices.slices[first:last]
     places = sorted({place for found in used for place in found.buckets})
     columns = {place: column for column, place in enumerate(places)}
@@ -81,6 +85,8 @@ def sliced_run(slices: TimeSlices, duration_ns: int) -> SlicedRun:
     if used:
         rest = duration_ns / 1e9 - seconds[:-1].sum()
         table[-1, 2] = np.clip(rest, 0.0, seconds[-1])
+        # Before the first call was due, some of the first slice was over.
+        table[0, 2] += min(rest, 0.0)
         if len(used) > 1 and rest < seconds[-1] / 2:
             table[-2] += table[-1]
             table = table[:-1]
