@@ -17,22 +17,34 @@ def details_of(result: RunResult) -> Iterator[Detail]:
         yield from read_details(result.details)
 
 
-def json_details(result: RunResult) -> Iterator[str]:
+def json_details(result: RunResult, *, pretty: bool) -> Iterator[str]:
     """Yields the records of a run as JSON objects, one at a time, in ghz's keys.
 
     `timestamp` is when the call ended, as in ghz; `latency` is in nanoseconds.
+
+    Args:
+        result: the run.
+        pretty: in lines of their own, as deep as `details` has them; else in one line.
     """
+    begin, between, end = ("{\n      ", ",\n      ", "\n    }") if pretty else ("{", ",", "}")
+    colon = ": " if pretty else ":"
+    head = f'{begin}"timestamp"{colon}"'
+    middle = f'"{between}"latency"{colon}'
     timestamps = _Timestamps(result.date.tzinfo)
-    outcomes: dict[tuple[str, str], str] = {}
+    # There are few, and they do not change from call to call.
+    tails: dict[tuple[str, str], str] = {}
     for detail in details_of(result):
-        key = (detail.error, detail.status)
-        outcome = outcomes.get(key)
-        if outcome is None:
-            members = {"error": detail.error, "status": detail.status}
-            outcome = json.dumps(members, ensure_ascii=False, separators=(",", ":"))[1:]
-            outcomes[key] = outcome
+        tail = tails.get((detail.error, detail.status))
+        if tail is None:
+            error, status = (_text(value) for value in (detail.error, detail.status))
+            tail = f'{between}"error"{colon}{error}{between}"status"{colon}{status}{end}'
+            tails[detail.error, detail.status] = tail
         ended = timestamps.told(detail.timestamp_ns + detail.latency_ns)
-        yield f'{{"timestamp":"{ended}","latency":{detail.latency_ns},{outcome}'
+        yield f"{head}{ended}{middle}{detail.latency_ns}{tail}"
+
+
+def _text(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 class _Timestamps:

@@ -39,7 +39,7 @@ def write_json(
     for key, value in _before_details(result).items():
         file.write(f'"{key}"{colon}{_text(value, pretty)}{between}')
     file.write(f'"details"{colon}')
-    _write_details(json_details(result), file, pretty=pretty)
+    _write_details(json_details(result, pretty=pretty), file, pretty=pretty)
     after: dict[str, Any] = {"tags": result.options.tags} if result.options.tags else {}
     after["tailrace"] = tailrace_key(result, verdicts, comparisons)
     for key, value in after.items():
@@ -80,15 +80,9 @@ def _write_details(details: Iterator[str], file: TextIO, *, pretty: bool) -> Non
         file.write("null")
         return
     begin, between, end = ("[\n    ", ",\n    ", "\n  ]") if pretty else ("[", ",", "]")
-    file.write(begin + _detail(first, pretty))
-    file.writelines(between + _detail(detail, pretty) for detail in details)
+    file.write(begin + first)
+    file.writelines(between + detail for detail in details)
     file.write(end)
-
-
-def _detail(detail: str, pretty: bool) -> str:
-    if not pretty:
-        return detail
-    return json.dumps(json.loads(detail), ensure_ascii=False, indent=2).replace("\n", "\n    ")
 
 
 def _text(value: Any, pretty: bool) -> str:
