@@ -30,8 +30,8 @@ def _answers(peer: Peer) -> None:
         peer.send(peer.answer(number))
 
 
-def _one_call(script: Script, method: str = "Echo", **options: object) -> WireCalls:
-    with hostile_peer(script) as host, wire_calls(host, method, **options) as wire:
+def _one_call(script: Script) -> WireCalls:
+    with hostile_peer(script) as host, wire_calls(host) as wire:
         wire.call(b"")
         return wire
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -197,7 +198,7 @@ def test_a_stream_tells_what_the_server_has_not_taken(load_server: LoadServer) -
 
 
 def test_messages_beyond_the_limits_end_their_calls_only(load_server: LoadServer) -> None:
-    limits = {"max_send_message_size": 1000, "max_recv_message_size": 2000}
+    limits: dict[str, Any] = {"max_send_message_size": 1000, "max_recv_message_size": 2000}
     with wire_calls(load_server.target, **limits) as wire:
         sent = wire.call(echo_request(payload=b"x" * 1001))
         received = wire.call(echo_request(padding=2001))
@@ -275,7 +276,7 @@ def test_tls_checks_the_certificate_and_the_name(
     start_load_server: StartLoadServer, certificates: Certificates, tmp_path: Path
 ) -> None:
     server = start_load_server(certificates=certificates)
-    tls = {"insecure": False, "cacert": certificates.roots}
+    tls: dict[str, Any] = {"insecure": False, "cacert": certificates.roots}
     with wire_calls(server.target, **tls) as wire:
         for size in (10, 1_000_000):
             for _ in range(5):
@@ -302,8 +303,8 @@ def test_a_server_that_asks_for_certificates_gets_one(
     start_load_server: StartLoadServer, certificates: Certificates
 ) -> None:
     server = start_load_server(certificates=certificates, client_auth=True)
-    tls = {"insecure": False, "cacert": certificates.roots}
-    pair = {"cert": certificates.client_cert, "key": certificates.client_key}
+    tls: dict[str, Any] = {"insecure": False, "cacert": certificates.roots}
+    pair: dict[str, Any] = {"cert": certificates.client_cert, "key": certificates.client_key}
     with wire_calls(server.target, **tls, **pair) as wire:
         assert wire.call(echo_request()).status == 0
     with pytest.raises(LoadError, match=r"cannot connect to .*--cert and --key"):

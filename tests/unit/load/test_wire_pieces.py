@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import os
+import resource
 import socket
 
 import pytest
@@ -45,29 +47,33 @@ def _made(timeout_ns: int = 20 * _NS) -> RequestHeaders:
     )
 
 
+def _fields(decoder: Decoder, block: bytes) -> list[tuple[str, str]]:
+    return [(str(name), str(value)) for name, value in decoder.decode(block)]
+
+
 def test_headers_mean_the_same_in_every_form() -> None:
     headers = _made()
     decoder = Decoder()
     whole = [*_COMMON, ("grpc-timeout", "20S")]
     for form in (Form.INSERTING, Form.INDEXED, Form.LITERAL, Form.INDEXED):
-        assert decoder.decode(headers.block(form, 20 * _NS)) == whole
+        assert _fields(decoder, headers.block(form, 20 * _NS)) == whole
     assert len(headers.blocks[Form.INDEXED]) == 8
     assert headers.table_bytes == decoder.header_table._current_size
     for form in (Form.INDEXED, Form.LITERAL):
-        assert decoder.decode(headers.block(form, 1_500_000_000)) == [
+        assert _fields(decoder, headers.block(form, 1_500_000_000)) == [
             *_COMMON,
             ("grpc-timeout", "1500m"),
         ]
-        assert decoder.decode(headers.block(form, 0)) == _COMMON
+        assert _fields(decoder, headers.block(form, 0)) == _COMMON
     decoder.max_allowed_table_size = 0
     for form in (Form.SHRINKING, Form.LITERAL):
-        assert decoder.decode(headers.block(form, 20 * _NS)) == whole
+        assert _fields(decoder, headers.block(form, 20 * _NS)) == whole
 
 
 def test_calls_without_a_deadline_send_none() -> None:
     headers = _made(0)
     for form in (Form.INSERTING, Form.LITERAL):
-        assert Decoder().decode(headers.block(form, 0)) == _COMMON
+        assert _fields(Decoder(), headers.block(form, 0)) == _COMMON
 
 
 @given(st.integers(1, 10**19))
@@ -88,9 +94,7 @@ def test_names_that_are_no_headers_are_refused(name: str) -> None:
 
 @given(st.binary(max_size=300))
 def test_long_values_are_encoded_as_hpack_has_them(value: bytes) -> None:
-    import base64
-
-    ((name, text),) = Decoder().decode(metadata_block((("x-bin", value),)))
+    ((name, text),) = _fields(Decoder(), metadata_block((("x-bin", value),)))
     assert name == "x-bin"
     assert base64.b64decode(text + "=" * (-len(text) % 4)) == value
 
@@ -104,7 +108,8 @@ def test_messages_come_whole_however_they_are_cut(
     messages: list[bytes], data: st.DataObject
 ) -> None:
     whole = b"".join(b"\0" + len(each).to_bytes(4, "big") + each for each in messages)
-    stream, got = _stream(), []
+    stream = _stream()
+    got: list[bytes] = []
     while whole:
         cut = data.draw(st.integers(1, len(whole)))
         got += stream.messages(whole[:cut], None)
@@ -201,8 +206,6 @@ def test_targets_are_read_as_grpc_reads_them(
 
 
 def test_sockets_with_large_numbers_are_waited_for() -> None:
-    import resource
-
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] <= 1100:
         pytest.skip("so many files may not be open")
     poller = Poller[str]()
