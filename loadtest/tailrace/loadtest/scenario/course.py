@@ -12,11 +12,13 @@ from typing import Any
 
 from tailrace.loadtest.load_error import LoadError
 from tailrace.loadtest.measure.run_result import EndReason, RunResult
+from tailrace.loadtest.measure.tally import Tally
 from tailrace.loadtest.options.load_options import LoadOptions
 from tailrace.loadtest.run import run_load
 from tailrace.loadtest.scenario.answer_readers import Acknowledged
 from tailrace.loadtest.scenario.knee import Bounds, Knee, Step, find_knee
 from tailrace.loadtest.scenario.load_section import LoadKind, LoadSection
+from tailrace.loadtest.scenario.machine_use import MachineUse, MachineWatch
 from tailrace.loadtest.scenario.memory import MemorySeries
 from tailrace.loadtest.scenario.place import Place
 from tailrace.loadtest.scenario.receiver_process import (
@@ -39,7 +41,7 @@ class Course:
     """What a scenario came to.
 
     Attributes:
-        began: when, in seconds on the monotonic clock.
+        began: when the first call was due, in seconds on the monotonic clock.
         results: of the loads, by name, in the order of the file; of a search, its last step that
             held.
         happened: what happened to the mesh, in words, and how many seconds after the begin.
@@ -47,6 +49,7 @@ class Course:
         knee: what a search found; None without one.
         deliveries: what the receiver took; None without submissions.
         account: that against what was acknowledged.
+        machine: who used this machine meanwhile; None where the mesh is somebody else's.
         ended: processes that have ended by themselves.
         interrupted: True if it was.
     """
@@ -58,6 +61,7 @@ class Course:
     knee: Knee | None = None
     deliveries: Deliveries | None = None
     account: Account | None = None
+    machine: MachineUse | None = None
     ended: list[str] = field(default_factory=list)
     interrupted: bool = False
 
@@ -77,6 +81,7 @@ class ScenarioRun:
         self._place = place
         self._tell = tell
         self._course = Course(time.monotonic())
+        self._begun = asyncio.Event()
 
     async def run(self) -> Course:
         """Returns what it came to; cancelled, what it came to so far.
@@ -97,8 +102,13 @@ class ScenarioRun:
             }
             await self._warm(options)
             await stack.enter_async_context(self._watching_memory())
+            watch = self._machine_watch()
             self._course.began = time.monotonic()
             await self._go(options)
+            if watch is not None:
+                knee = self._course.knee
+                results = [step.result for step in knee.steps] if knee else []
+                self._course.machine = watch.use(results or self._course.results.values())
             if receiver is not None and not self._course.interrupted:
                 await self._count(receiver)
         if self._place.mesh is not None:
@@ -130,11 +140,12 @@ class ScenarioRun:
         self._course.happened.sort(key=lambda each: each[1])
 
     async def _load(self, load: LoadSection, options: LoadOptions) -> None:
-        await self._until(load.start.total_seconds())
+        if load.start:
+            await self._until(load.start.total_seconds())
         rate = f" {load.rps:g}/s" if load.rps else f" {load.concurrency} callers"
         length = f"{options.duration:g} s" if options.duration else f"{options.total:,} calls"
         self._tell(f"{load.name}:{rate} for {length}")
-        self._course.results[load.name] = result = await run_load(options)
+        self._course.results[load.name] = result = await run_load(options, self._note_begin)
         self._tell(f"{load.name}: {short_text(result)}")
 
     async def _event(self, event: EventSection) -> None:
@@ -224,7 +235,24 @@ class ScenarioRun:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
 
+    def _machine_watch(self) -> MachineWatch | None:
+        mesh = self._place.mesh
+        if mesh is None:
+            return None
+        mortal = {event.process for event in self._scenario.events if event.process}
+        return MachineWatch(mesh.usage(without=mortal))
+
+    def _note_begin(self, tally: Tally, seconds: float) -> None:
+        # On a busy machine, processes take seconds until they make calls. What is to happen in the
+        # course of a load counts from there.
+        if not self._begun.is_set():
+            self._course.began = time.monotonic() - seconds
+            self._begun.set()
+
     async def _until(self, seconds: float) -> None:
+        """Waits until so many seconds after the begin, which the loads of second 0 make."""
+        if any(not load.start for load in self._scenario.loads) and not self._scenario.search:
+            await self._begun.wait()
         left = self._course.began + seconds - time.monotonic()
         if left > 0:
             await asyncio.sleep(left)

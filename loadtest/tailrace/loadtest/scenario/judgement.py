@@ -99,6 +99,10 @@ class Judge:
         findings += self._of_drift(course)
         findings += self._of_submissions(course)
         findings += self._of_slowest_hop(course)
+        if course.machine is not None:
+            use = course.machine
+            figures = {each: getattr(use, each) for each in ("cores", "used", "mesh", "generator")}
+            findings.append(Finding("", use.text, None, {**figures, "others": use.others}))
         findings += [Finding("", f"ended by itself: {text}", False) for text in course.ended]
         return Judgement(findings, verdicts)
 
@@ -152,7 +156,8 @@ class Judge:
             text = f"capacity at a {p99}: more than {knee.capacity:,.0f}/s, where the search ended"
         else:
             why = f"at {knee.failed.rate:,.0f}/s {knee.failed.why}"
-            text = f"capacity at a {p99}: {knee.capacity:,.0f}/s ({why})"
+            late = ", where the generator was late" if knee.failed.generator else ""
+            text = f"capacity at a {p99}: {knee.capacity:,.0f}/s ({why}{late})"
         if wanted is not None:
             text += f", wanted {wanted:,.0f}/s"
         yield Finding(name, text, enough, figures)

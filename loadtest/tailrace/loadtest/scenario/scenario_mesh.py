@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from pathlib import Path
 
 from tailrace.cli.example import load_example
@@ -114,9 +114,20 @@ class ScenarioMesh(LocalMesh):
                     found.append(str(error))
         return found
 
-    def usage(self) -> ProcessUsage:
-        """Returns what reads memory and CPU time of the mesh's processes, by their names."""
-        return ProcessUsage({each.name: [each.pid] for each in self.state(()).processes})
+    def usage(self, without: Collection[str] = ()) -> ProcessUsage:
+        """Returns what reads memory and CPU time of the mesh's processes, by their names.
+
+        Args:
+            without: names of processes that it leaves out.
+        """
+        # Workers are children of the gateway's process.
+        return ProcessUsage(
+            {
+                each.name: [each.pid]
+                for each in self.state(()).processes
+                if each.name not in without and not each.name.startswith("gateway-")
+            }
+        )
 
     async def _kill(self, event: EventSection) -> list[tuple[str, float]]:
         process = self.process_named(event.process)
