@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -98,6 +99,26 @@ def test_ctrl_c_twice_ends_a_run_at_once(start_load_server: Any, tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
     assert helpers
     wait_for(lambda: all(is_gone(helper.pid) for helper in helpers))
+
+
+@pytest.mark.parametrize(
+    ("shell", "status", "said"),
+    [
+        ("{run} > /dev/full", 2, "error: standard output cannot be written: No space left"),
+        ("{run} -o/dev/full", 2, "error: /dev/full cannot be written: No space left"),
+        ("{run} | true; exit ${{PIPESTATUS[0]}}", 0, ""),
+    ],
+)
+def test_a_report_that_nobody_takes_is_no_traceback(
+    load_server: LoadServer, shell: str, status: int, said: str
+) -> None:
+    flags = "--insecure --call=test.load.EchoService/Echo --progress=off -n5 -Ocsv"
+    run = shlex.join([*MODULE, *flags.split(), load_server.target])
+    told = subprocess.run(
+        ["bash", "-c", shell.format(run=run)], capture_output=True, text=True, timeout=60
+    )
+    assert (told.returncode, told.stderr[: len(said)]) == (status, said)
+    assert told.stderr.count("\n") == bool(said)
 
 
 @pytest.mark.parametrize("command", ["plan", "scenario"])

@@ -52,6 +52,9 @@ def _standard_output() -> Iterator[TextIO]:
     try:
         yield sys.stdout
         sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever reads has enough, as `head` does. Python would try again when it ends.
+    except OSError as error:
+        # Python would try again when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever reads may have enough, as `head` does.
+        if not isinstance(error, BrokenPipeError):
+            raise LoadError(f"standard output cannot be written: {error.strerror}") from error
