@@ -306,6 +306,17 @@ def test_a_server_that_goes_away_is_left_and_what_it_did_not_see_is_sent_again()
     assert [call.response for call in calls] == [b"old", b"well", b"well", b"well"]
 
 
+def test_calls_that_wait_outlive_a_connection_that_is_lost() -> None:
+    def dying(peer: Peer) -> None:
+        peer.greet((frames.MAX_CONCURRENT_STREAMS, 1))
+        peer.request()
+
+    with hostile_peer(dying, _answers) as host, wire_calls(host) as wire:
+        calls = [wire.start(b"") for _ in range(3)]
+        wire.finish()
+    assert statuses(calls) == [14, 0, 0]
+
+
 def test_why_a_server_went_away_is_told() -> None:
     def script(peer: Peer) -> None:
         peer.greet()

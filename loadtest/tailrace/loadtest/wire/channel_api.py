@@ -50,6 +50,12 @@ class ChannelApi(Protocol):
     def close_sending(self, call: Call) -> None:
         """Closes the caller's side of a stream; a call that is over ignores it."""
 
+    def unsent(self, call: Call) -> int:
+        """Returns how many bytes wait to be sent: of a stream, and of all beside it.
+
+        Who sends without end waits while there are many, or keeps them all in memory.
+        """
+
     def cancel(self, call: Call, status: int, message: str) -> None:
         """Ends a call here and now, with a status of the caller's own; `on_ended` is called."""
 

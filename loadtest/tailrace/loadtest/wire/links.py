@@ -220,7 +220,8 @@ class Links:
         self.last_fault = str(fault)
         if connection is not None:
             connection.fail(str(fault))
-        if not self.ready and not self.attempting:
+        # One that stood is replaced first: calls that wait do so until that has failed.
+        if not link.stands_ns and not self.ready and not self.attempting:
             self._on_hopeless(str(fault))
 
     def _vacate(self, link: Link) -> bool:
