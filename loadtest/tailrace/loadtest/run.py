@@ -87,6 +87,9 @@ async def _finished(crew: Crew, on_progress: OnProgress | None, start_ns: int) -
             cancelled = True
             crew.stop()
             await finishing
+        if telling.done():
+            # Whoever is told how it goes may have failed at it.
+            telling.result()
     finally:
         telling.cancel()
         finishing.cancel()

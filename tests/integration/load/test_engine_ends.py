@@ -210,3 +210,11 @@ async def test_a_record_of_each_call_is_kept_for_reports_that_list_them(
     assert len(details) == 50
     ends = [each.timestamp_ns + each.latency_ns for each in details]
     assert ends == sorted(ends)
+
+
+async def test_a_failure_of_whoever_is_told_is_no_secret(load_server: LoadServer) -> None:
+    def on_progress(tally: Tally, seconds: float) -> None:
+        raise OSError("no terminal any more")
+
+    with pytest.raises(OSError, match="no terminal any more"):
+        await loaded(load_server, on_progress=on_progress, duration=0.6)
