@@ -22,7 +22,7 @@ def parse_json(text: str, place: str) -> Any:
         LoadError: it is none, or an object has a name twice.
     """
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
+        return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         where = f"column {error.colno}"
         if "\n" in text.strip():
@@ -54,3 +54,7 @@ def _excerpt(text: str, place: int) -> str:
         return ""
     before, after = "…" * (start > 0), "…" * (end < len(text))
     return f": {before}{shown}{after}"
+
+
+# Made once: `json.loads` with hooks makes one for each document.
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)

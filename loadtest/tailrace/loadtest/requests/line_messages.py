@@ -21,6 +21,9 @@ from tailrace.loadtest.requests.templates import bad_template
 # read anew each time.
 _KEPT_BYTES = 64 << 20
 _KEPT_TEMPLATES = 4_096
+# What keeping a message takes beside its bytes.
+_BESIDE_BYTES = 150
+_PIECE = 1 << 24
 _SPACES = b" \t\r"
 
 
@@ -73,7 +76,7 @@ class LineMessages:
         if at in self._templates:
             return self._templates[at].fill(data)
         raw = self._text[self._starts[at] : self._ends[at]]
-        place = f"{self._place}, line {self._numbers[at]},"
+        place = f"line {self._numbers[at]} of {self._place}"
         try:
             line = raw.decode()
         except UnicodeDecodeError as error:
@@ -83,7 +86,7 @@ class LineMessages:
         message = self._encoder.encode(parse_json(line, place), place)
         if self._kept_bytes < _KEPT_BYTES:
             self._kept[at] = message
-            self._kept_bytes += len(message)
+            self._kept_bytes += len(message) + _BESIDE_BYTES
         return message
 
     def all(self, data: CallData) -> tuple[bytes, ...]:
@@ -122,13 +125,19 @@ def _lines(text: mmap.mmap | bytes) -> tuple[_Places, _Places, _Places]:
         nothing = np.zeros(0, np.int64)
         return nothing, nothing, nothing
     raw = np.frombuffer(text, np.uint8)
-    breaks = np.flatnonzero(raw == ord("\n"))
+    # Piece by piece: what is found out of each byte takes more room than the file.
+    pieces = range(0, len(raw), _PIECE)
+    breaks = np.concatenate(
+        [np.flatnonzero(raw[at : at + _PIECE] == ord("\n")) + at for at in pieces]
+    )
     ends = np.append(breaks, len(raw))
-    starts = np.concatenate(([0], breaks + 1))
+    starts = np.append(0, breaks + 1)
     if raw[:3].tobytes() == b"\xef\xbb\xbf":
         starts[0] = 3
-    spaces = np.isin(raw, np.frombuffer(_SPACES + b"\n", np.uint8))
-    # How many bytes that are no spaces come before each place.
-    filled = np.concatenate(([0], np.cumsum(~spaces)))
-    kept = np.flatnonzero(filled[ends] > filled[starts])
+    # A line that does not begin with a space has something in it; few others have to be looked at.
+    empty = ends <= starts
+    spaced = np.isin(raw[np.minimum(starts, len(raw) - 1)], np.frombuffer(_SPACES, np.uint8))
+    for line in np.flatnonzero(spaced & ~empty):
+        empty[line] = not text[starts[line] : ends[line]].strip()
+    kept = np.flatnonzero(~empty)
     return starts[kept], ends[kept], kept + 1

@@ -54,7 +54,7 @@ def read_metadata(value: Any, place: str) -> list[Metadata]:
         return [_one(value, place)]
     if not value:
         raise LoadError(f"{place} is an empty array", "metadata without entries is {}")
-    return [_one(item, f"{place}, object {at},") for at, item in enumerate(value, start=1)]
+    return [_one(item, f"object {at} of {place}") for at, item in enumerate(value, start=1)]
 
 
 def _one(value: Any, place: str) -> Metadata:

@@ -80,7 +80,7 @@ class TemplatedMetadata:
                 return tuple([(name, value(values)) for name, value in pairs])
             except _Long:
                 pass
-        place = f"{self._place}, filled for call {data.number},"
+        place = f"{self._place} as filled for call {data.number}"
         read = read_metadata(parse_json(filled(self._parts, values), place), place)
         return read[number % len(read)]
 

@@ -23,6 +23,7 @@ from tailrace.loadtest.requests.templates import read_template
 # Requests that are the same each time are kept up to so many, and so many bytes.
 _KEPT_REQUESTS = 100_000
 _KEPT_BYTES = 64 << 20
+_BESIDE_BYTES = 400
 # Of a file in lines, the first so many are encoded before the load begins, to check them.
 CHECKED_LINES = 100_000
 
@@ -65,7 +66,7 @@ class Requests:
             kept = self._made(number)
             if len(self._kept) < _KEPT_REQUESTS and self._kept_bytes < _KEPT_BYTES:
                 self._kept[at] = kept
-                self._kept_bytes += sum(map(len, kept.messages))
+                self._kept_bytes += sum(map(len, kept.messages)) + _BESIDE_BYTES
         return kept
 
     def message(self, number: int, worker: int, place: int) -> bytes:
@@ -157,7 +158,7 @@ def _fixed(value: object, encoder: MessageEncoder, place: str, method: MethodSpe
     if not value and not method.client_streaming:
         raise LoadError(f"{place} has no messages", "a message without fields is {}")
     messages = [
-        encoder.encode(item, f"{place}, message {at},") for at, item in enumerate(value, start=1)
+        encoder.encode(item, f"message {at} of {place}") for at, item in enumerate(value, start=1)
     ]
     return FixedMessages(messages)
 

@@ -62,7 +62,7 @@ class TemplatedMessage:
                 return self._message.SerializeToString()
             except (Unusual, ValueError, LookupError, TypeError, OverflowError):
                 pass
-        place = f"{self._place}, filled for call {data.number},"
+        place = f"{self._place} as filled for call {data.number}"
         return self._encoder.encode(parse_json(filled(self._parts, values), place), place)
 
 

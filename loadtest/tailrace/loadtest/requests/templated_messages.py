@@ -58,7 +58,7 @@ class TemplatedDocument:
         return tuple(self._encoder.encode(value, place) for value in values)
 
     def _values(self, data: CallData) -> tuple[list[object], str]:
-        place = f"{self._place}, filled for call {data.number},"
+        place = f"{self._place} as filled for call {data.number}"
         value = parse_json(self._template.fill(data), place)
         if not isinstance(value, list):
             return [value], place
@@ -85,7 +85,7 @@ def templated_messages(
         return TemplatedDocument(template, encoder, place)
     return TemplatedMessages(
         [
-            TemplatedMessage(element, encoder, f"{place}, message {number},")
+            TemplatedMessage(element, encoder, f"message {number} of {place}")
             for number, element in enumerate(elements, start=1)
         ]
     )
