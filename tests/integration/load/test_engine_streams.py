@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import Any
 
 import pytest
@@ -41,6 +43,18 @@ async def test_a_stream_has_as_many_messages_as_told(
     load_server: LoadServer, changes: dict[str, Any], messages: int
 ) -> None:
     assert await _messages(load_server, "Chat", **changes) == [4 * messages, 4 * messages]
+
+
+async def test_a_long_stream_waits_for_the_server(load_server: LoadServer) -> None:
+    data = json.dumps({"payload": base64.b64encode(b"p" * 20_000).decode()})
+    changes: dict[str, Any] = {"data": data, "stream_call_count": 400}
+    before = load_server.seen().messages
+    result = await loaded(load_server, "Collect", total=1, concurrency=1, **changes)
+
+    # Eight megabytes, of which a server takes some hundred kilobytes at a time.
+    assert result.tally.statuses == {"OK": 1}
+    assert result.tally.bytes_sent > 400 * 20_000
+    assert load_server.seen().messages - before == 1
 
 
 async def test_messages_are_so_far_apart(load_server: LoadServer) -> None:

@@ -19,6 +19,9 @@ from tailrace.loadtest.wire.channel_api import ChannelApi
 _CANCELLED = 1
 # Of a stream without pauses, so many messages go at once; longer ones leave others their turn.
 _AT_ONCE = 100
+# So many bytes of a stream may wait until the server takes them, and are looked at again then.
+_UNSENT_BYTES = 1 << 20
+_LATER_NS = 1_000_000
 
 
 class _Sending:
@@ -123,6 +126,11 @@ class StreamCalls(Calls):
     def _go_on(self, call: Call, sending: _Sending, now_ns: int) -> None:
         if sending.close_ns and sending.close_ns <= now_ns:
             self._channel.close_sending(call)
+            return
+        if not self._interval_ns and self._channel.unsent(call) > _UNSENT_BYTES:
+            # The server is behind: what waits for it here is bounded.
+            sending.next_ns = now_ns + _LATER_NS
+            self._wait(call, sending)
             return
         for _ in range(1 if self._interval_ns else _AT_ONCE):
             last = sending.sent + 1 == sending.total
