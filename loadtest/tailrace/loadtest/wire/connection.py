@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
-from typing import Protocol
 
-from tailrace.loadtest.requests.request import Request
 from tailrace.loadtest.wire import frames, status
 from tailrace.loadtest.wire.call import Call
-from tailrace.loadtest.wire.encoded_request import EncodedRequest
 from tailrace.loadtest.wire.frames import ConnectionFault
+from tailrace.loadtest.wire.owner import Owner
 from tailrace.loadtest.wire.peer_settings import PeerSettings
 from tailrace.loadtest.wire.pipe import Pipe
-from tailrace.loadtest.wire.request_headers import DEFAULT_TABLE_BYTES, Form, RequestHeaders
+from tailrace.loadtest.wire.request_headers import DEFAULT_TABLE_BYTES, Form
 from tailrace.loadtest.wire.stream import Stream
 
 # What a call has left is rounded to what most have, whose header is encoded already.
@@ -33,34 +30,6 @@ _GREETING = (
     )
     + frames.window_update(0, frames.MAX_WINDOW - frames.DEFAULT_WINDOW)
 )
-
-
-class Owner(Protocol):
-    """What a connection wants of its channel.
-
-    Attributes:
-        on_ended: told of each call that is over.
-        on_message: told of each message; None if nobody wants to hear.
-        keep_responses: calls keep their last message.
-        single: each call is answered with one message.
-        max_receive: largest message in bytes; None for no limit.
-        headers: what all requests begin with.
-        unflushed: connections that have something to send.
-    """
-
-    on_ended: Callable[[Call], None]
-    on_message: Callable[[Call, bytes], None] | None
-    keep_responses: bool
-    single: bool
-    max_receive: int | None
-    headers: RequestHeaders
-    unflushed: list[Connection]
-
-    def encoded(self, request: Request) -> EncodedRequest:
-        """Returns a request's frames."""
-
-    def retry(self, stream: Stream, why: str) -> None:
-        """Makes a call again that the server has not looked at."""
 
 
 class Connection:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import socket
 
 from tailrace.loadtest.wire import frames
-from tailrace.loadtest.wire.connection import Connection, Owner
+from tailrace.loadtest.wire.connection import Connection
 from tailrace.loadtest.wire.dial import Dial
 from tailrace.loadtest.wire.frame_reader import FrameReader
 from tailrace.loadtest.wire.frames import ConnectionFault
+from tailrace.loadtest.wire.owner import Owner
 from tailrace.loadtest.wire.poller import Poller
 
 _NS = 1_000_000_000

@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tailrace.loadtest.wire.connection import Connection, Owner
+from tailrace.loadtest.wire.connection import Connection
 from tailrace.loadtest.wire.dial import Dial
 from tailrace.loadtest.wire.frames import ConnectionFault
 from tailrace.loadtest.wire.link import Link
+from tailrace.loadtest.wire.owner import Owner
 from tailrace.loadtest.wire.poller import Poller
 from tailrace.loadtest.wire.slot import Slot
 from tailrace.loadtest.wire.target import Resolver, Target
