@@ -43,6 +43,8 @@ from tailrace.runtime.config import LauncherSettings, load_settings
 
 _NARROW = 2
 _WARM_S = 2.0
+# The largest rate of a line is at least so many times its least.
+_SPAN = 2.0
 # Where between nothing and the knee the second measurement is made.
 _CHECK_SHARE = 0.7
 Tell = Callable[[str], None]
@@ -132,9 +134,9 @@ async def _plan(arguments: PlanArguments, site: _Site, tell: Tell) -> Plan:
         for point, step in zip(meter.points, knee.steps, strict=True)
     ]
     held = [point for point in points if point.held]
-    if len(held) < 2:
-        # A line takes two rates.
-        await meter.at(knee.capacity / 2)
+    if max(point.rate for point in held) < _SPAN * min(point.rate for point in held):
+        # A line through rates beside each other says little of what idling costs.
+        await meter.at(float(f"{knee.capacity / _SPAN**2:.3g}"))
         points.append(meter.points[-1])
         held.append(meter.points[-1])
     best = max(held, key=lambda point: point.rate)
