@@ -27,10 +27,8 @@ async def _messages(server: LoadServer, method: str, **changes: Any) -> list[int
 @pytest.mark.parametrize(
     ("changes", "messages"),
     [
-        ({"data": _THREE}, 3),
         ({"data": _THREE, "stream_interval": 0.01}, 3),
         ({"data": _THREE, "stream_call_count": 7}, 7),
-        ({"data": _THREE, "stream_call_count": 2}, 2),
         ({"data": _THREE, "stream_call_count": 7, "stream_interval": 0.005}, 7),
         ({"data": "{}", "stream_call_count": 250}, 250),
         ({"data": '{"text": "{{.RequestNumber}}"}', "stream_dynamic_messages": True,
