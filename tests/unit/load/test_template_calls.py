@@ -4,6 +4,7 @@ import re
 import time
 import uuid
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
@@ -123,7 +124,11 @@ def test_messages_of_a_stream_differ_with_a_seed_too() -> None:
     assert len(seen) == 6
 
 
-def test_every_function_and_variable_that_is_listed_is_known() -> None:
+def test_every_function_and_variable_is_known_and_documented() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "load-testing.md").read_text()
     for name in function_names():
         assert name in {"and", "or"} or find_function(name, all_of_them=True).name == name
+        assert f"`{name}`" in page
+    for name in VARIABLES:
+        assert f"`.{name}`" in page
     assert len(VARIABLES) == 14
