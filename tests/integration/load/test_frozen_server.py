@@ -10,6 +10,7 @@ import pytest
 from tailrace.loadtest.measure.latency_histogram import LatencyHistogram, bucket_start
 from tailrace.loadtest.measure.run_result import RunResult
 from tailrace.loadtest.measure.tally import Tally
+from tailrace.loadtest.options.load_options import DurationStop
 from tests.support.engine_runs import loaded
 from tests.support.load_servers import LoadServer, StartLoadServer
 
@@ -41,8 +42,8 @@ async def _frozen(server: LoadServer, **changes: Any) -> RunResult:
         server,
         on_progress=frost.on_progress,
         rps=200,
-        duration=3.0,
-        duration_stop="wait",
+        duration=2.0,
+        duration_stop=DurationStop.WAIT,
         **changes,
     )
     frost.over()
