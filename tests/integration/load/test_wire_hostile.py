@@ -272,12 +272,13 @@ def test_a_reset_stream_becomes_a_status(code: int, status: int) -> None:
     assert frames.error_name(code) in call.message
 
 
-def test_a_refused_stream_is_tried_again_once() -> None:
+def test_a_refused_stream_is_tried_again_some_times() -> None:
     def script(peer: Peer) -> None:
         peer.greet()
-        peer.send(frames.rst_stream(peer.request(), frames.REFUSED_STREAM))
+        for _ in range(5):
+            peer.send(frames.rst_stream(peer.request(), frames.REFUSED_STREAM))
         peer.send(peer.answer(peer.request()))
-        for _ in range(2):
+        for _ in range(6):
             peer.send(frames.rst_stream(peer.request(), frames.REFUSED_STREAM))
         peer.linger()
 
@@ -286,6 +287,7 @@ def test_a_refused_stream_is_tried_again_once() -> None:
     assert statuses([first, second]) == [0, 14]
     assert "REFUSED_STREAM" in second.message
     assert first.responses == 1
+    assert first.ended_ns - first.sent_ns >= 30_000_000, "attempts follow without a pause"
 
 
 def test_a_server_that_goes_away_is_left_and_what_it_did_not_see_is_sent_again() -> None:

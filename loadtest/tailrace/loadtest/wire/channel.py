@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from heapq import heappop, heappush
 
 from tailrace.loadtest.method.method_spec import MethodSpec
 from tailrace.loadtest.options.load_options import LoadOptions
@@ -28,6 +29,7 @@ from tailrace.loadtest.wire.tls import server_name, tls_context
 _NS = 1_000_000_000
 # Calls whose timeout is shorter by less than this send the header of all others.
 _SAME_TIMEOUT_NS = 1_000_000
+_PAUSE_NS = 1_000_000
 
 
 class Channel:
@@ -91,6 +93,8 @@ class Channel:
         self._turn = 0
         self._homes: dict[int, int] = {}
         self._waiting: deque[Stream] = deque()
+        # Calls that are made again after a pause, and when.
+        self._paused: list[tuple[int, int, Stream]] = []
         self._refused: list[tuple[Call, int, str]] = []
         # When something is due next: a deadline, or something of the connections.
         self._timer_ns = 0
@@ -217,6 +221,7 @@ class Channel:
         now = time.monotonic_ns()
         if now >= self._timer_ns:
             self._timers(now)
+            self._serve_waiting()
         if self._refused:
             refused, self._refused = self._refused, []
             for call, code, message in refused:
@@ -236,6 +241,7 @@ class Channel:
         """Closes all connections; calls in flight are forgotten."""
         self._links.close()
         self._waiting.clear()
+        self._paused.clear()
         self.unflushed.clear()
 
     # --- what connections want ---------------------------------------------------------------
@@ -256,10 +262,16 @@ class Channel:
         )
         return made
 
-    def retry(self, stream: Stream, why: str) -> None:
-        """Makes a call again that the server has not looked at."""
-        stream.retried, stream.connection = True, None
-        self._waiting.appendleft(stream)
+    def retry(self, stream: Stream, now: int) -> None:
+        """Makes a call again that the server has not looked at; after a pause, if it was before."""
+        stream.connection = None
+        if stream.retries:
+            due_ns = now + (_PAUSE_NS << stream.retries)
+            heappush(self._paused, (due_ns, stream.call.number, stream))
+            self._timer_ns = min(self._timer_ns, due_ns)
+        else:
+            self._waiting.appendleft(stream)
+        stream.retries += 1
 
     # --- calls that wait ---------------------------------------------------------------------
 
@@ -288,7 +300,9 @@ class Channel:
     def _timers(self, now: int) -> None:
         # Calls that are started meanwhile lower it.
         self._timer_ns = NEVER
-        due_ns = self._links.timer(now)
+        while self._paused and self._paused[0][0] <= now:
+            self._waiting.appendleft(heappop(self._paused)[2])
+        due_ns = min(self._links.timer(now), self._paused[0][0] if self._paused else NEVER)
         for connection in self._links.connections():
             due_ns = min(due_ns, self._expire(connection, now))
         while self._waiting and self._over(self._waiting[0].call, now):

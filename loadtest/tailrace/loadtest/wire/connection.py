@@ -18,6 +18,8 @@ from tailrace.loadtest.wire.stream import Stream
 _SAME_TIMEOUT_NS = 1_000_000
 # Beyond, a connection gives way to another: some numbers are left for calls on their way.
 _LAST_NUMBER = frames.MAX_STREAM_ID - (1 << 20)
+# A server may count a stream for a while after its end, and refuse the next one.
+_MOST_REFUSALS = 5
 _GREETING = (
     frames.PREFACE
     + frames.settings(
@@ -184,16 +186,23 @@ class Connection:
         call.ended_ns = now
         self.owner.on_ended(call)
 
-    def retry_or_end(self, number: int, message: str, now: int) -> None:
-        """Has a call made again that the peer has not looked at; once, and if that is possible."""
+    def retry_or_end(self, number: int, message: str, now: int, *, most: int) -> None:
+        """Has a call made again that the peer has not looked at, if that is possible.
+
+        Args:
+            number: its stream id.
+            message: what it ends with, if it is not.
+            now: the time, on the monotonic clock.
+            most: how often a call is made again.
+        """
         if number not in self.calls:
             return
         stream = self.state(number)
         self.take(number)
-        if stream.retried or stream.replay is None:
+        if stream.retries >= most or stream.replay is None:
             self.end(stream.call, status.UNAVAILABLE, message, now)
         else:
-            self.owner.retry(stream, message)
+            self.owner.retry(stream, now)
 
     def fail(self, message: str) -> None:
         """Ends all calls with UNAVAILABLE: the connection is gone."""
@@ -263,7 +272,8 @@ class Connection:
             return
         name = frames.error_name(code)
         if code == frames.REFUSED_STREAM:
-            self.retry_or_end(number, f"the server refused the stream ({name})", now)
+            told = f"the server refused the stream ({name})"
+            self.retry_or_end(number, told, now, most=_MOST_REFUSALS)
             return
         self.take(number)
         if code == frames.CANCEL and 0 < call.deadline_ns <= now:
@@ -286,7 +296,8 @@ class Connection:
         self.farewell = f"; it had announced that with GOAWAY {name} {text}".rstrip()
         self.drain()
         for number in [each for each in self.calls if each > last]:
-            self.retry_or_end(number, f"the server goes away ({name} {text})".strip(), now)
+            told = f"the server goes away ({name} {text})".replace(" )", ")")
+            self.retry_or_end(number, told, now, most=1)
 
 
 def _left_ns(call: Call) -> int:

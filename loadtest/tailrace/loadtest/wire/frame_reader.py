@@ -72,6 +72,8 @@ class FrameReader:
             end = start + length
             if end > size:
                 if length > frames.DEFAULT_FRAME_BYTES:
+                    if not connection.ready:
+                        raise ConnectionFault("the server's first frame is no SETTINGS")
                     raise ConnectionFault("a frame is too long", frames.FRAME_SIZE_ERROR)
                 break
             position = end

@@ -39,5 +39,5 @@ class Owner(Protocol):
     def encoded(self, request: Request) -> EncodedRequest:
         """Returns a request's frames."""
 
-    def retry(self, stream: Stream, why: str) -> None:
-        """Makes a call again that the server has not looked at."""
+    def retry(self, stream: Stream, now: int) -> None:
+        """Makes a call again that the server has not looked at; after a pause, if it was before."""

@@ -44,7 +44,7 @@ class Stream:
         closed: it is closed.
         replay: messages sent after the request's, kept in case all has to be sent again; None
             when that is not possible any more.
-        retried: it was, once.
+        retries: how often it was.
         received: bytes of DATA that the peer was not given back yet.
         encoding: how messages with the compressed flag are compressed.
     """
@@ -61,7 +61,7 @@ class Stream:
         "received",
         "replay",
         "request",
-        "retried",
+        "retries",
         "unsent",
         "window",
     )
@@ -76,7 +76,7 @@ class Stream:
         self.closing = last
         self.closed = False
         self.replay: list[bytes] | None = []
-        self.retried = False
+        self.retries = 0
         self.received = 0
         self.encoding = "identity"
         self._partial = bytearray()
