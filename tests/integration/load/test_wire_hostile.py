@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import struct
+import threading
+import time
 from collections.abc import Callable
 from random import Random
 
@@ -243,6 +245,25 @@ def test_the_window_of_the_connection_is_kept_to() -> None:
         calls = [wire.start(b"x" * 40_000) for _ in range(2)]
         wire.finish()
         assert statuses(calls) == [0, 0]
+
+
+def test_an_answer_that_lies_there_when_its_deadline_passes_is_not_late() -> None:
+    answered = threading.Event()
+
+    def answer(peer: Peer) -> None:
+        peer.greet()
+        peer.send(peer.answer(peer.request()))
+        answered.set()
+        peer.linger()
+
+    with hostile_peer(answer) as target, wire_calls(target, timeout=0.5) as wire:
+        call = wire.start(b"ask")
+        wire.channel.poll(0.0)
+        assert answered.wait(10.0)
+        while time.monotonic_ns() <= call.deadline_ns:
+            time.sleep(0.01)
+        wire.channel.poll(0.0)
+    assert (call.status, call.response) == (0, b"well")
 
 
 def test_pings_are_answered() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from tailrace.loadtest.load_error import LoadError
 from tailrace.loadtest.requests.request import Request
+from tailrace.loadtest.wire.stream import Stream
 from tests.support.load_messages import echo_request, echo_response
 from tests.support.load_servers import Certificates, LoadServer, StartLoadServer
 from tests.support.wire_calls import statuses, wire_calls
@@ -184,6 +186,23 @@ def test_messages_of_any_size_go_both_ways(load_server: LoadServer) -> None:
     assert statuses(calls) == [0] * len(calls)
     got = [len(echo_response(call.response or b"").payload) for call in calls]
     assert got == [size for size in sizes for _ in range(2)]
+
+
+def test_calls_that_are_over_leave_nothing_behind(load_server: LoadServer) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        with wire_calls(load_server.target) as wire:
+            for _ in range(5):
+                wire.call(echo_request(text="x" * 100_000))
+            wire.channel.cancel(wire.start(echo_request(text="x" * 100_000)), 1, "enough")
+            wire.finish()
+            wire.ended.clear()
+            wire.messages.clear()
+            kept = [each for each in gc.get_objects() if isinstance(each, Stream)]
+    finally:
+        gc.enable()
+    assert kept == []
 
 
 def test_a_stream_tells_what_the_server_has_not_taken(load_server: LoadServer) -> None:

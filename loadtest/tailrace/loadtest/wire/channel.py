@@ -214,12 +214,15 @@ class Channel:
             wire[0].reset(wire[1])
         call.status, call.message = status, message
         call.ended_ns = time.monotonic_ns()
+        call.wire = None
         self.on_ended(call)
 
     def poll(self, wait_s: float) -> None:
         """Sends what is waiting, then reads what comes, or waits for it."""
         now = time.monotonic_ns()
         if now >= self._timer_ns:
+            # What came while nobody looked is not late.
+            self._move(0.0)
             self._timers(now)
             self._serve_waiting()
         if self._refused:
@@ -229,13 +232,16 @@ class Channel:
         if self.unflushed:
             self.bytes_sent += self._links.flush()
         left_s = (self._timer_ns - now) / _NS
-        sent, received = self._links.poll(min(wait_s, max(left_s, 0.0)))
-        self.bytes_sent += sent
-        self.bytes_received += received
+        self._move(min(wait_s, max(left_s, 0.0)))
         if self._links.timer_ns < self._timer_ns:
             self._timer_ns = self._links.timer_ns
         if self._waiting:
             self._serve_waiting()
+
+    def _move(self, wait_s: float) -> None:
+        sent, received = self._links.poll(wait_s)
+        self.bytes_sent += sent
+        self.bytes_received += received
 
     def close(self) -> None:
         """Closes all connections; calls in flight are forgotten."""

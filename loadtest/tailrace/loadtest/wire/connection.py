@@ -184,6 +184,8 @@ class Connection:
         call.status = code
         call.message = message
         call.ended_ns = now
+        # Its stream has the call: who has neither any more is not kept by the other.
+        call.wire = None
         self.owner.on_ended(call)
 
     def retry_or_end(self, number: int, message: str, now: int, *, most: int) -> None:
