@@ -51,11 +51,13 @@ async def run_load(options: LoadOptions, on_progress: OnProgress | None = None) 
             crew.start(start_ns)
             cancelled = await _finished(crew, on_progress, start_ns)
             whole, parts = crew.whole, crew.parts
+            # The first interval of a rate is part of the time that its calls took.
+            begun_ns = whole.first_ns if options.skip_first else start_ns
             return RunResult(
                 options=options,
                 date=date,
                 end_reason=_end_reason(crew, cancelled=cancelled),
-                duration_ns=max(whole.last_ns - whole.first_ns, 0),
+                duration_ns=max(whole.last_ns - begun_ns, 0),
                 tally=whole,
                 processes=parts,
                 limit=generator_limit(options, whole, parts, start_ns),

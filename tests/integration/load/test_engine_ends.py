@@ -80,6 +80,16 @@ async def test_calls_of_an_open_loop_are_those_that_were_due(load_server: LoadSe
     assert result.tally.statuses == {"OK": 99}
 
 
+async def test_the_interval_before_the_first_call_is_part_of_the_run(
+    load_server: LoadServer,
+) -> None:
+    result = await loaded(load_server, total=5, rps=20, async_=True)
+
+    # Five intervals, and the last call.
+    assert result.tally.ended == 5
+    assert result.rps < 20
+
+
 async def test_a_rate_that_comes_to_nothing_ends_a_run(load_server: LoadServer) -> None:
     result = await loaded(
         load_server,

@@ -40,7 +40,8 @@ class RunResult:
         options: what was asked.
         date: when it began, with its time zone.
         end_reason: why it ended.
-        duration_ns: from the first call's due instant until the last ended.
+        duration_ns: from the start, or from when the first call was due that counts if some do
+            not (`skip_first`), until the last ended; 0 if none did.
         tally: what all processes recorded.
         processes: what each did.
         limit: whether the generator was the limit.

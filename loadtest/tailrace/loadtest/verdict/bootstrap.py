@@ -52,7 +52,7 @@ class SlicedRun:
 
 
 def sliced_run(slices: TimeSlices, duration_ns: int) -> SlicedRun:
-    """Returns a run from when its first call was due to when its last ended.
+    """Returns a run from where its duration begins to when its last call ended.
 
     Its slices together are as long as the run. Less than half of one at its end is part of the one
     before it.
