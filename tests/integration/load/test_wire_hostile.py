@@ -435,6 +435,23 @@ def test_trailers_alone_are_an_answer_and_their_message_is_decoded() -> None:
     assert (call.status, call.message) == (5, "50% € %zz")
 
 
+def test_statuses_that_are_no_codes_are_unknown() -> None:
+    def script(peer: Peer) -> None:
+        peer.greet()
+        for told in ("9" * 5000, "one"):
+            block = peer.block((":status", "200"), ("grpc-status", told))
+            peer.send(frames.header_frames(peer.request(), block, 16_384, last=True))
+        peer.linger()
+
+    with hostile_peer(script) as host, wire_calls(host) as wire:
+        calls = [wire.call(b""), wire.call(b"")]
+    assert statuses(calls) == [2, 2]
+    assert [call.message[:31] for call in calls] == [
+        "the server sent the status '999",
+        "the server sent the status 'one",
+    ]
+
+
 def _ends(*parts: Callable[[Peer, int], bytes]) -> Script:
     def script(peer: Peer) -> None:
         peer.greet()

@@ -113,6 +113,16 @@ def test_messages_beyond_the_bound_share_one_kind_and_keep_their_status() -> Non
     assert tally.statuses == {"ResourceExhausted": half, "Unavailable": half}
 
 
+def test_statuses_that_grpc_does_not_have_are_bounded_too() -> None:
+    recorder = _recorder()
+    for code in range(17, 17 + 3 * MAX_ERROR_KINDS):
+        recorder.ended(_call(code, status=code, message="?"), lag=False)
+    tally = recorder.fold()
+    assert len(tally.statuses) == MAX_ERROR_KINDS
+    assert tally.statuses["Unknown"] == 2 * MAX_ERROR_KINDS + 1
+    assert tally.statuses["Code(17)"] == 1
+
+
 def test_kinds_stay_bounded_when_tallies_are_added() -> None:
     whole = Tally()
     for part in range(4):

@@ -10,6 +10,8 @@ from tailrace.loadtest.measure.status_names import error_text, status_name
 from tailrace.loadtest.measure.tally import MAX_ERROR_KINDS, OTHER_ERRORS, Tally
 
 OK_KIND = 0
+_UNKNOWN = 2
+_LAST_CODE = 16
 
 
 class OutcomeKinds:
@@ -20,7 +22,8 @@ class OutcomeKinds:
         self._told: list[tuple[str, str]] = [("OK", "")]
 
     def number(self, status: int, message: str) -> int:
-        """Returns the number of an outcome. Beyond `MAX_ERROR_KINDS`, messages share one a status.
+        """Returns the number of an outcome. Beyond `MAX_ERROR_KINDS`, messages share one a status,
+        and statuses that gRPC does not have share that of `Unknown`.
 
         Args:
             status: gRPC status code.
@@ -34,6 +37,9 @@ class OutcomeKinds:
             return number
         if len(known) < MAX_ERROR_KINDS - 1:
             return self._add(status, message, error_text(status, message))
+        if status > _LAST_CODE:
+            # Or a server that makes codes up would have as many kinds.
+            status = _UNKNOWN
         number = known.get((status, None))
         return self._add(status, None, OTHER_ERRORS) if number is None else number
 

@@ -14,6 +14,9 @@ from tailrace.loadtest.wire.frames import COMPRESSION_ERROR, ConnectionFault
 
 # A server whose every answer has other headers fills no more than this.
 MAX_KNOWN = 1024
+# What a code of 32 bits has at most.
+_CODE_DIGITS = 10
+_TOLD_BYTES = 80
 
 
 @dataclass(slots=True, eq=False)
@@ -77,7 +80,7 @@ class HeadReader:
 def _understood(headers: Iterable[tuple[bytes, bytes]]) -> AnswerHead:
     found = dict(headers)
     told = found.get(b":status", b"200")
-    http_status = int(told) if told.isdigit() else 0
+    http_status = int(told) if told.isdigit() and len(told) == 3 else 0
     grpc_status = found.get(b"grpc-status")
     kind = found.get(b"content-type", b"application/grpc")
     encoding = found.get(b"grpc-encoding", b"identity").decode("latin-1")
@@ -102,6 +105,7 @@ def _understood(headers: Iterable[tuple[bytes, bytes]]) -> AnswerHead:
 
 def _told(status: bytes, message: bytes) -> tuple[int, str]:
     text = unquote(message.decode("latin-1"), errors="replace")
-    if not status.isdigit():
-        return statuses.UNKNOWN, f"the server sent the status {status.decode('latin-1')!r}"
+    if not status.isdigit() or len(status) > _CODE_DIGITS:
+        told = status[:_TOLD_BYTES].decode("latin-1")
+        return statuses.UNKNOWN, f"the server sent the status {told!r}"
     return int(status), text
