@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import base64
+import gc
 import json
+import time
 from typing import Any
 
 import pytest
 
-from tests.support.engine_runs import loaded
+from tailrace.loadtest.engine.stream_calls import StreamCalls
+from tailrace.loadtest.measure.recorder import Recorder
+from tailrace.loadtest.method.resolve import resolve_method
+from tailrace.loadtest.requests.source import make_source
+from tailrace.loadtest.wire.call import Call
+from tailrace.loadtest.wire.channel import Channel
+from tests.support.engine_runs import load_options, loaded
 from tests.support.load_servers import LoadServer, StartLoadServer
 
 _MS = 1_000_000
@@ -28,6 +36,7 @@ async def _messages(server: LoadServer, method: str, **changes: Any) -> list[int
     ("changes", "messages"),
     [
         ({"data": _THREE, "stream_interval": 0.01}, 3),
+        ({"data": "[]", "stream_interval": 0.01}, 0),
         ({"data": _THREE, "stream_call_count": 7}, 7),
         ({"data": _THREE, "stream_call_count": 7, "stream_interval": 0.005}, 7),
         ({"data": "{}", "stream_call_count": 250}, 250),
@@ -110,3 +119,28 @@ async def test_short_streams_are_left_alone(load_server: LoadServer) -> None:
     assert (result.tally.statuses, result.tally.responses) == ({"OK": 6}, 12)
     # Nobody waited for the time at which they would have been cancelled.
     assert result.duration_ns < 5_000 * _MS
+
+
+def test_calls_that_are_over_are_not_kept_for_the_longest_time_that_they_may_take(
+    load_server: LoadServer,
+) -> None:
+    options = load_options(load_server.target, "Repeat", data="{}", stream_call_duration=600.0)
+    method = resolve_method(options)
+    channel = Channel(options, method)
+    recorder = Recorder(time.monotonic_ns(), count_errors=False, skip_first=0, details=None)
+    calls = StreamCalls(options, method, channel, make_source(options, method), recorder, None)
+    ended: list[int] = []
+    calls.freed = lambda call: ended.append(call.number)
+    channel.connect()
+    try:
+        for number in range(3000):
+            calls.make(number, 0, 0)
+            while len(calls.in_flight) >= 50:
+                channel.poll(0.1)
+        while calls.in_flight:
+            channel.poll(0.1)
+    finally:
+        channel.close()
+    kept = [each for each in gc.get_objects() if isinstance(each, Call)]
+    assert len(ended) == 3000
+    assert len(kept) < 1500

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from tailrace.loadtest.engine.calls import Calls
 from tailrace.loadtest.engine.roster import NEVER_NS
@@ -22,6 +22,8 @@ _AT_ONCE = 100
 # So many bytes of a stream may wait until the server takes them, and are looked at again then.
 _UNSENT_BYTES = 1 << 20
 _LATER_NS = 1_000_000
+# So many timers of calls that are over may be left.
+_SPENT_TIMERS = 1000
 
 
 class _Sending:
@@ -95,7 +97,7 @@ class StreamCalls(Calls):
                 self._remind(now + self._duration_ns, call, None)
             return
         message, total = self._messages(call, request)
-        if not self._interval_ns and total <= _AT_ONCE:
+        if not total or (not self._interval_ns and total <= _AT_ONCE):
             whole = request
             if self._dynamic or total != len(request.messages):
                 whole = Request(tuple(map(message, range(total))), request.metadata)
@@ -151,7 +153,12 @@ class StreamCalls(Calls):
         self._remind(min(sending.next_ns, close_ns), call, sending)
 
     def _remind(self, instant_ns: int, call: Call, sending: _Sending | None) -> None:
-        heappush(self._timers, (instant_ns, call.number, call, sending))
+        timers = self._timers
+        heappush(timers, (instant_ns, call.number, call, sending))
+        if len(timers) > 2 * len(self.in_flight) + _SPENT_TIMERS:
+            # Calls that are over are not kept until they would have been too long.
+            timers[:] = [each for each in timers if each[2].status < 0]
+            heapify(timers)
 
     def _received(self, call: Call, message: bytes) -> None:
         if self._reader is not None and call.number >= self._skip_first:
