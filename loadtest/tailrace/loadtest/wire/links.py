@@ -151,6 +151,9 @@ class Links:
             except ConnectionFault as fault:
                 self._lost(link, fault)
         for link in readable:
+            if link.connection is None and link in writable:
+                # It has gone on already, maybe to another address that is not ready yet.
+                continue
             try:
                 received += link.read()
             except ConnectionFault as fault:
