@@ -206,9 +206,11 @@ def test_our_own_flags_are_keys(tmp_path: Path) -> None:
          "serializable (it takes an object, or an array of them)"),
         ("a.json", "[]", "a.json holds no object (its keys are the names of flags)"),
         ("a.json", "{", "a.json is no JSON: Expecting property name enclosed in double quotes: "
-         "line 1 column 2 (char 1)"),
+         "line 1 column 2 (char 1) (--config names a JSON or TOML file)"),
+        ("a.json", '{"a":' * 100_000, "a.json is nested too deeply (--config names a JSON or TOML "
+         "file)"),
         ("a.toml", "total", "a.toml is no TOML: Expected '=' after a key in a key/value pair "
-         "(at end of document)"),
+         "(at end of document) (--config names a JSON or TOML file)"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_in_a_line(

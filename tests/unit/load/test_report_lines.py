@@ -93,3 +93,11 @@ def test_influx_tells_the_run_in_one_line() -> None:
     assert told.startswith(r'ghz_run,name="a\ run",call="tailrace.v1.PredictionService/Predict",')
     assert r'tags="{\"a\":\"1\"\,\"b\":\"2\"}",errors=0,has_errors=false count=2,' in told
     assert told.endswith(",errors=0 1795350615356000000\n")
+
+
+def test_lines_stay_lines_whatever_names_and_errors_have(failing: RunResult) -> None:
+    options = dataclasses.replace(failing.options, name="two\r\nlines")
+    named = dataclasses.replace(failing, options=options)
+    assert text(named, Format.INFLUX_SUMMARY).count("\n") == 1
+    lines = text(named, Format.INFLUX_DETAILS).splitlines()
+    assert [line.partition(",")[0] for line in lines] == ["ghz_detail"] * 2

@@ -14,8 +14,10 @@ from tailrace.loadtest.options.load_options import DurationStop, LoadOptions
 from tailrace.loadtest.wire.channel_api import ChannelApi
 
 _LOOK_NS = 50_000_000
+_CANCELLED = 1
 _UNAVAILABLE = 14
 _CLOSED = "the connection is closing: the load test's time is up"
+_INTERRUPTED = "the load test was interrupted"
 
 
 class LoadLoop:
@@ -86,8 +88,12 @@ class LoadLoop:
             self._pacing.advance(self._end_ns - 1)
             self.timed_out = not self._pacing.over or bool(self._calls.in_flight)
             self._stop()
-        if isinstance(self._link.poll(), Stop) and not self._stopped:
-            self._stop()
+        if isinstance(self._link.poll(), Stop):
+            if self._stopped:
+                # Who would not wait for the rest.
+                self._calls.cancel_all(_CANCELLED, _INTERRUPTED)
+            else:
+                self._stop()
         self._teller.look(now_ns)
         self._look_ns = now_ns + _LOOK_NS
         if not self._stopped:

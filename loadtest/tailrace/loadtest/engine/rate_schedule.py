@@ -14,6 +14,8 @@ from typing import Protocol
 from tailrace.loadtest.options.load_options import LoadOptions, Schedule
 
 _SECOND_NS = 1_000_000_000
+# As good as never, for rates that no float has the interval of.
+_NEVER_NS = 1 << 62
 # What is missing from a whole call because of binary fractions is none of it.
 _ROUNDING = 1e-9
 
@@ -40,7 +42,7 @@ class ConstantRate:
 
     def __init__(self, rps: float) -> None:
         """Takes the rate, calls a second, above 0."""
-        self._interval_ns = _SECOND_NS / rps
+        self._interval_ns = min(_SECOND_NS / rps, float(_NEVER_NS))
 
     def due_ns(self, number: int) -> int | None:
         """Returns when a call is due: see `RateSchedule`."""
@@ -96,7 +98,7 @@ class SteppedRate:
         if self._now is None:
             return None
         share = (number + 1 - self._now.before) / self._now.rps
-        return self._now.start_ns + round(share * _SECOND_NS)
+        return self._now.start_ns + round(min(share * _SECOND_NS, float(_NEVER_NS)))
 
     def due_until(self, elapsed_ns: int) -> int:
         """Returns how many calls are due until then: see `RateSchedule`."""

@@ -156,6 +156,10 @@ def _schedule(
         )
     if not step:
         raise LoadError(f"{named} has no --{what}-step", "it may be negative, but not 0")
+    if abs(step) < _SMALLEST_STEP:
+        raise LoadError(
+            f"{named}: --{what}-step is {step:g}", f"steps are {_SMALLEST_STEP:g} or more"
+        )
     if shape is Schedule.STEP and not step_duration:
         raise LoadError(f"{named} has no --{what}-step-duration", "such as 5s")
     if end and (end > start) is not (step > 0):
@@ -195,6 +199,8 @@ def _imported(proto: Path, options: LoadOptions) -> bool:
     return any((folder / proto).is_file() for folder in options.import_paths)
 
 
+# Of smaller ones there would be so many before the first call that none would ever be due.
+_SMALLEST_STEP = 0.001
 # The order in which a user would find out.
 _CHECKS: tuple[Callable[[LoadOptions], None], ...] = (
     _target,

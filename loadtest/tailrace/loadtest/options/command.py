@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from tailrace.loadtest.load_error import LoadError
+from tailrace.loadtest.one_line import one_line
 from tailrace.loadtest.options.command_line import read_command_line
 from tailrace.loadtest.options.exit_status import INTERRUPTED, WRONG
 from tailrace.loadtest.options.help_text import USAGE, help_text
 from tailrace.loadtest.options.read_options import read_options
+from tailrace.loadtest.options.standard_streams import fill_standard_streams
 
 # Commands of their own, each with a `main(argv) -> int`.
 _COMMANDS = {
@@ -31,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 good; 1 an objective, the baseline or a scenario failed, or no call was answered OK; 2
         the flags, the target or the data are wrong, and nothing was written; 130 interrupted.
     """
+    fill_standard_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         if arguments[:1] and arguments[0] in _COMMANDS:
@@ -43,8 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return end.code if isinstance(end.code, int) else WRONG
         return _load(arguments)
     except LoadError as error:
-        # What a server says may have lines.
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
         return WRONG
     except ModuleNotFoundError as error:
         # A module of Tailrace's own that is missing is a defect, which no extra mends.

@@ -14,6 +14,7 @@ from tailrace.loadtest.options.kinds import TEXT
 from tailrace.loadtest.options.suggestion import suggest
 
 _HOST = Flag("host", TEXT, "")
+_CONFIG = "--config names a JSON or TOML file"
 # Go's decoders look at no case where a name does not match in full.
 _BY_FOLDED_NAME = {name.lower(): flag for name, flag in (BY_NAME | {"host": _HOST}).items()}
 # What ghz has for files where it has something else for flags.
@@ -34,7 +35,7 @@ def read_config(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise LoadError(
             f"configuration file {path}: {getattr(error, 'strerror', None) or error}",
-            "--config names a JSON or TOML file",
+            _CONFIG,
         ) from None
     return config_values(_parse(path, text), str(path))
 
@@ -90,7 +91,9 @@ def _json(path: Path, text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=lambda pairs: _unique(path, pairs))
     except json.JSONDecodeError as error:
-        raise LoadError(f"{path} is no JSON: {error}") from None
+        raise LoadError(f"{path} is no JSON: {error}", _CONFIG) from None
+    except RecursionError:
+        raise LoadError(f"{path} is nested too deeply", _CONFIG) from None
 
 
 def _unique(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -107,7 +110,7 @@ def _toml(path: Path, text: str) -> Any:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise LoadError(f"{path} is no TOML: {error}") from None
+        raise LoadError(f"{path} is no TOML: {error}", _CONFIG) from None
 
 
 def _yaml(path: Path, text: str) -> Any:
@@ -116,4 +119,6 @@ def _yaml(path: Path, text: str) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise LoadError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+        raise LoadError(f"{path} is no YAML: {' '.join(str(error).split())}", _CONFIG) from None
+    except RecursionError:
+        raise LoadError(f"{path} is nested too deeply", _CONFIG) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -31,6 +32,31 @@ class _Line(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
+class _File(logging.FileHandler):
+    """A file that, once it cannot be written, is left alone: the run goes on."""
+
+    _fault = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not self._fault:
+            super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        self._note(sys.exception())
+
+    def finish(self) -> None:
+        """Closes it, and says in a line if it lacks something."""
+        try:
+            self.close()
+        except OSError as error:
+            self._note(error)
+        if self._fault:
+            print(f"warning: --debug: the log is not whole: {self._fault}", file=sys.stderr)
+
+    def _note(self, error: BaseException | None) -> None:
+        self._fault = self._fault or str(error)
+
+
 @contextmanager
 def debug_log(path: Path | None) -> Iterator[None]:
     """Writes what is logged below `tailrace.loadtest` to a file, as long as the context lasts.
@@ -45,7 +71,7 @@ def debug_log(path: Path | None) -> Iterator[None]:
         yield
         return
     try:
-        handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+        handler = _File(path, mode="w", encoding="utf-8")
     except OSError as error:
         raise LoadError(f"--debug: {path}: {error.strerror}") from None
     handler.setFormatter(_Line())
@@ -55,4 +81,4 @@ def debug_log(path: Path | None) -> Iterator[None]:
         yield
     finally:
         LOGGER.removeHandler(handler)
-        handler.close()
+        handler.finish()

@@ -25,5 +25,11 @@ def exit_status(result: RunResult, *, passed: bool) -> int:
 
 
 def answered(result: RunResult) -> bool:
-    """Returns whether any call was answered OK."""
-    return bool(result.tally.statuses.get("OK"))
+    """Returns whether any call was answered OK.
+
+    A stream that its caller ends after so many messages, or so long, was answered if any came.
+    """
+    options = result.options
+    ends_streams = bool(options.stream_call_count or options.stream_call_duration)
+    received = result.server_streaming and ends_streams and result.tally.responses > 0
+    return received or bool(result.tally.statuses.get("OK"))

@@ -26,9 +26,10 @@ def check_readable(name: str, path: Path) -> None:
             return
         with path.open("rb"):
             pass
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise LoadError(
-            f"{name}: {path}: {error.strerror}", f"paths are looked for in {Path.cwd()}"
+            f"{name}: {path}: {getattr(error, 'strerror', None) or error}",
+            f"paths are looked for in {Path.cwd()}",
         ) from None
 
 
@@ -42,9 +43,17 @@ def check_writable(name: str, path: Path) -> None:
     Raises:
         LoadError: it cannot.
     """
-    if path.is_dir():
-        raise LoadError(f"{name}: {path} is a folder", "it takes a file")
-    folder = path.parent
+    try:
+        if path.is_dir():
+            raise LoadError(f"{name}: {path} is a folder", "it takes a file")
+        # Of a link, where it leads to.
+        folder = path.resolve().parent if path.is_symlink() else path.parent
+        path.lstat()
+    except FileNotFoundError:
+        folder = path.parent
+    except (OSError, ValueError, RuntimeError) as error:
+        told = getattr(error, "strerror", None) or error
+        raise LoadError(f"{name}: {path}: {told}", "it takes the path of a file") from None
     if not folder.is_dir():
         raise LoadError(f"{name}: there is no folder {folder}", "make it first")
     # A report takes the place of a file, which is the folder's matter; devices stay.

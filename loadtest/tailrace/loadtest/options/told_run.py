@@ -6,12 +6,15 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
+from tailrace.loadtest.load_error import LoadError
 from tailrace.loadtest.measure.hgrm import write_hgrm
 from tailrace.loadtest.measure.run_result import RunResult
+from tailrace.loadtest.one_line import one_line
 from tailrace.loadtest.options.debug_log import LOGGER, debug_log
 from tailrace.loadtest.options.exit_status import answered, exit_status
 from tailrace.loadtest.options.load_options import Format, LoadOptions
 from tailrace.loadtest.options.standard_input import with_standard_input
+from tailrace.loadtest.options.termination import termination_as_interrupt
 from tailrace.loadtest.options.written_file import written_file
 from tailrace.loadtest.progress.live import Progress
 from tailrace.loadtest.report.write import write_report
@@ -25,15 +28,22 @@ from tailrace.loadtest.verdict.objective import parse_objective
 def tell_run(options: LoadOptions) -> int:
     """Runs a load, writes its reports, judges it, and returns the exit status.
 
-    Ctrl-C ends the load early, and the report is of what was done; pressed again, it ends all.
+    Ctrl-C ends the load early, and the report is of what was done; pressed again, it ends all. So
+    do SIGTERM and SIGHUP.
 
     Raises:
         LoadError: something is wrong with the options; nothing was written, unless it is the
             report's own file that cannot be.
     """
+    if options.output is None and sys.stdout is None:
+        raise LoadError("standard output is closed", "-o takes the report to a file")
     objectives = [parse_objective(text) for text in options.slo]
     baseline = None if options.baseline is None else read_baseline(options.baseline)
-    with debug_log(options.debug), with_standard_input(options) as whole:
+    with (
+        termination_as_interrupt(),
+        debug_log(options.debug),
+        with_standard_input(options) as whole,
+    ):
         LOGGER.debug("run begins", extra={"figures": {"options": repr(whole)}})
         try:
             # Cancelled by the first Ctrl-C; the second is a KeyboardInterrupt wherever it comes.
@@ -113,4 +123,4 @@ def _tell(
         tally = result.tally
         most = max(tally.errors, key=lambda text: tally.errors[text], default="")
         calls = f"none of {tally.ended} calls was answered OK" if tally.ended else "no call counts"
-        print(f"error: {calls}{f' ({most})' if most else ''}", file=sys.stderr)
+        print(f"error: {calls}{f' ({one_line(most)})' if most else ''}", file=sys.stderr)

@@ -11,6 +11,8 @@ from typing import TextIO
 
 from tailrace.loadtest.load_error import LoadError
 
+_ELSEWHERE = "the load is over, and what it came to is lost: write to another place"
+
 
 @contextmanager
 def written_file(path: Path | None) -> Iterator[TextIO]:
@@ -36,7 +38,8 @@ def written_file(path: Path | None) -> Iterator[TextIO]:
             return
         # A link stays, and leads to the new file.
         whole = path.resolve()
-        part = whole.with_name(f".{whole.name}.{os.getpid()}.part")
+        # The name may be as long as names can be.
+        part = whole.with_name(f".tailrace-load-{os.getpid()}.part")
         try:
             with part.open("x", encoding="utf-8") as file:
                 yield file
@@ -44,7 +47,8 @@ def written_file(path: Path | None) -> Iterator[TextIO]:
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
-        raise LoadError(f"{path} cannot be written: {error.strerror or error}") from error
+        problem = f"{path} cannot be written: {error.strerror or error}"
+        raise LoadError(problem, _ELSEWHERE) from error
 
 
 @contextmanager
@@ -57,4 +61,5 @@ def _standard_output() -> Iterator[TextIO]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         # Whoever reads may have enough, as `head` does.
         if not isinstance(error, BrokenPipeError):
-            raise LoadError(f"standard output cannot be written: {error.strerror}") from error
+            problem = f"standard output cannot be written: {error.strerror}"
+            raise LoadError(problem, _ELSEWHERE) from error

@@ -29,7 +29,7 @@ def write_influx_details(result: RunResult, file: TextIO) -> None:
     tags = ",".join(_tags(result))
     for detail in details_of(result):
         failed = _bool(bool(detail.error))
-        error = _clean(detail.error.replace("\n", " ").replace('"', r"\""))
+        error = _clean(detail.error.replace("\\", r"\\").replace('"', r"\""))
         fields = f'latency={detail.latency_ns},error="{error}",status="{detail.status}"'
         ended = detail.timestamp_ns + detail.latency_ns
         file.write(f"ghz_detail,{tags},hasError={failed} {fields} {ended}\n")
@@ -98,6 +98,8 @@ def _nested(value: Any) -> str:
 
 
 def _clean(text: str) -> str:
+    # A line of the protocol ends with the line, whatever is quoted.
+    text = text.replace("\n", " ").replace("\r", " ")
     return text.replace(" ", r"\ ").replace(",", r"\,").replace("=", r"\=")
 
 

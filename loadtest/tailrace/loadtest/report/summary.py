@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from tailrace.loadtest.measure.run_result import RunResult
+from tailrace.loadtest.one_line import one_line
 from tailrace.loadtest.report.additions import additions
 from tailrace.loadtest.report.figures import Figures, Mark, figures
 from tailrace.loadtest.report.go_forms import latency
@@ -44,7 +45,7 @@ def write_summary(
     lines.append("")
     if told.errors:
         lines.append("Error distribution:")
-        lines += tabbed([(f"[{n}]", _one_line(text)) for text, n in told.errors.items()])
+        lines += tabbed([(f"[{n}]", one_line(text)) for text, n in told.errors.items()])
     lines.append("")
     for section in additions(result, verdicts, comparisons):
         lines += [*section, ""]
@@ -69,7 +70,7 @@ def bars(marks: Sequence[Mark]) -> list[str]:
 def _summary(name: str, told: Figures) -> list[str]:
     return [
         "Summary:",
-        *([f"  Name:\t\t{name}"] if name else []),
+        *([f"  Name:\t\t{one_line(name)}"] if name else []),
         f"  Count:\t{told.count}",
         f"  Total:\t{latency(told.total_ns)}",
         f"  Slowest:\t{latency(told.slowest_ns)}",
@@ -77,7 +78,3 @@ def _summary(name: str, told: Figures) -> list[str]:
         f"  Average:\t{latency(told.average_ns)}",
         f"  Requests/sec:\t{told.rps:.2f}",
     ]
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

@@ -83,8 +83,8 @@ def _json_object(path: Path) -> dict[str, Any]:
     try:
         report = json.loads(path.read_bytes())
     except OSError as error:
-        raise LoadError(f"the baseline {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+        raise LoadError(f"the baseline {path} cannot be read: {error.strerror}", _HINT) from error
+    except (ValueError, RecursionError) as error:
         raise LoadError(f"the baseline {path} is no JSON: {error}", _HINT) from error
     if not isinstance(report, dict):
         raise LoadError(f"the baseline {path} is no JSON object", _HINT)

@@ -13,6 +13,7 @@ _HINTS = (
     ("wants TLS", "without --insecure, the call is made over TLS"),
     ("HTTP/1", "is it the port of a gRPC server?"),
     ("SETTINGS", "is it the port of a gRPC server?"),
+    ("no such file", "is the server running, and is it the right path?"),
     ("refused", "is the server running, and is it the right port?"),
     ("too long", "--connect-timeout gives it more time"),
     ("too many open files", "ulimit -n allows more, or take fewer connections"),

@@ -1,0 +1,117 @@
+"""Runs where standard streams are closed, files cannot be written, or SIGTERM comes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.load_servers import LoadServer
+from tests.support.waiting import wait_for
+
+RUN = f"{sys.executable} -m tailrace.loadtest --insecure --call test.load.EchoService/Echo"
+
+
+def shell(
+    server: LoadServer, folder: Path, arguments: str, redirects: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Runs a command line, as a shell does."""
+    line = f"exec {RUN} -n 6 -c 2 {arguments} {server.target} {redirects}"
+    return subprocess.run(
+        ["bash", "-c", line], cwd=folder, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "redirects", "message"),
+    [
+        ("", ">&-", "standard output is closed (-o takes the report to a file)"),
+        (
+            "-d @",
+            "<&-",
+            "--data @: standard input is empty (pipe the data into it, or give a file)",
+        ),
+        (
+            "-o /dev/full",
+            "",
+            "/dev/full cannot be written: No space left on device (the load is over, and what it "
+            "came to is lost: write to another place)",
+        ),
+    ],
+)
+def test_what_cannot_be_used_is_told_in_a_line(
+    load_server: LoadServer, tmp_path: Path, arguments: str, redirects: str, message: str
+) -> None:
+    told = shell(load_server, tmp_path, arguments, redirects)
+    assert (told.returncode, told.stdout, told.stderr) == (2, "", f"error: {message}\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_needs_no_standard_stream_at_all(load_server: LoadServer, tmp_path: Path) -> None:
+    # Were descriptors taken for others, errors of all calls would get among the report.
+    arguments = """-O json -o report -d '{"code": 13}'"""
+    told = shell(load_server, tmp_path, arguments, "<&- >&- 2>&-")
+    assert told.returncode == 1
+    assert json.loads((tmp_path / "report").read_text())["count"] == 6
+
+
+def test_a_debug_log_that_cannot_be_written_ends_no_run(
+    load_server: LoadServer, tmp_path: Path
+) -> None:
+    told = shell(load_server, tmp_path, "--debug /dev/full")
+    assert told.returncode == 0
+    assert told.stderr == (
+        "warning: --debug: the log is not whole: [Errno 28] No space left on device\n"
+    )
+
+
+def test_a_report_may_have_the_longest_name(load_server: LoadServer, tmp_path: Path) -> None:
+    name = "x" * 255
+    assert shell(load_server, tmp_path, f"-o {name}").returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGHUP])
+def test_termination_is_as_ctrl_c(
+    load_server: LoadServer, tmp_path: Path, stop: signal.Signals
+) -> None:
+    before = load_server.seen().calls
+    process = subprocess.Popen(
+        [*RUN.split(), "-z10m", "-c2", "-Ocsv", "-oreport", load_server.target],
+        cwd=tmp_path,
+        env={"TMPDIR": str(tmp_path)},
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    wait_for(lambda: load_server.seen().calls > before + 10, timeout_s=30)
+    process.send_signal(stop)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
+
+
+def test_ctrl_c_ends_the_wait_for_calls_without_a_deadline(
+    load_server: LoadServer, tmp_path: Path
+) -> None:
+    before = load_server.seen().calls
+    process = subprocess.Popen(
+        [
+            *RUN.split(),
+            *("-z1ms", "-c2", "-t0", "--duration-stop=wait", "-Ojson", "-oreport"),
+            *('-d{"delay_ms": 600000}', load_server.target),
+        ],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    # A call is on its way for longer than a millisecond: time is up.
+    wait_for(lambda: load_server.seen().calls >= before + 2, timeout_s=30)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    report = json.loads((tmp_path / "report").read_text())
+    assert report["statusCodeDistribution"] == {"Canceled": 2}
