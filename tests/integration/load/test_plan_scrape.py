@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 from collections.abc import Iterator
@@ -24,9 +25,11 @@ tailrace_predictions_total{pipeline="b",outcome="NOT_FOUND",priority="normal"} 5
 tailrace_convoy_rows_sum{pipeline="a"} 700.0
 tailrace_convoy_rows_count{pipeline="a"} 350.0
 """
-# As Triton's: microseconds by model and version.
+# As Triton's: microseconds by model and version, and counters whose names do not end in `_total`.
 TRITON = """
+# TYPE nv_inference_compute_infer_duration_us counter
 nv_inference_compute_infer_duration_us{model="m",version="1"} 2500000
+# TYPE nv_inference_compute_input_duration_us counter
 nv_inference_compute_input_duration_us{model="m",version="1"} 400000
 nv_inference_compute_output_duration_us{model="m",version="1"} 100000
 """
@@ -76,4 +79,23 @@ async def test_triton_and_redis_tell_in_ways_of_their_own() -> None:
 async def test_metrics_that_tell_no_cost_are_named() -> None:
     with told("up 1\n") as address:
         with pytest.raises(LoadError, match=f"{address}/metrics does not tell what"):
+            await Deployment([ScrapeTarget(address)]).read()
+
+
+async def test_what_are_no_metrics_is_named() -> None:
+    with told("<!DOCTYPE html><title>hello</title>\n") as address:
+        with pytest.raises(LoadError, match=f"{address}/metrics"):
+            await Deployment([ScrapeTarget(address)]).read()
+
+
+async def test_a_port_that_speaks_no_http_is_named() -> None:
+    async def grpc(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # As a gRPC server greets: an HTTP/2 SETTINGS frame.
+        writer.write(bytes.fromhex("000000040000000000"))
+        await reader.read(1)
+        writer.close()
+
+    async with await asyncio.start_server(grpc, "127.0.0.1", 0) as server:
+        address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        with pytest.raises(LoadError, match=f"{address}/metrics does not answer as metrics do"):
             await Deployment([ScrapeTarget(address)]).read()

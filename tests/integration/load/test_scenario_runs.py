@@ -124,8 +124,12 @@ def test_a_running_mesh_is_held_against_the_files_objectives(
     assert "PASSED" in done.stdout
     assert "<html" in (tmp_path / "pages" / "predictions.html").read_text()
 
-    # What is not reached ends with another status.
-    file.write_text(STEADY.replace("p99<=5s", "rps>=4000"))
+    # What is not reached ends with another status. A load that is over before anybody is told how
+    # it goes is a begin all the same.
+    later = STEADY.replace('duration = "2s"', 'start = "1s"\nduration = "2s"')
+    short = STEADY.partition("[[loads]]")[2].replace("predictions", "short")
+    short = short.replace('rps = 40\nduration = "2s"', "concurrency = 1\ntotal = 1")
+    file.write_text(f"{later.replace('p99<=5s', 'rps>=4000')}\n[[loads]]{short}")
     done = run(file, "--target", mesh.target, "--seconds-scale", "0.3")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "FAIL  predictions  rps>=4000" in done.stdout

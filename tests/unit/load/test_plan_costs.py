@@ -170,6 +170,13 @@ def test_targets_are_read_as_prometheus_reads_them(tmp_path: Path) -> None:
         (["--p99", "1s", "--rps", "1", "--target", "a:1", "--metrics", "x"], "no HOST:PORT"),
         (["--p99", "1s", "--rps", "1", "--check-replicas", "ingst=2"], "hops are ingest"),
         (["--p99", "1s", "--rps", "1", "--json", "/no/such/file.json"], "no folder"),
+        (["--p99", "1s", "--rps", "1", "--json", "/"], "is a folder"),
+        (["--p99", "1s", "--rps", "1", "--workers", "0"], "whole number from 1"),
+        (["--p99", "1s", "--rps", "1", "--connections", "1.5"], "whole number from 1"),
+        (["--p99", "1s", "--rps", "1", "--data", "{}", "--data-file", "x"], "not allowed with"),
+        (["--p99", "1s", "--rps", "1", "--factor", "1"], "no number from 1.05"),
+        (["--p99", "1s", "--rps", "1", "--utilisation", "5"], "no number from 0 to 1"),
+        (["--p99", "1s", "--rps", "1", "--max-rps", "5"], "--start 60 is beyond --max-rps 5"),
     ],
 )
 def test_bad_flags_are_told(arguments: list[str], problem: str) -> None:

@@ -98,6 +98,8 @@ def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, problem: str
         ('[[events]]\nat = "1s"\nwhat = "kil"', "did you mean 'kill'?"),
         ("[mesh]\nreplicas = { ingst = 2 }", "did you mean 'ingest'?"),
         ("[verdict]\nexactly-once = true", "a load of kind submit"),
+        ("[search]\nfactor = 1.001", "factor"),
+        ("[search]\nstart = 200\nmax-rps = 100", "no more than max-rps, 100"),
         ('[[verdict.recovery]]\nload = "prediction"\nwithin = "1s"', "did you mean 'predictions'?"),
         ('[[loads]]\nname = "predictions"\npipeline = "b"\ntotal = 1', "each name once"),
         ('[search]\nload = "predicitons"', "did you mean 'predictions'?"),
@@ -123,6 +125,29 @@ def test_the_scale_multiplies_all_times_and_no_rate(tmp_path: Path) -> None:
         timedelta(seconds=2),
         timedelta(seconds=1),
     )
+
+
+def test_a_total_that_is_scaled_stays_an_end(tmp_path: Path) -> None:
+    text = STEADY.replace('duration = "2s"', "total = 3")
+    assert read(tmp_path, text).scaled(0.01).loads[0].total == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["steady", "--minutes", "x"], "x is no number from 0.001 to 10,000"),
+        (["steady", "--seconds-scale", "0"], "0 is no number"),
+        (["ramp", "--minutes", "1"], "a search has steps"),
+        (["steady", "--json", "/"], "--json: / is a folder"),
+        (["steady", "--json", "/no/such/file.json"], "no folder /no/such"),
+        (["steady", "--html", __file__], "is a file"),
+        (["steady", "--events-target", "a:1"], "--target HOST:PORT"),
+    ],
+)
+def test_bad_flags_are_told_before_anything_starts(arguments: list[str], problem: str) -> None:
+    with pytest.raises(LoadError) as caught:
+        parse_arguments(arguments)
+    assert problem in str(caught.value)
 
 
 def test_an_unknown_scenario_is_told_the_nearest() -> None:

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from tailrace.loadtest.measure.run_result import RunResult
+from tailrace.loadtest.scenario.course import Course
+from tailrace.loadtest.scenario.course_findings import of_drift, of_search
 from tailrace.loadtest.scenario.knee import Bounds, Knee, find_knee
 from tailrace.loadtest.scenario.memory import MemorySeries, growths
 from tailrace.loadtest.scenario.receiver_process import Deliveries, account
+from tailrace.loadtest.scenario.scenario_file import Scenario
 from tailrace.loadtest.scenario.slices import drift, recovery
 from tailrace.loadtest.scenario.slo_objectives import pipeline_slo
 from tailrace.loadtest.verdict.judge import judge
@@ -118,6 +121,25 @@ def test_drift_compares_the_last_third_with_the_first() -> None:
     grown = drift(load_result(slower, rps=100).tally, [50])[0]
     # The middles of both thirds: 13.3 and 26.7 ms.
     assert grown.ratio == pytest.approx(1.0, abs=0.05)
+
+
+def scenario_with(**parts: object) -> Scenario:
+    load = {"name": "one", "pipeline": "echo", "rps": 1, "duration": "1s"}
+    return Scenario.model_validate({"description": "One load.", "loads": [load], **parts})
+
+
+def test_a_load_that_is_too_short_for_thirds_shows_no_drift() -> None:
+    course = Course(0.0, results={"one": load_result([8.0])})
+    told = list(of_drift(scenario_with(verdict={"drift": 50}), course))
+    assert [finding.passed for finding in told] == [False, False]
+    assert told[0].text == "p50: too few answers to compare thirds of the load"
+
+
+def test_a_search_without_a_step_is_told() -> None:
+    # As after Ctrl-C in its first one.
+    course = Course(0.0, knee=Knee(Bounds(100 * MS, 0.005)), interrupted=True)
+    (told,) = of_search(scenario_with(search={"load": "one"}), course)
+    assert (told.text, told.passed) == ("no rate was measured", None)
 
 
 def test_memory_that_grows_is_told() -> None:

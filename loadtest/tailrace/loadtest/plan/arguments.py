@@ -9,10 +9,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from tailrace.loadtest.load_error import LoadError
+from tailrace.loadtest.options.file_checks import check_readable, check_writable
 from tailrace.loadtest.plan.scrape import ScrapeTarget, read_targets_file
-from tailrace.loadtest.scenario.arguments import Parser, parse_length
+from tailrace.loadtest.scenario.arguments import Parser, number_between, parse_length
 from tailrace.loadtest.scenario.load_section import LoadSection
-from tailrace.loadtest.scenario.scenario_file import MeshSection
+from tailrace.loadtest.scenario.mesh_section import MeshSection
 from tailrace.runtime.placement import HOPS
 
 _USAGE = (
@@ -73,10 +74,14 @@ def parse_plan(argv: Sequence[str]) -> PlanArguments:
         raise LoadError("metrics are named, and no gateway", "--target HOST:PORT")
     if given.target and given.check_replicas:
         raise LoadError("--check-replicas is for a mesh that the plan starts", "leave --target out")
-    if given.json is not None and not given.json.absolute().parent.is_dir():
-        raise LoadError(f"there is no folder {given.json.absolute().parent} for {given.json.name}")
-    if given.data_file is not None and not given.data_file.is_file():
-        raise LoadError(f"there is no file {given.data_file}")
+    if given.start > given.max_rps:
+        raise LoadError(
+            f"--start {given.start:g} is beyond --max-rps {given.max_rps:g}", "no rate is left"
+        )
+    if given.json is not None:
+        check_writable("--json", given.json)
+    if given.data_file is not None:
+        check_readable("--data-file", given.data_file)
     return PlanArguments(
         p99_ns=given.p99.total_seconds() * 1e9,
         rate=given.rps,
@@ -108,37 +113,40 @@ def parse_plan(argv: Sequence[str]) -> PlanArguments:
 
 def _parser() -> Parser:
     parser = Parser(prog="tailrace load plan", usage=_USAGE)
-    add = parser.add_argument
+    add, data = parser.add_argument, parser.add_mutually_exclusive_group().add_argument
+    rate, count = number_between(0.1, 1e9), _count
     add("--p99", type=parse_length, required=True, help="latency that 99 %% have to keep")
-    add("--rps", type=_positive, required=True, help="predictions a second that are asked for")
+    add("--rps", type=rate, required=True, help="predictions a second that are asked for")
     add("--target", default="", help="gateway of a deployment that runs; without, one is started")
     add("--metrics", default="", help="[SERVICE=]HOST:PORT,… where its processes tell metrics")
     add("--targets-file", type=Path, help="the same as Prometheus reads it; tailrace up writes one")
     add("--mesh", type=Path, default=Path("examples/flights"), metavar="FOLDER",
         help="example to start a mesh with, and to take rows from")  # fmt: skip
-    add("--workers", type=int, default=1, help="processes of the gateway of a mesh of its own")
+    add("--workers", type=count, default=1, help="processes of the gateway of a mesh of its own")
     add("--pipeline", default="flight-delay", help="pipeline to ask")
-    add("--data", default="", help="JSON requests in place of the example's rows")
-    add("--data-file", type=Path, help="file with the same")
-    add("--connections", type=int, default=8, help="connections of the generator")
-    add("--cpus", type=int, default=1, help="processes of the generator")
-    add("--errors", type=float, default=0.5, help="largest share of failed calls, in percent")
-    add("--start", type=_positive, default=60.0, help="first rate")
-    add("--factor", type=_positive, default=1.6, help="by what each further rate is multiplied")
+    data("--data", default="", help="JSON requests in place of the example's rows")
+    data("--data-file", type=Path, help="file with the same")
+    add("--connections", type=count, default=8, help="connections of the generator")
+    add("--cpus", type=count, default=1, help="processes of the generator")
+    add("--errors", type=number_between(0, 100), default=0.5, metavar="PERCENT",
+        help="largest share of failed calls, in percent")  # fmt: skip
+    add("--start", type=rate, default=60.0, help="first rate")
+    add("--factor", type=number_between(1.05, 100), default=1.6,
+        help="by what each further rate is multiplied")  # fmt: skip
     add("--step", type=parse_length, default=timedelta(seconds=4), help="how long each lasts")
-    add("--max-rps", type=_positive, default=100_000.0, help="rate at which it stops")
-    add("--utilisation", type=float, default=0.0, help="share of a core a process may use, 0 to 1")
+    add("--max-rps", type=rate, default=100_000.0, help="rate at which it stops")
+    add("--utilisation", type=number_between(0, 1), default=0.0,
+        help="share of a core a process may use, 0 to 1; by default, what is measured")  # fmt: skip
     add("--check-replicas", default="", metavar="HOP=N,…",
         help="check with a second mesh that has these replicas")  # fmt: skip
     add("--json", type=Path, metavar="FILE", help="write the plan for programs")
     return parser
 
 
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1e9:
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return value
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 64:
+        raise argparse.ArgumentTypeError(f"{text} is no whole number from 1 to 64")
+    return int(text)
 
 
 def _split(text: str) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
 from dataclasses import replace
 
 from tailrace.loadtest.measure.run_result import EndReason, RunResult
@@ -66,10 +65,6 @@ class Meter:
             raise asyncio.CancelledError
         self.points.append(self._point(before, after, result))
         return result
-
-    def hold(self, holds: Callable[[Point], bool]) -> None:
-        """Says of each point whether it held."""
-        self.points = [replace(point, held=holds(point)) for point in self.points]
 
     def _point(self, before: Reading, after: Reading, result: RunResult) -> Point:
         seconds = after.at - before.at

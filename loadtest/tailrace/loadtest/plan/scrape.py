@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from tailrace.loadtest.bench.process_usage import MACHINE, ProcessUsage
@@ -135,7 +136,12 @@ def _fetch(target: ScrapeTarget) -> str:
         with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:
             text: str = answer.read().decode()
             return text
-    except (urllib.error.URLError, OSError, ValueError) as error:
+    except HTTPException as error:
+        raise LoadError(
+            f"{url} does not answer as metrics do, in HTTP",
+            "metrics have a port of their own, which a process tells when it starts",
+        ) from error
+    except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise LoadError(
             f"{url} does not answer: {reason}", "a process tells its metrics port when it starts"
@@ -144,12 +150,13 @@ def _fetch(target: ScrapeTarget) -> str:
 
 def _add(reading: Reading, target: ScrapeTarget, text: str) -> None:
     cpu_s, service = None, target.service
-    for family in text_string_to_metric_families(text):
+    for family in _families(target, text):
         for sample in family.samples:
             name, labels, value = sample.name, sample.labels, sample.value
             if name in (_CPU, *_REDIS_CPU):
                 cpu_s = (cpu_s or 0.0) + value
-            elif name in _TRITON_US:
+            # The parser gives counters the ending that theirs lack.
+            elif name.removesuffix("_total") in _TRITON_US:
                 cpu_s, service = (cpu_s or 0.0) + value / 1e6, service or TRITON
             elif name == names.BUILD_INFO:
                 service = service or labels.get("service", "")
@@ -173,6 +180,13 @@ def _add(reading: Reading, target: ScrapeTarget, text: str) -> None:
     reading.processes[service] = reading.processes.get(service, 0) + 1
 
 
+def _families(target: ScrapeTarget, text: str) -> list[Metric]:
+    try:
+        return list(text_string_to_metric_families(text))
+    except ValueError as error:
+        raise LoadError(f"http://{target.address}/metrics tells no metrics: {error}") from error
+
+
 def _grow(sums: dict[str, float], key: str, value: float) -> None:
     sums[key] = sums.get(key, 0.0) + value
 
@@ -180,8 +194,3 @@ def _grow(sums: dict[str, float], key: str, value: float) -> None:
 def between(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
     """Returns what was used between two readings, by name; a process that restarted counts 0."""
     return {name: max(0.0, value - before.get(name, 0.0)) for name, value in after.items()}
-
-
-def services(readings: Iterable[Reading]) -> list[str]:
-    """Returns the services that were seen."""
-    return list(dict.fromkeys(name for reading in readings for name in reading.cpu_s))

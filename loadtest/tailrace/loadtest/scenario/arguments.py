@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import NoReturn
 
 from tailrace.loadtest.load_error import LoadError
+from tailrace.loadtest.options.file_checks import check_writable
 from tailrace.loadtest.scenario.scenario_file import Scenario, read_scenario
 from tailrace.runtime.pipeline.base import Misfit
 from tailrace.runtime.pipeline.duration import parse_duration
@@ -83,14 +85,14 @@ def parse_arguments(argv: Sequence[str]) -> Arguments | None:
             f"{file}: events happen to a mesh that the scenario starts, not to {given.target}",
             "leave --target out",
         )
-    if given.target and scenario.verdict.memory_growth is not None:
-        update = {"memory_growth": None}
-        scenario = scenario.model_copy(
-            update={"verdict": scenario.verdict.model_copy(update=update)}
-        )
-    for path in (given.json, given.html):
-        if path is not None and not path.absolute().parent.is_dir():
-            raise LoadError(f"there is no folder {path.absolute().parent} for {path.name}")
+    if given.events_target and not given.target:
+        raise LoadError("--events-target is named, and no gateway", "--target HOST:PORT")
+    if given.json is not None:
+        check_writable("--json", given.json)
+    if given.html is not None and not given.html.is_dir():
+        check_writable("--html", given.html)
+        if given.html.exists():
+            raise LoadError(f"--html: {given.html} is a file", "it takes a folder")
     return Arguments(
         name=file.stem,
         scenario=scenario,
@@ -110,28 +112,39 @@ def parse_length(text: str) -> timedelta:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def number_between(least: float, most: float) -> Callable[[str], float]:
+    """Returns what reads a number of a range, both ends included.
+
+    It raises ArgumentTypeError for what is none.
+    """
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text} is no number from {least:g} to {most:,.12g}")
+        return value
+
+    return read
+
+
 def _parser() -> Parser:
     parser = Parser(prog="tailrace load scenario", usage=_USAGE, add_help=True)
-    add = parser.add_argument
+    add, factor = parser.add_argument, number_between(0.001, 10_000)
     add("scenario", nargs="?", default="", help="name of a scenario that comes along, or a file")
     add("--list", action="store_true", help="tell which scenarios come along")
     add("--target", default="", help="gateway of a mesh that runs; without, one is started")
     add("--events-target", default="", help="event service of that mesh")
     add("--pipelines", type=Path, help="folder with its pipelines, for their slo")
     add("--example", type=Path, help="example that rows come from, and that a mesh serves")
-    add("--seconds-scale", type=_factor, default=1.0, help="multiplies all times of the scenario")
-    add("--minutes", type=_factor, help="length of the loads, in minutes")
+    add("--seconds-scale", type=factor, default=1.0, help="multiplies all times of the scenario")
+    add("--minutes", type=factor, help="length of the loads, in minutes")
     add("--p99", type=parse_length, help="of a search: latency that 99 %% have to keep")
     add("--json", type=Path, metavar="FILE", help="write the outcome for programs")
     add("--html", type=Path, metavar="FOLDER", help="write a page for each load")
     return parser
-
-
-def _factor(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 10_000:
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return value
 
 
 def _find(name: str) -> Path:
@@ -153,6 +166,8 @@ def _find(name: str) -> Path:
 def _with_flags(scenario: Scenario, given: argparse.Namespace) -> Scenario:
     scenario = scenario.scaled(given.seconds_scale)
     if given.minutes:
+        if scenario.search is not None:
+            raise LoadError("--minutes is for loads of one length", "a search has steps")
         scenario = scenario.lasting(timedelta(minutes=given.minutes))
     if given.example is not None:
         mesh = scenario.mesh.model_copy(update={"example": given.example})

@@ -20,13 +20,13 @@ from tailrace.cli.progress import Steps
 from tailrace.loadtest.load_error import LoadError
 from tailrace.loadtest.options.exit_status import FAILED, GOOD, INTERRUPTED
 from tailrace.loadtest.scenario.arguments import Arguments, parse_arguments
-from tailrace.loadtest.scenario.course import ScenarioRun
 from tailrace.loadtest.scenario.judgement import Judge
 from tailrace.loadtest.scenario.load_section import LoadKind
 from tailrace.loadtest.scenario.outcome_report import write_files, write_text
 from tailrace.loadtest.scenario.place import Place, needs_rows, read_pipelines
 from tailrace.loadtest.scenario.request_files import RowFiles
 from tailrace.loadtest.scenario.scenario_mesh import ScenarioMesh, find_example, running_mesh
+from tailrace.loadtest.scenario.scenario_run import ScenarioRun
 from tailrace.runtime.config import LauncherSettings, SettingsError, load_settings
 
 

@@ -3,44 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from tailrace.cli.slo.objective import number
-from tailrace.loadtest.hops.hop_tally import HopTally
 from tailrace.loadtest.measure.run_result import RunResult
 from tailrace.loadtest.scenario.answer_readers import TakenIn
 from tailrace.loadtest.scenario.course import Course
+from tailrace.loadtest.scenario.course_findings import (
+    of_drift,
+    of_machine,
+    of_memory,
+    of_search,
+    of_slowest_hop,
+)
+from tailrace.loadtest.scenario.finding import Finding
 from tailrace.loadtest.scenario.load_section import LoadKind, LoadSection
-from tailrace.loadtest.scenario.memory import growths
-from tailrace.loadtest.scenario.scenario_file import RecoverySection, Scenario
-from tailrace.loadtest.scenario.slices import drift, recovery
+from tailrace.loadtest.scenario.scenario_file import Scenario
+from tailrace.loadtest.scenario.slices import recovery
 from tailrace.loadtest.scenario.slo_objectives import PipelineSlo, pipeline_slo
+from tailrace.loadtest.scenario.verdict_section import RecoverySection
 from tailrace.loadtest.verdict.judge import Verdict, judge
 from tailrace.loadtest.verdict.objective import Objective, parse_objective
 from tailrace.runtime.pipeline.plan import Pipeline
-from tailrace.runtime.placement import HOPS
 
 _MS = 1e6
 # What a slice of a load may fail of, where its pipeline promises nothing.
 _USUAL_ERRORS = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was found.
-
-    Attributes:
-        about: name of the load, or empty.
-        text: in words, figures included.
-        passed: whether it is good enough; None where nothing was asked of it.
-        figures: for programs.
-    """
-
-    about: str
-    text: str
-    passed: bool | None
-    figures: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +82,13 @@ class Judge:
                 findings += self._of_load(load, course.results[load.name], verdicts[load.name])
             else:
                 findings.append(Finding(load.name, "was not made", None))
-        findings += self._of_search(course)
+        findings += of_search(self._scenario, course)
         findings += self._of_recovery(course)
-        findings += self._of_drift(course)
+        findings += of_drift(self._scenario, course)
+        findings += of_memory(self._scenario, course)
         findings += self._of_submissions(course)
-        findings += self._of_slowest_hop(course)
-        if course.machine is not None:
-            use = course.machine
-            figures = {each: getattr(use, each) for each in ("cores", "used", "mesh", "generator")}
-            findings.append(Finding("", use.text, None, {**figures, "others": use.others}))
+        findings += of_slowest_hop(self._scenario, course)
+        findings += of_machine(course)
         findings += [Finding("", f"ended by itself: {text}", False) for text in course.ended]
         return Judgement(findings, verdicts)
 
@@ -141,27 +127,6 @@ class Judge:
             passed = not (taken.refused or taken.unreadable) and taken.accepted > 0
             yield Finding(load.name, f"{text} ({first})" if first else text, passed)
 
-    def _of_search(self, course: Course) -> Iterator[Finding]:
-        knee, search = course.knee, self._scenario.search
-        if knee is None or search is None:
-            return
-        name = self._scenario.load(search.load).name
-        p99 = f"p99 of {knee.bounds.p99_ns / _MS:g} ms"
-        figures = {"capacity": knee.capacity, "p99_ns": knee.bounds.p99_ns}
-        wanted = self._scenario.verdict.capacity
-        enough = knee.capacity > 0 and (wanted is None or knee.capacity >= wanted)
-        if knee.held is None:
-            text = f"no rate keeps a {p99}: {knee.steps[-1].why} at {knee.steps[-1].rate:,.0f}/s"
-        elif knee.failed is None:
-            text = f"capacity at a {p99}: more than {knee.capacity:,.0f}/s, where the search ended"
-        else:
-            why = f"at {knee.failed.rate:,.0f}/s {knee.failed.why}"
-            late = ", where the generator was late" if knee.failed.generator else ""
-            text = f"capacity at a {p99}: {knee.capacity:,.0f}/s ({why}{late})"
-        if wanted is not None:
-            text += f", wanted {wanted:,.0f}/s"
-        yield Finding(name, text, enough, figures)
-
     def _of_recovery(self, course: Course) -> Iterator[Finding]:
         for section in self._scenario.verdict.recovery:
             result = course.results.get(section.load)
@@ -187,33 +152,14 @@ class Judge:
         text = f"well again after {found.seconds:.1f} s (allowed {within:g} s): {of}"
         return Finding(section.load, text, found.seconds <= within, figures)
 
-    def _of_drift(self, course: Course) -> Iterator[Finding]:
-        allowed = self._scenario.verdict.drift
-        if allowed is not None:
-            for name, result in course.results.items():
-                for each in drift(result.tally, (50, 99)):
-                    text = (
-                        f"p{each.percent:g} {each.first_ns / _MS:.1f} ms in the first third, "
-                        f"{each.last_ns / _MS:.1f} ms in the last ({each.ratio:+.1%}, allowed "
-                        f"{allowed:+g} %)"
-                    )
-                    figures = {"drift": each.ratio, "percentile": each.percent}
-                    yield Finding(name, text, each.ratio <= allowed / 100, figures)
-        verdict = self._scenario.verdict
-        if verdict.memory_growth is not None:
-            found = growths(course.memory, verdict.memory_growth, verdict.memory_slack_mb)
-            if not found:
-                text = "memory was not read: only of a mesh that is started here"
-                yield Finding("", text, None)
-            for growth in found:
-                figures = {"first": growth.first_bytes, "last": growth.last_bytes}
-                yield Finding("", growth.text, growth.allowed, figures)
-
     def _of_submissions(self, course: Course) -> Iterator[Finding]:
         found, deliveries = course.account, course.deliveries
-        if found is None or deliveries is None:
+        if not self._scenario.counted:
             return
-        name = self._scenario.of_kind(LoadKind.SUBMIT)[0].name
+        name = self._scenario.counted[0].name
+        if found is None or deliveries is None:
+            yield Finding(name, "results were not counted, as the load was interrupted", None)
+            return
         asked = self._scenario.verdict.exactly_once
         text = (
             f"{found.acknowledged:,} acknowledged, {found.arrived:,} of them arrived, "
@@ -240,17 +186,3 @@ class Judge:
             )
             passed = bool(deliveries.ids) and measured <= promise.within_ms * _MS
             yield Finding(name, text, passed, {"measured": measured})
-
-    def _of_slowest_hop(self, course: Course) -> Iterator[Finding]:
-        wanted = self._scenario.verdict.slowest_hop
-        if not wanted:
-            return
-        for name, result in course.results.items():
-            answers = result.tally.answers
-            if not isinstance(answers, HopTally):
-                continue
-            took = {hop: answers.span(hop).percentile(50) for hop in HOPS}
-            slowest = max(took, key=lambda hop: took[hop])
-            told = ", ".join(f"{hop} {took[hop] / _MS:.1f} ms" for hop in HOPS)
-            text = f"the hop that took longest at p50 is {slowest} ({told})"
-            yield Finding(name, text, slowest == wanted, {"p50_ns": took})

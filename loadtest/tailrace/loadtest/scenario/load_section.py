@@ -126,7 +126,9 @@ class LoadSection(SpecModel):
         """Returns the same with all times of its course multiplied."""
         names = ("start", "duration", "load_step_duration", "load_max_duration")
         update: dict[str, object] = {name: getattr(self, name) * factor for name in names}
-        return self.model_copy(update=update | {"total": round(self.total * factor)})
+        # Of a total, a call at least stays: 0 would be a load without an end.
+        total = max(1, round(self.total * factor)) if self.total else 0
+        return self.model_copy(update=update | {"total": total})
 
     def options(self, host: str) -> LoadOptions:
         """Returns the load test, as far as the file says it.

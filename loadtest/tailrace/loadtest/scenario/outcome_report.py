@@ -43,7 +43,12 @@ def write_text(name: str, course: Course, judgement: Judgement, out: TextIO) -> 
         out.write(f"  {_MARKS[finding.passed]}  {about}{finding.text}\n")
     failed = sum(finding.passed is False for finding in judgement.findings)
     asked = sum(finding.passed is not None for finding in judgement.findings)
-    out.write(f"FAILED: {failed} of {asked}\n" if failed else f"PASSED: all {asked}\n")
+    if failed:
+        out.write(f"FAILED: {failed} of {asked}\n")
+    elif course.interrupted:
+        out.write(f"INTERRUPTED: until then, all {asked} were kept\n")
+    else:
+        out.write(f"PASSED: all {asked}\n")
 
 
 def _answers_text(hops: HopTally, result: RunResult) -> str:
@@ -58,7 +63,7 @@ def outcome_json(name: str, course: Course, judgement: Judgement) -> dict[str, A
     """Returns what a scenario came to. Times are in nanoseconds, or in seconds where they say."""
     return {
         "scenario": name,
-        "passed": judgement.passed,
+        "passed": judgement.passed and not course.interrupted,
         "interrupted": course.interrupted,
         "loads": {load: _load_json(result) for load, result in course.results.items()},
         "search": [

@@ -5,172 +5,16 @@ from __future__ import annotations
 import tomllib
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
 
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from tailrace.loadtest.load_error import LoadError
-from tailrace.loadtest.scenario.load_section import LoadKind, LoadSection, kebab
-from tailrace.runtime.pipeline.base import Misfit, SpecModel
-from tailrace.runtime.pipeline.duration import Duration
+from tailrace.loadtest.scenario.load_section import LoadKind, LoadSection
+from tailrace.loadtest.scenario.mesh_section import EventSection, MeshSection, Section
+from tailrace.loadtest.scenario.verdict_section import SearchSection, VerdictSection
+from tailrace.runtime.pipeline.base import Misfit
 from tailrace.runtime.pipeline.problem import nearest
 from tailrace.runtime.pipeline.validation import problems_of
-from tailrace.runtime.placement import HOPS
-
-_ZERO = timedelta()
-
-
-class Section(SpecModel):
-    """A part of the file; its keys are written with hyphens."""
-
-    model_config = ConfigDict(alias_generator=kebab)
-
-
-class MeshSection(Section):
-    """The mesh that is started where no target is given.
-
-    Attributes:
-        example: folder with an `example.yaml`, as `tailrace up` takes it; relative to the working
-            directory, or to the project that this file lies in.
-        inference_backend: what runs the models; None as the launcher's settings say.
-        placement: where the hops run, as for the gateway.
-        workers: processes of the gateway.
-        replicas: processes by hop; one of those that are not named.
-        submissions: whether it takes submissions; None for where a load submits.
-        queue_durability: what must be on disk before a submission is acknowledged.
-        warm_up: how long predictions are asked for before anything counts.
-    """
-
-    example: Path = Path("examples/flights")
-    inference_backend: Literal["triton", "onnxruntime"] | None = None
-    placement: str = "remote"
-    workers: int = Field(default=1, ge=1, le=64)
-    replicas: dict[str, int] = {}
-    submissions: bool | None = None
-    queue_durability: Literal["always", "everysec", "none"] = "everysec"
-    warm_up: Duration = timedelta(seconds=1)
-
-    @model_validator(mode="after")
-    def _replicas_are_of_hops(self) -> MeshSection:
-        for hop, count in self.replicas.items():
-            at = f".replicas.{hop}"
-            if hop not in HOPS:
-                hint = nearest(hop, HOPS)
-                raise Misfit(repr(hop), f"one of {', '.join(HOPS)}", at=at, suggestion=hint)
-            if count < 1:
-                raise Misfit(str(count), "a number of at least 1", at=at)
-        return self
-
-
-class EventSection(Section):
-    """Something that happens to the mesh.
-
-    Attributes:
-        at: when, after the scenario's begin.
-        what: `kill` ends a process with SIGKILL and starts it again after `lasting`; `pause` stops
-            it (SIGSTOP) for as long; `slow` delays all that the gateway sends to a hop.
-        process: which process, such as `ingest-2`; of `kill` and `pause`.
-        hop: which hop; of `slow`.
-        lasting: how long.
-        delay: of `slow`, how late each byte arrives.
-    """
-
-    at: Duration
-    what: Literal["kill", "pause", "slow"]
-    process: str = ""
-    hop: str = ""
-    lasting: Duration = timedelta(seconds=2)
-    delay: Duration = timedelta(milliseconds=20)
-
-    @model_validator(mode="after")
-    def _has_its_object(self) -> EventSection:
-        if self.what == "slow":
-            if self.hop not in HOPS:
-                expected = f"the hop that is slow, one of {', '.join(HOPS)}"
-                raise Misfit(
-                    repr(self.hop), expected, at=".hop", suggestion=nearest(self.hop, HOPS)
-                )
-        elif not self.process:
-            raise Misfit("nothing", f"the process to {self.what}, such as ingest-2", at=".process")
-        return self
-
-
-class SearchSection(Section):
-    """How the largest rate is looked for at which a load still keeps its objective.
-
-    Attributes:
-        load: name of the load; empty for the first. It is made at one rate after the other.
-        p99: latency that 99 % must keep; None for that of the pipeline's SLO.
-        errors: largest share of failed calls, in percent.
-        start: first rate, in calls a second.
-        factor: by what each step is multiplied, until one does not hold.
-        step: length of a step.
-        narrow: steps between the last rate that held and the first that did not.
-        max_rps: rate at which it stops.
-    """
-
-    load: str = ""
-    p99: Duration | None = None
-    errors: float = Field(default=0.5, ge=0, lt=100)
-    start: float = Field(default=100, gt=0)
-    factor: float = Field(default=1.6, gt=1)
-    step: Duration = timedelta(seconds=3)
-    narrow: int = Field(default=3, ge=0, le=10)
-    max_rps: float = Field(default=100_000, gt=0)
-
-
-class RecoverySection(Section):
-    """How soon a load has to be well again.
-
-    Attributes:
-        load: name of the load.
-        within: how soon.
-        after: since when: after the scenario's begin; None for the first event, or else for the
-            load's own begin.
-        p99: latency that each slice of time has to keep at its p99 to count as well; None for that
-            of the pipeline's SLO.
-    """
-
-    load: str
-    within: Duration
-    after: Duration | None = None
-    p99: Duration | None = None
-
-
-class VerdictSection(Section):
-    """What is good enough, beside the loads' own objectives.
-
-    Attributes:
-        slo: whether loads of a pipeline are held against the pipeline's own `slo`.
-        recovery: how soon loads have to be well again.
-        drift: how much longer, in percent, p50 and p99 may be in the last third of a load than in
-            its first third.
-        memory_growth: how much more memory, in percent, any process of the mesh may have in the
-            last third than in the first.
-        memory_slack_mb: growth below this is none, in MB.
-        exactly_once: every acknowledged submission arrives once.
-        delivered_within: how long results are waited for, after the last submission.
-        slowest_hop: the hop that must have taken the most time at p50, beyond its usual.
-        capacity: least rate that a search has to find, in calls a second.
-    """
-
-    slo: bool = True
-    recovery: list[RecoverySection] = []
-    drift: float | None = Field(default=None, gt=0)
-    memory_growth: float | None = Field(default=None, gt=0)
-    memory_slack_mb: float = Field(default=10, ge=0)
-    exactly_once: bool = False
-    delivered_within: Duration = timedelta(seconds=30)
-    slowest_hop: str = ""
-    capacity: float | None = Field(default=None, gt=0)
-
-    @model_validator(mode="after")
-    def _hop_is_one(self) -> VerdictSection:
-        hop = self.slowest_hop
-        if hop and hop not in HOPS:
-            expected = f"one of {', '.join(HOPS)}"
-            raise Misfit(repr(hop), expected, at=".slowest-hop", suggestion=nearest(hop, HOPS))
-        return self
 
 
 class Scenario(Section):
@@ -211,10 +55,12 @@ class Scenario(Section):
         for place, load in enumerate(self.loads):
             if self.search is None and not (load.duration or load.total):
                 raise Misfit("neither", "duration, or total", at=f".loads[{place}]")
-        if self.verdict.exactly_once and not self.of_kind(LoadKind.SUBMIT):
-            raise Misfit(
-                "no load that submits", "a load of kind submit", at=".verdict.exactly-once"
-            )
+        if self.verdict.exactly_once and not self.counted:
+            expected = "a load of kind submit, without data of its own"
+            raise Misfit("no load that is counted", expected, at=".verdict.exactly-once")
+        if self.search is not None and self.search.start > self.search.max_rps:
+            expected = f"no more than max-rps, {self.search.max_rps:g}"
+            raise Misfit(f"{self.search.start:g}", expected, at=".search.start")
         if self.search is not None and len(self.loads) > 1:
             raise Misfit(f"{len(names)} loads", "one load where there is a search", at=".loads")
         return self
@@ -222,6 +68,11 @@ class Scenario(Section):
     def of_kind(self, kind: LoadKind) -> list[LoadSection]:
         """Returns the loads of a kind."""
         return [load for load in self.loads if load.kind is kind]
+
+    @property
+    def counted(self) -> list[LoadSection]:
+        """The loads whose submissions go to the scenario's own receiver."""
+        return [load for load in self.of_kind(LoadKind.SUBMIT) if not load.own_data]
 
     def load(self, name: str) -> LoadSection:
         """Returns the load of a name; the first for an empty one."""

@@ -22,8 +22,8 @@ from tailrace.cli.preparation import PreparedExample, prepare
 from tailrace.cli.progress import Steps
 from tailrace.loadtest.bench.process_usage import ProcessUsage
 from tailrace.loadtest.load_error import LoadError
+from tailrace.loadtest.scenario.mesh_section import EventSection, MeshSection
 from tailrace.loadtest.scenario.relay import Relay
-from tailrace.loadtest.scenario.scenario_file import EventSection, MeshSection
 from tailrace.runtime.config import LauncherSettings, load_settings
 from tailrace.runtime.pipeline.problem import nearest
 

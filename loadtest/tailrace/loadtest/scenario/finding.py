@@ -1,0 +1,24 @@
+"""One thing that a scenario found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was found.
+
+    Attributes:
+        about: name of the load, or empty.
+        text: in words, figures included.
+        passed: whether it is good enough; None where nothing was asked of it.
+        figures: for programs.
+    """
+
+    about: str
+    text: str
+    passed: bool | None
+    figures: Mapping[str, Any] = field(default_factory=dict)
