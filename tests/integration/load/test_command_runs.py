@@ -162,7 +162,7 @@ def test_a_run_that_cannot_be_compared_with_an_earlier_one_is_not_good(
     assert echoes(load_server, earlier_report(folder), "-Ojson", "-n5") == 1
     told = capsys.readouterr()
     assert json.loads(told.out)["count"] == 5
-    assert "WORSE: run: not compared, this run is too short" in told.err
+    assert "FAILED: run: not compared, this run is too short" in told.err
 
 
 def test_calls_that_all_failed_fail_the_run(

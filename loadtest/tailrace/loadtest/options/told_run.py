@@ -117,7 +117,7 @@ def _tell(
             print(f"{'passed' if verdict.passed else 'FAILED'}: {verdict.text}", file=sys.stderr)
         for comparison in comparisons:
             note = comparison.outcome is Outcome.NOTE
-            prefix = "" if note else "passed: " if comparison.passed else "WORSE: "
+            prefix = "" if note else "passed: " if comparison.passed else "FAILED: "
             print(f"{prefix}{comparison.text}", file=sys.stderr)
     if not answered(result):
         tally = result.tally
