@@ -67,7 +67,8 @@ class LoadProcess:
         """Ends the process, by force if it has not ended, and waits until it is gone."""
         if self._process.returncode is None:
             try:
-                self._process.kill()
+                # Its own `kill` would reap it, if it has just ended, before the loop does.
+                os.kill(self._process.pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
         await self._process.wait()
