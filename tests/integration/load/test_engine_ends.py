@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +31,25 @@ def _load_processes(parent: int) -> list[int]:
     name = "tailrace.loadtest.engine.worker"
     children = psutil.Process(parent).children()
     return [each.pid for each in children if name in " ".join(each.cmdline())]
+
+
+async def test_a_process_that_is_stopped_for_a_while_is_told(load_server: LoadServer) -> None:
+    stopped: list[psutil.Process] = []
+
+    def stop(tally: Tally, seconds: float) -> None:
+        if not stopped and tally.ended:
+            stopped.extend(map(psutil.Process, _load_processes(os.getpid())))
+            stopped[0].suspend()
+            threading.Timer(0.5, stopped[0].resume).start()
+
+    # A caller's latency shows it in one call only, and there is no lag without a rate.
+    result = await loaded(
+        load_server, duration=1.5, concurrency=1, duration_stop=DurationStop.WAIT, on_progress=stop
+    )
+
+    assert result.tally.lag.count == 0
+    assert result.tally.away_ns > 400_000_000
+    assert "answers may have waited for its process" in result.limit.why
 
 
 @pytest.mark.parametrize("cpus", [1, 2])

@@ -49,6 +49,14 @@ def test_a_process_that_takes_a_whole_core_is_the_limit() -> None:
     assert _why(replace(_OPEN, rps=0), busy) == "its process took 95% of a core (more: --cpus)"
 
 
+def test_a_process_that_is_not_there_to_read_answers_is_the_limit() -> None:
+    away, there = replace(_tally(), away_ns=250 * _MS), replace(_tally(), away_ns=150 * _MS)
+    callers = replace(_OPEN, rps=0, async_=False)
+
+    assert _why(callers, away) == "answers may have waited for its process 12% of the time"
+    assert not _why(callers, there)
+
+
 def test_a_full_open_loop_is_the_limit() -> None:
     full = replace(_tally(), max_in_flight=50)
 

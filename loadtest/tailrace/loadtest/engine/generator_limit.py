@@ -15,6 +15,8 @@ _LATE_NS = 1_000_000
 _LATE_SHARE = 0.1
 # Of a core's time. The rest is what the kernel takes to switch, and others on the machine.
 _BUSY_SHARE = 0.9
+# Of the run's time.
+_AWAY_SHARE = 0.1
 # Of the calls that were due. The rest is the edge of the time that is looked at.
 _MADE_SHARE = 0.95
 _SECOND_NS = 1_000_000_000
@@ -31,7 +33,7 @@ def generator_limit(
         parts: what each did.
         start_ns: the run's start, on the monotonic clock.
     """
-    reasons = [*_late(whole), *_busy(parts)]
+    reasons = [*_late(whole), *_busy(parts), *_away(parts)]
     if options.paced:
         reasons += _full(options, parts) or _behind(options, whole, start_ns)
     return GeneratorLimit(bool(reasons), "; ".join(reasons))
@@ -51,6 +53,15 @@ def _busy(parts: Sequence[Tally]) -> list[str]:
         return []
     who = "its process" if len(parts) == 1 else f"the busiest of its {len(parts)} processes"
     return [f"{who} took {busiest:.0%} of a core (more: --cpus)"]
+
+
+def _away(parts: Sequence[Tally]) -> list[str]:
+    """Looks for what lag does not show where callers wait: answers that nobody read."""
+    share = max((part.away_ns / part.wall_ns for part in parts if part.wall_ns), default=0.0)
+    if share < _AWAY_SHARE:
+        return []
+    who = "its process" if len(parts) == 1 else f"one of its {len(parts)} processes"
+    return [f"answers may have waited for {who} {share:.0%} of the time"]
 
 
 def _full(options: LoadOptions, parts: Sequence[Tally]) -> list[str]:

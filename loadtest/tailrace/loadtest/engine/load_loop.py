@@ -14,6 +14,8 @@ from tailrace.loadtest.options.load_options import DurationStop, LoadOptions
 from tailrace.loadtest.wire.channel_api import ChannelApi
 
 _LOOK_NS = 50_000_000
+# Who is back by then was not away.
+_LATE_NS = 1_000_000
 _CANCELLED = 1
 _UNAVAILABLE = 14
 _CLOSED = "the connection is closing: the load test's time is up"
@@ -67,8 +69,11 @@ class LoadLoop:
         clock, poll = time.monotonic_ns, self._channel.poll
         calls, pacing = self._calls, self._pacing
         self._await_start()
+        wake_ns = NEVER_NS
         while True:
             now = clock()
+            if now - wake_ns > _LATE_NS:
+                self._teller.away_ns += now - wake_ns
             if now >= self._look_ns:
                 self._look(now)
             wake_ns = min(pacing.advance(now), calls.attend(now), self._look_ns)

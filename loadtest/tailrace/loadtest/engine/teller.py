@@ -22,6 +22,9 @@ class Teller:
     """What the parent hears of a process: each time what is new, so that it adds up.
 
     So a process keeps no more than a moment of the run, however long that is.
+
+    Attributes:
+        away_ns: as that of `Tally`, and not told yet; the loop's to count.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Teller:
         self._recorder, self._channel, self._calls = recorder, channel, calls
         self._reader, self._link = reader, link
         self._start_ns = start_ns
+        self.away_ns = 0
         self._told = self._counters()
         self._due_ns = start_ns + _PERIOD_NS
         # Calls that had been made when those that were over were sorted last.
@@ -83,6 +87,7 @@ class Teller:
         new = [now - before for now, before in zip(counters, self._told, strict=True)]
         self._told = counters
         tally.started, tally.bytes_sent, tally.bytes_received, tally.cpu_ns = new
+        tally.away_ns, self.away_ns = self.away_ns, 0
         tally.max_in_flight = self._calls.most
         tally.wall_ns = time.monotonic_ns() - self._start_ns
         return tally

@@ -22,8 +22,10 @@ class OutcomeKinds:
         self._told: list[tuple[str, str]] = [("OK", "")]
 
     def number(self, status: int, message: str) -> int:
-        """Returns the number of an outcome. Beyond `MAX_ERROR_KINDS`, messages share one a status,
-        and statuses that gRPC does not have share that of `Unknown`.
+        """Returns the number of an outcome.
+
+        Beyond `MAX_ERROR_KINDS`, messages share one a status, and statuses that gRPC does not have
+        share that of `Unknown`.
 
         Args:
             status: gRPC status code.

@@ -42,6 +42,7 @@ class Tally:
         last_ns: when the last one that counts ended; 0 if there is none.
         cpu_ns: processor time of the process while it made the load.
         wall_ns: length of that.
+        away_ns: how much of that the process was back too late, from waits that had an end.
         answers: what was found in answers; None where they are not looked at.
     """
 
@@ -62,6 +63,7 @@ class Tally:
     last_ns: int = 0
     cpu_ns: int = 0
     wall_ns: int = 0
+    away_ns: int = 0
     answers: AnswerTally | None = None
 
     @property
@@ -89,6 +91,7 @@ class Tally:
         self.first_ns = min(filter(None, (self.first_ns, other.first_ns)), default=0)
         self.last_ns = max(self.last_ns, other.last_ns)
         self.cpu_ns += other.cpu_ns
+        self.away_ns += other.away_ns
         self.wall_ns = max(self.wall_ns, other.wall_ns)
         self._merge_answers(other.answers)
 
