@@ -115,3 +115,21 @@ def test_ctrl_c_ends_the_wait_for_calls_without_a_deadline(
     assert process.returncode == 130
     report = json.loads((tmp_path / "report").read_text())
     assert report["statusCodeDistribution"] == {"Canceled": 2}
+
+
+def test_streams_that_their_caller_ends_are_answered(
+    load_server: LoadServer, tmp_path: Path
+) -> None:
+    command = RUN.replace("/Echo", "/Repeat").split()
+    flags = ["-n3", "-c1", "--stream-call-count=2", '-d{"answers": 1000}', "-Ojson"]
+    told = subprocess.run(
+        [*command, *flags, load_server.target],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    # As in ghz, they count as cancelled.
+    assert json.loads(told.stdout)["statusCodeDistribution"] == {"Canceled": 3}
+    assert (told.returncode, told.stderr) == (0, "")

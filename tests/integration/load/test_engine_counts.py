@@ -38,6 +38,9 @@ async def test_the_server_has_each_call_once(
     assert result.tally.responses == 151 * _ANSWERS[method]
     assert [each.ended for each in result.processes] == ([151] if cpus == 1 else [76, 75])
     assert (result.end_reason, result.tally.errors) == (EndReason.NORMAL, {})
+    # By time, each call is kept once.
+    assert sum(each.ended for each in result.tally.slices.slices) == 151
+    assert all(bool(each.slices.slices) is (cpus == 1) for each in result.processes)
 
 
 @pytest.mark.parametrize(

@@ -141,3 +141,10 @@ def test_options_say_which() -> None:
     )
     told = [rate_schedule(each) for each in (constant, line, step)]
     assert [each.due_ns(0) for each in told if each] == [20_000_000, 200_000_000, 750_000_000]
+
+
+def test_a_rate_next_to_nothing_has_an_interval() -> None:
+    for schedule in (ConstantRate(1e-308), _stepped(1, 1, end=1e-308, longest=0.1)):
+        due_ns = schedule.due_ns(0)
+        assert due_ns is not None
+        assert due_ns > 10**18

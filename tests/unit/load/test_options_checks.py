@@ -85,6 +85,8 @@ def test_targets_are_hosts_names_and_sockets(host: str) -> None:
         ("--load-schedule step --load-end 9", "--load-schedule step has no --load-step"),
         ("--load-schedule step --load-end 9 --load-step 1", "--load-schedule step has no "
          "--load-step-duration"),
+        ("--load-schedule line --load-end 9 --load-step 1e-9", "--load-schedule line: --load-step "
+         "is 1e-09 (steps are 0.001 or more)"),
         ("--load-schedule line --load-start 5 --load-end 9 --load-step=-1",
          "--load-schedule line: --load-step -1 leads away from --load-end 9"),
         ("--concurrency-schedule step --concurrency-end 5", "--concurrency-schedule step has no "

@@ -1,6 +1,7 @@
 """What is shown while a run goes on."""
 
 import io
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TextIO
@@ -199,7 +200,9 @@ def test_views_are_few_a_second(terminal: Terminal) -> None:
     for hundredth in range(1, 201):
         progress(tally(hundredth), hundredth / 100)
     progress.close()
-    assert terminal.received.count(b"a.B/C at") <= 8
+    assert terminal.screen() == []
+    # Four in each of two seconds, and the last one once more, before it is taken off.
+    assert terminal.received.count(b"a.B/C at") <= 9
 
 
 def test_terminals_without_a_cursor_get_lines(
@@ -225,3 +228,12 @@ def test_reader_that_goes_away_ends_the_view_and_not_the_run(terminal: Terminal)
     progress(tally(20), 10.0)
     progress.close()
     assert isinstance(gone, Gone) and gone.writes == 1
+
+
+def test_a_full_disk_ends_no_run() -> None:
+    with open("/dev/full", "w", encoding="utf-8", buffering=1) as full:
+        progress = Progress(OPTIONS, full)
+        progress(tally(10), 5.0)
+        progress.close()
+        # What could not be written would be tried again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())

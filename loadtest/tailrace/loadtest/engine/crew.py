@@ -12,6 +12,7 @@ from tailrace.loadtest.engine.load_process import LoadProcess
 from tailrace.loadtest.engine.messages import Done, Order, Progress, Ready, Start, Stop
 from tailrace.loadtest.engine.share import Share
 from tailrace.loadtest.measure.tally import Tally
+from tailrace.loadtest.measure.time_slices import TimeSlices
 from tailrace.loadtest.method.method_spec import MethodSpec
 from tailrace.loadtest.options.load_options import LoadOptions
 
@@ -21,7 +22,7 @@ class Crew:
 
     Attributes:
         whole: what all recorded so far.
-        parts: what each did.
+        parts: what each did; by time, only the whole is kept if there are several.
         timed_out: True if time ended the load of one of them.
     """
 
@@ -102,9 +103,10 @@ class Crew:
         while True:
             message = await process.receive()
             assert isinstance(message, Progress | Done)
-            part.merge(message.tally)
             if part is not self.whole:
                 self.whole.merge(message.tally)
+                message.tally.slices = TimeSlices()
+            part.merge(message.tally)
             if isinstance(message, Done):
                 self.timed_out |= message.timed_out
                 return

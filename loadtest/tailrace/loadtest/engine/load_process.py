@@ -81,8 +81,9 @@ class LoadProcess:
         how = f"ended with status {status}"
         if status < 0:
             how = f"was killed by {signal.Signals(-status).name}"
+        hint = "the machine may be out of memory" if status == -signal.SIGKILL else ""
         words = self._last_words.decode(errors="replace").strip().rpartition("\n")[2]
-        return LoadError(f"{self._name} (pid {self._process.pid}) {how}", words)
+        return LoadError(f"{self._name} (pid {self._process.pid}) {how}", words or hint)
 
     async def _listen(self, stderr: asyncio.StreamReader) -> None:
         while chunk := await stderr.read(1 << 16):

@@ -43,7 +43,7 @@ class RunResult:
         duration_ns: from the start, or from when the first call was due that counts if some do
             not (`skip_first`), until the last ended; 0 if none did.
         tally: what all processes recorded.
-        processes: what each did.
+        processes: what each did; by time only if it is one.
         limit: whether the generator was the limit.
         details: file with a record per call (`measure.details`); None where no report wants it.
         server_streaming: True if the method answers with a stream.

@@ -59,8 +59,8 @@ class Progress:
         self._due_s = seconds + self._every_s
         try:
             self._shown.show(self._rates.add(tally, seconds))
-        except BrokenPipeError:
-            # Who read it is gone, which is no reason to end the run.
+        except OSError:
+            # Who read it is gone, or its disk is full, which is no reason to end the run.
             self._shown = None
 
     def close(self) -> None:
