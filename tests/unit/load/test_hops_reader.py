@@ -167,6 +167,8 @@ def test_what_is_no_answer_is_counted_and_does_no_harm() -> None:
     tally = _read("Predict", (b"\xff\xff\xff", MS), (prediction().SerializeToString(), MS))
 
     assert (tally.unreadable, tally.answered) == (1, 1)
+    # It was asked for, and has no good answer.
+    assert (tally.requests(failed_calls=2), tally.goodput(failed_calls=2)) == (4, 0.25)
 
 
 def test_senseless_numbers_do_no_harm() -> None:

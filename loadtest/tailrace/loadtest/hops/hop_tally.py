@@ -88,13 +88,17 @@ class HopTally:
         """Requests inside answers that have an error in place of a prediction."""
         return sum(self.errors.values())
 
-    def goodput(self, failed_calls: int = 0) -> float:
-        """Returns the share of requests that have a good answer, 0 to 1; 0 without requests.
+    def requests(self, failed_calls: int = 0) -> int:
+        """Returns how many requests were made, but for submissions that are pending.
 
         Args:
             failed_calls: calls without an answer, `Tally.failed`: each counts as one request.
         """
-        requests = self.answered + self.failed + failed_calls
+        return self.answered + self.failed + self.unreadable + failed_calls
+
+    def goodput(self, failed_calls: int = 0) -> float:
+        """Returns the share of `requests` that have a good answer, 0 to 1; 0 without requests."""
+        requests = self.requests(failed_calls)
         return self.good / requests if requests else 0.0
 
     def quality_share(self, quality: str) -> float:

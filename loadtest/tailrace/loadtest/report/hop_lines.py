@@ -73,7 +73,7 @@ def quality_lines(answers: HopTally) -> list[str]:
 
 def goodput_line(answers: HopTally, result: RunResult) -> list[str]:
     """Returns how many requests have an answer that is live and in time, and how many a second."""
-    requests = answers.answered + answers.failed + result.tally.failed
+    requests = answers.requests(result.tally.failed)
     if not requests or not result.duration_ns:
         return []
     rate = answers.good / result.duration_ns * 1e9

@@ -72,7 +72,7 @@ def _tiles(result: RunResult) -> Html:
         told.append(("slowest", duration(tally.corrected.maximum_ns), ""))
     if isinstance(tally.answers, HopTally):
         answers = tally.answers
-        requests = answers.answered + answers.failed + tally.failed
+        requests = answers.requests(tally.failed)
         told.append(("goodput", share(answers.good, requests), "live and in time"))
     return element(
         "dl",

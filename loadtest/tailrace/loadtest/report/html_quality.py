@@ -12,13 +12,13 @@ from tailrace.loadtest.report.html_text import count, rate, share
 
 def quality_section(answers: HopTally, result: RunResult) -> Html:
     """Returns how many requests had good answers, and how answers were made."""
+    requests = answers.requests(result.tally.failed)
     outcomes = [
         ("good", "live and in time", answers.good),
         ("degraded", "in time, but degraded", answers.degraded),
         ("late", "after the deadline", answers.late),
-        ("unanswered", "without an answer", answers.failed + result.tally.failed),
+        ("unanswered", "without an answer", requests - answers.answered),
     ]
-    requests = sum(size for _, _, size in outcomes)
     bars = [
         (
             "requests",

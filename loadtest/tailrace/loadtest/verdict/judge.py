@@ -104,8 +104,7 @@ def _counted(figure: str, result: RunResult) -> tuple[int, int]:
         return (tally.failed if figure == "errors" else tally.ended - tally.failed), tally.ended
     answers = _answers(result)
     if figure in ("goodput", "degraded", "late"):
-        # As `HopTally.goodput` has it: a call without an answer is a request, too.
-        requests = answers.answered + answers.failed + tally.failed
+        requests = answers.requests(tally.failed)
         if not requests:
             raise _NoFigureError("no prediction was asked for")
         count = answers.good if figure == "goodput" else getattr(answers, figure)
