@@ -101,7 +101,8 @@ async def _run(arguments: PlanArguments, meshes: list[ScenarioMesh]) -> int:
             meter = site.meter(arguments.step)
             await meter.at(rate)
             plan = _checked(plan, meter.points[0], f"{rate:,.0f}/s, {told}")
-    print("\n".join(plan_lines(plan)))
+    with written_file(None) as out:
+        out.writelines(f"{line}\n" for line in plan_lines(plan))
     if arguments.json_file is not None:
         with written_file(arguments.json_file) as out:
             json.dump(plan_json(plan), out, indent=2)

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from tailrace.loadtest.load_error import LoadError
 from tailrace.loadtest.options.file_checks import check_writable
+from tailrace.loadtest.options.written_file import written_file
 from tailrace.loadtest.scenario.scenario_file import Scenario, read_scenario
 from tailrace.runtime.pipeline.base import Misfit
 from tailrace.runtime.pipeline.duration import parse_duration
@@ -73,8 +74,9 @@ def parse_arguments(argv: Sequence[str]) -> Arguments | None:
     """
     given = _parser().parse_args(argv)
     if given.list:
-        for name, file in scenario_files().items():
-            print(f"{name:16} {read_scenario(file).description}")
+        with written_file(None) as out:
+            for name, file in scenario_files().items():
+                out.write(f"{name:16} {read_scenario(file).description}\n")
         return None
     if not given.scenario:
         raise LoadError("no scenario is named", f"there are {', '.join(scenario_files())}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from tailrace.cli.preparation import prepare
 from tailrace.cli.progress import Steps
 from tailrace.loadtest.load_error import LoadError
 from tailrace.loadtest.options.exit_status import FAILED, GOOD, INTERRUPTED
+from tailrace.loadtest.options.written_file import written_file
 from tailrace.loadtest.scenario.arguments import Arguments, parse_arguments
 from tailrace.loadtest.scenario.judgement import Judge
 from tailrace.loadtest.scenario.load_section import LoadKind
@@ -99,7 +99,8 @@ async def _run(arguments: Arguments, meshes: list[ScenarioMesh]) -> int:
         judge = Judge(scenario, place.pipelines)
         course = await ScenarioRun(scenario, place, tell).run()
     judgement = judge.judge(course)
-    write_text(arguments.name, course, judgement, sys.stdout)
+    with written_file(None) as out:
+        write_text(arguments.name, course, judgement, out)
     write_files(arguments.name, course, judgement, arguments.json_file, arguments.html_folder)
     if course.interrupted:
         return INTERRUPTED
