@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from tailrace.loadtest.load_error import LoadError
 
 _EXCERPT = 24
+_HINT = 'write JSON, such as {"name": "value"}'
 
 
 def parse_json(text: str, place: str) -> Any:
@@ -28,11 +29,11 @@ def parse_json(text: str, place: str) -> Any:
         if "\n" in text.strip():
             where = f"line {error.lineno}, {where}"
         problem = f"{place} is not JSON: {error.msg} at {where}{_excerpt(text, error.pos)}"
-        raise LoadError(problem) from error
+        raise LoadError(problem, _HINT) from error
     except RecursionError as error:
-        raise LoadError(f"{place} is nested too deeply") from error
+        raise LoadError(f"{place} is nested too deeply", _HINT) from error
     except ValueError as error:
-        raise LoadError(f"{place} is not JSON: {error}") from error
+        raise LoadError(f"{place} is not JSON: {error}", _HINT) from error
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from tailrace.loadtest.load_error import LoadError
 from tailrace.loadtest.requests.field_setters import WELL_KNOWN, MessagePlan, Unusual, plan_of
 from tailrace.loadtest.requests.unknown_fields import unknown_field
 
+_HINT = "write it as the JSON form of protobuf has it"
+
 
 class MessageEncoder:
     """Encodes messages of one type.
@@ -49,7 +51,7 @@ class MessageEncoder:
         try:
             return message.SerializeToString()
         except EncodeError as error:
-            raise LoadError(f"{place} is no {self.name}: {_line(error)}") from error
+            raise LoadError(f"{place} is no {self.name}: {_line(error)}", _HINT) from error
 
     def message(self, value: object, place: str) -> Message:
         """Returns the same as a message of its own."""
@@ -64,17 +66,19 @@ class MessageEncoder:
 
     def _carefully(self, value: Any, place: str) -> Message:
         if not isinstance(value, dict) and not self.descriptor.full_name.startswith(WELL_KNOWN):
-            raise LoadError(f"{place} is no {self.name}: it is {_kind(value)}, and not an object")
+            raise LoadError(
+                f"{place} is no {self.name}: it is {_kind(value)}, and not an object", _HINT
+            )
         message = self._class()
         try:
             json_format.ParseDict(value, message)
         except json_format.ParseError as error:
             known = unknown_field(value, self.descriptor)
-            problem, hint = known or (_line(error), "")
+            problem, hint = known or (_line(error), _HINT)
             raise LoadError(f"{place} is no {self.name}: {problem}", hint) from error
         # What json_format does with a value of a kind that it does not expect.
         except (AttributeError, TypeError, ValueError, RecursionError) as error:
-            raise LoadError(f"{place} is no {self.name}: {_line(error)}") from error
+            raise LoadError(f"{place} is no {self.name}: {_line(error)}", _HINT) from error
         return message
 
 
