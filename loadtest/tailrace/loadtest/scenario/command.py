@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
@@ -78,6 +79,7 @@ def run_until_signalled(work: Callable[[list[ScenarioMesh]], Coroutine[Any, Any,
         try:
             return await task
         except asyncio.CancelledError:
+            print("interrupted: there is nothing to tell yet", file=sys.stderr)
             return INTERRUPTED
 
     try:
