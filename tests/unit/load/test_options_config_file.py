@@ -151,7 +151,7 @@ def test_a_streams_messages_are_an_array_of_tables(tmp_path: Path) -> None:
 
 
 def test_what_is_empty_is_not_there(tmp_path: Path) -> None:
-    empty = {
+    empty: dict[str, object] = {
         "format": "", "cacert": "", "data": None, "tags": {}, "lb-strategy": "",
         "max-send-message-size": "", "concurrency-schedule": "", "import-paths": [],
     }  # fmt: skip

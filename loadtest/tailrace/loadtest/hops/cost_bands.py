@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tailrace.loadtest.hops.hop_names import COSTS
-from tailrace.loadtest.measure.latency_histogram import MAX_NS, Int64s
+from tailrace.loadtest.measure.latency_histogram import MAX_NS, Int64s, ranks
 
 # Bands of HdrHistogram's layout, eight for each power of two: each is 9 to 13 % wide.
 _HALF_BITS = 3
@@ -87,8 +87,7 @@ class CostBands:
         if not count:
             return None
         ends = np.cumsum(self.counts)
-        ranks = np.clip(np.ceil(np.array([low, high]) * count / 100 - 1e-6), 1, count)
-        first, last = (int(place) for place in np.searchsorted(ends, ranks))
+        first, last = (int(place) for place in np.searchsorted(ends, ranks([low, high], count)))
         answers = int(self.counts[first : last + 1].sum())
         means = self.sums_ns[first : last + 1].sum(axis=0) / answers
         return Breakdown(

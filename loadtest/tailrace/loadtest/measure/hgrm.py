@@ -71,7 +71,9 @@ def _deviation_ns(histogram: LatencyHistogram) -> float:
     if not histogram.count:
         return 0.0
     places, counts = histogram.filled()
-    distances = _middles(places) - histogram.mean_ns
+    middles = _middles(places)
+    # From their own mean: from the exact one, equal latencies would deviate.
+    distances = middles - counts @ middles / histogram.count
     return math.sqrt(float(counts @ distances**2) / histogram.count)
 
 

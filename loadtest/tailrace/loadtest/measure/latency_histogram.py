@@ -110,10 +110,7 @@ class LatencyHistogram:
         """Returns `percentile` of each."""
         if not self.count:
             return [0] * len(percents)
-        sums = np.cumsum(self.counts)
-        # The share is rounded in binary: a millionth of a call must not cost a whole one.
-        ranks = np.maximum(np.ceil(np.asarray(percents) * self.count / 100 - 1e-6), 1)
-        places = np.searchsorted(sums, ranks)
+        places = np.searchsorted(np.cumsum(self.counts), ranks(percents, self.count))
         return [min(bucket_end(int(place)), self.maximum_ns) for place in places]
 
     def filled(self) -> tuple[Int64s, Int64s]:
@@ -131,6 +128,19 @@ class LatencyHistogram:
         places, counts, self.count, self.total_ns, self.minimum_ns, self.maximum_ns = state
         self.counts = _empty()
         self.counts[np.frombuffer(places, np.int32)] = np.frombuffer(counts, np.int64)
+
+
+def ranks(percents: npt.ArrayLike, counts: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Returns which of so many, counted from 1 in rising order, so many percent do not exceed.
+
+    Args:
+        percents: 0 to 100, of a shape that fits that of `counts`.
+        counts: how many there are.
+    """
+    # The share is rounded in binary: a millionth of a call must not cost a whole one.
+    exact = np.asarray(percents, np.float64) * np.asarray(counts) / 100 - 1e-6
+    found: npt.NDArray[np.float64] = np.maximum(np.ceil(exact), 1)
+    return found
 
 
 def bucket_start(index: int) -> int:

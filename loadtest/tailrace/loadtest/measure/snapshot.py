@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from tailrace.loadtest.measure.latency_histogram import BUCKETS
 from tailrace.loadtest.measure.run_result import RunResult
 from tailrace.loadtest.measure.time_slices import MAX_SLICES, TimeSlice, TimeSlices
 
@@ -26,7 +30,7 @@ def snapshot(result: RunResult) -> dict[str, Any]:
                 "started": found.started,
                 "ended": found.ended,
                 "failed": found.failed,
-                "latencies": _packed(found.buckets),
+                "latencies": _packed(found),
             }
             for found in slices.slices
         ],
@@ -50,28 +54,26 @@ def read_snapshot(values: Mapping[str, Any]) -> tuple[TimeSlices, int]:
             int(found["started"]),
             int(found["ended"]),
             int(found["failed"]),
-            _unpacked(found["latencies"]),
+            *_unpacked(found["latencies"]),
         )
         for found in told
     ]
     return TimeSlices(length_ns, slices), int(duration_ns)
 
 
-def _packed(buckets: Mapping[int, int]) -> str:
+def _packed(found: TimeSlice) -> str:
     words = []
     before = 0
-    for place in sorted(buckets):
-        count = buckets[place]
+    for place, count in found.buckets.items():
         words.append(f"{place - before}*{count}" if count > 1 else f"{place - before}")
         before = place
     return " ".join(words)
 
 
-def _unpacked(text: str) -> dict[int, int]:
-    buckets: dict[int, int] = {}
-    place = 0
-    for word in text.split():
-        step, _, count = word.partition("*")
-        place += int(step)
-        buckets[place] = int(count or 1)
-    return buckets
+def _unpacked(text: str) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint32]]:
+    words = [word.partition("*") for word in text.split()]
+    places = np.cumsum([int(step) for step, _, _ in words], dtype=np.int64)
+    counts = np.array([int(count or 1) for _, _, count in words], np.int64)
+    if places.size and not (0 <= places.min() and places.max() < BUCKETS and counts.min() > 0):
+        raise ValueError("a bucket that there is not")
+    return places.astype(np.uint16), counts.astype(np.uint32)

@@ -6,15 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
-from tailrace.loadtest.measure.latency_histogram import Int64s, bucket_end, bucket_index
+from tailrace.loadtest.measure.latency_histogram import (
+    Int64s,
+    bucket_end,
+    bucket_index,
+    ranks,
+)
 
 # Beyond, two slices become one of twice the length, so that memory is bounded however long a run.
 MAX_SLICES = 240
 FIRST_SLICE_NS = 250_000_000
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class TimeSlice:
     """What happened between two instants. A call counts in the slice in which it ended.
 
@@ -22,14 +28,32 @@ class TimeSlice:
         started: calls that were sent then, and are over by now; skipped ones among them.
         ended: calls that are over.
         failed: those of them that did not end with OK.
-        buckets: buckets of `LatencyHistogram` that hold corrected latencies of the calls that
-            ended, and how many: {index: count}.
+        places: buckets of `LatencyHistogram` that hold corrected latencies of the calls that
+            ended, rising, shape (n,). Six bytes a bucket with its count, as there are some hundred
+            buckets in each of some hundred slices.
+        counts: how many latencies each holds, shape (n,).
     """
 
     started: int = 0
     ended: int = 0
     failed: int = 0
-    buckets: dict[int, int] = field(default_factory=dict)
+    places: npt.NDArray[np.uint16] = field(default_factory=lambda: np.empty(0, np.uint16))
+    counts: npt.NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, np.uint32))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TimeSlice):
+            return NotImplemented
+        numbers = self.started, self.ended, self.failed
+        return (
+            numbers == (other.started, other.ended, other.failed)
+            and np.array_equal(self.places, other.places)
+            and np.array_equal(self.counts, other.counts)
+        )
+
+    @property
+    def buckets(self) -> dict[int, int]:
+        """Latencies by bucket, made anew: {index: count}."""
+        return dict(zip(self.places.tolist(), self.counts.tolist(), strict=True))
 
     def percentiles(self, percents: Sequence[float]) -> list[int]:
         """Returns the least corrected latencies that so many percent do not exceed.
@@ -40,27 +64,36 @@ class TimeSlice:
         Returns:
             Nanoseconds, as in `LatencyHistogram.percentiles`; 0 where there is no latency.
         """
-        if not self.buckets:
+        if not self.places.size:
             return [0] * len(percents)
-        places = sorted(self.buckets)
-        sums = np.cumsum([self.buckets[place] for place in places])
-        ranks = np.maximum(np.ceil(np.asarray(percents) * int(sums[-1]) / 100 - 1e-6), 1)
-        return [bucket_end(places[int(found)]) for found in np.searchsorted(sums, ranks)]
+        sums = np.cumsum(self.counts, dtype=np.int64)
+        found = np.searchsorted(sums, ranks(percents, int(sums[-1])))
+        return [bucket_end(int(place)) for place in self.places[found]]
 
     def merge(self, other: TimeSlice) -> None:
         """Adds what another slice holds."""
         self.started += other.started
         self.ended += other.ended
         self.failed += other.failed
-        self._add_buckets(other.buckets.copy())
+        self.add_buckets(other.places, other.counts)
 
-    def _add_buckets(self, added: dict[int, int]) -> None:
-        buckets = self.buckets
-        if not buckets:
-            self.buckets = added
+    def add_buckets(
+        self, places: Int64s | npt.NDArray[np.uint16], counts: Int64s | npt.NDArray[np.uint32]
+    ) -> None:
+        """Adds latencies.
+
+        Args:
+            places: buckets, rising, shape (n,).
+            counts: how many each holds, shape (n,).
+        """
+        if not self.places.size:
+            self.places, self.counts = places.astype(np.uint16), counts.astype(np.uint32)
             return
-        for place, count in added.items():
-            buckets[place] = buckets.get(place, 0) + count
+        sums = np.zeros(int(max(self.places[-1], places.max(initial=0))) + 1, np.uint32)
+        sums[self.places] = self.counts
+        sums[places] += counts.astype(np.uint32)
+        filled = np.flatnonzero(sums)
+        self.places, self.counts = filled.astype(np.uint16), sums[filled]
 
 
 @dataclass(slots=True)
@@ -93,7 +126,9 @@ class TimeSlices:
             found.ended += int(np.count_nonzero(here))
             found.failed += int(failed[here].sum())
             latencies = latencies_ns[here]
-            found._add_buckets(_buckets(latencies[latencies >= 0]))
+            sums = np.bincount(bucket_index(latencies[latencies >= 0]))
+            filled = np.flatnonzero(sums)
+            found.add_buckets(filled, sums[filled])
 
     def add_started(self, sent_ns: Int64s) -> None:
         """Adds calls to `started`.
@@ -130,9 +165,3 @@ class TimeSlices:
             first.merge(second)
         self.slices = self.slices[::2]
         self.length_ns *= 2
-
-
-def _buckets(latencies_ns: Int64s) -> dict[int, int]:
-    counts = np.bincount(bucket_index(latencies_ns))
-    places = np.flatnonzero(counts)
-    return dict(zip(places.tolist(), counts[places].tolist(), strict=True))

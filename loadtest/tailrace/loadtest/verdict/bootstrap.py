@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tailrace.loadtest.measure.latency_histogram import Int64s, bucket_end
+from tailrace.loadtest.measure.latency_histogram import Int64s, bucket_end, ranks
 from tailrace.loadtest.measure.time_slices import TimeSlices
 
 Float64s = npt.NDArray[np.float64]
@@ -68,11 +68,10 @@ def sliced_run(slices: TimeSlices, duration_ns: int) -> SlicedRun:
     while not any(ended[: first + 1]) and (last - first - 1) * slices.length_ns >= duration_ns:
         first += 1
     used = slices.slices[first:last]
-    places = sorted({place for found in used for place in found.buckets})
-    columns = {place: column for column, place in enumerate(places)}
+    places = np.unique(np.concatenate([np.empty(0, np.uint16), *(found.places for found in used)]))
     counts = np.zeros((len(used), len(places)))
     for row, found in zip(counts, used, strict=True):
-        row[[columns[place] for place in found.buckets]] = list(found.buckets.values())
+        row[np.searchsorted(places, found.places)] = found.counts
     seconds = np.full(len(used), slices.length_ns / 1e9)
     table = np.column_stack(
         [
@@ -90,7 +89,7 @@ def sliced_run(slices: TimeSlices, duration_ns: int) -> SlicedRun:
         if len(used) > 1 and rest < seconds[-1] / 2:
             table[-2] += table[-1]
             table = table[:-1]
-    ends = np.array([bucket_end(place) for place in places], np.int64)
+    ends = np.array([bucket_end(place) for place in places.tolist()], np.int64)
     return SlicedRun(ends, table[:, 3:], table[:, 0], table[:, 1], table[:, 2])
 
 
@@ -196,8 +195,8 @@ def _figures(run: SlicedRun, weights: Float64s, percents: tuple[float, ...]) -> 
     empty = totals == 0
     latencies = {}
     for percent in percents:
-        ranks = np.maximum(np.ceil(percent * totals / 100 - 1e-6), 1)
-        latencies[f"p{percent:g}"] = _at(run, (sums < ranks[:, None]).sum(axis=1), empty)
+        wanted = ranks(percent, totals)
+        latencies[f"p{percent:g}"] = _at(run, (sums < wanted[:, None]).sum(axis=1), empty)
     ended = weights @ run.ended
     with np.errstate(invalid="ignore", divide="ignore"):
         latencies["mean"] = counts @ run.latencies_ns / totals
