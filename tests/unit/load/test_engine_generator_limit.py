@@ -43,6 +43,16 @@ def test_lag_matters_beside_what_is_measured(lag_ms: float, latency_ms: float, l
     assert why == ("calls were sent 1.5 ms late (p99)" if late else "")
 
 
+def test_lag_is_held_against_latency_at_the_same_percentile() -> None:
+    tail = _tally(0.1, 2.0, calls=980)
+    for histogram, slowest_ms in ((tail.lag, 3), (tail.corrected, 80)):
+        histogram.record(np.full(20, slowest_ms * _MS))
+    assert not _why(_OPEN, tail)
+    middle = _tally(1.5, 2.0, calls=980)
+    middle.corrected.record(np.full(20, 80 * _MS))
+    assert _why(_OPEN, middle) == "calls were sent 1.5 ms late (p50)"
+
+
 def test_a_process_that_takes_a_whole_core_is_the_limit() -> None:
     busy = replace(_tally(), cpu_ns=1900 * _MS)
 
