@@ -24,6 +24,9 @@ from tests.support.load_messages import ECHO_PROTO
 from tests.support.load_servers import LoadServer
 
 _RUN_S = 30.0
+# What ghz 0.121 now and then ends with where callers come in steps: a race of its own.
+_RACE = "panic: send on closed channel"
+_TRIES = 5
 # Of all runs that have one.
 _MAX_DURATION_NS = 500_000_000
 _TARGET = ("--insecure", "--proto", "echo.proto", "--call", "test.load.EchoService.Echo")
@@ -182,9 +185,12 @@ def _arguments(line: str, target: str) -> list[str]:
 
 def _run(ghz: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:
     form = [] if "xml" in arguments else ["-O", "json"]
-    return subprocess.run(
-        [ghz, *form, *arguments], capture_output=True, text=True, timeout=_RUN_S, check=False
-    )
+    command = [ghz, *form, *arguments]
+    for _ in range(_TRIES):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_RUN_S, check=False)
+        if _RACE not in done.stderr:
+            break
+    return done
 
 
 def _differences(theirs: Mapping[str, Any], ours: Mapping[str, Any], cpus: bool) -> Iterator[str]:
