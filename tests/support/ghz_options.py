@@ -185,7 +185,7 @@ def _arguments(line: str, target: str) -> list[str]:
 
 def _run(ghz: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:
     form = [] if "xml" in arguments else ["-O", "json"]
-    command = [ghz, *form, *arguments]
+    command = [str(ghz), *form, *arguments]
     for _ in range(_TRIES):
         done = subprocess.run(command, capture_output=True, text=True, timeout=_RUN_S, check=False)
         if _RACE not in done.stderr:
