@@ -12,12 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from tailrace.loadtest.hops.hop_names import COSTS
-from tailrace.loadtest.measure.latency_histogram import MAX_NS, Int64s, ranks
+from tailrace.loadtest.measure.latency_histogram import (
+    MAX_NS,
+    Int64s,
+    bucket_index,
+    bucket_start,
+    ranks,
+)
 
 # Bands of HdrHistogram's layout, eight for each power of two: each is 9 to 13 % wide.
 _HALF_BITS = 3
-_HALF = 1 << _HALF_BITS
-_BANDS = (MAX_NS.bit_length() - _HALF_BITS + 1) * _HALF
+_BANDS = (MAX_NS.bit_length() - _HALF_BITS + 1) << _HALF_BITS
 
 Float64s = npt.NDArray[np.float64]
 
@@ -61,7 +66,7 @@ class CostBands:
             whole_ns: how long they took, in nanoseconds, shape (n,).
             costs_ns: their parts, in nanoseconds, shape (n, len(COSTS)).
         """
-        bands = _band(np.clip(whole_ns, 1, MAX_NS))
+        bands = bucket_index(whole_ns, _HALF_BITS)
         self.counts += np.bincount(bands, minlength=_BANDS)
         for place in np.flatnonzero(costs_ns.any(axis=0)):
             self.sums_ns[:, place] += np.bincount(bands, costs_ns[:, place], _BANDS)
@@ -93,20 +98,7 @@ class CostBands:
         return Breakdown(
             answers,
             answers / count,
-            _start(first),
-            _start(last + 1),
+            bucket_start(first, _HALF_BITS),
+            bucket_start(last + 1, _HALF_BITS),
             dict(zip(COSTS, means.tolist(), strict=True)),
         )
-
-
-def _band(values: Int64s) -> Int64s:
-    bits = np.frexp(values.astype(np.float64))[1].astype(np.int64)
-    shifts = np.maximum(bits - _HALF_BITS - 1, 0)
-    bands: Int64s = shifts * _HALF + (values >> shifts)
-    return bands
-
-
-def _start(band: int) -> int:
-    if band < 2 * _HALF:
-        return band
-    return ((band & (_HALF - 1)) + _HALF) << ((band >> _HALF_BITS) - 1)

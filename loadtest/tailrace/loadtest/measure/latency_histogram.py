@@ -143,12 +143,17 @@ def ranks(percents: npt.ArrayLike, counts: npt.ArrayLike) -> npt.NDArray[np.floa
     return found
 
 
-def bucket_start(index: int) -> int:
-    """Returns the least latency of a bucket, in nanoseconds."""
-    if index < 2 * _HALF:
+def bucket_start(index: int, half_bits: int = HALF_BITS) -> int:
+    """Returns the least latency of a bucket, in nanoseconds.
+
+    Args:
+        index: of the bucket.
+        half_bits: 2 to that power is how many buckets each power of two has.
+    """
+    half = 1 << half_bits
+    if index < 2 * half:
         return index
-    shift = (index >> HALF_BITS) - 1
-    return ((index & (_HALF - 1)) + _HALF) << shift
+    return ((index & (half - 1)) + half) << ((index >> half_bits) - 1)
 
 
 def bucket_end(index: int) -> int:
@@ -156,11 +161,12 @@ def bucket_end(index: int) -> int:
     return bucket_start(index + 1) - 1
 
 
-def bucket_index(latencies_ns: Int64s) -> Int64s:
+def bucket_index(latencies_ns: Int64s, half_bits: int = HALF_BITS) -> Int64s:
     """Returns the buckets that latencies belong to.
 
     Args:
         latencies_ns: nanoseconds, shape (n,); what is out of range counts as what is nearest.
+        half_bits: 2 to that power is how many buckets each power of two has.
 
     Returns:
         Indices, shape (n,).
@@ -168,6 +174,6 @@ def bucket_index(latencies_ns: Int64s) -> Int64s:
     values = np.clip(latencies_ns, 1, MAX_NS)
     # Exact below 2**53: what frexp calls the exponent of a whole number is its bit length.
     bits = np.frexp(values.astype(np.float64))[1].astype(np.int64)
-    shifts = np.maximum(bits - HALF_BITS - 1, 0)
-    index: Int64s = shifts * _HALF + (values >> shifts)
+    shifts = np.maximum(bits - half_bits - 1, 0)
+    index: Int64s = (shifts << half_bits) + (values >> shifts)
     return index
