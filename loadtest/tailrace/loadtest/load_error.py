@@ -8,7 +8,7 @@ class LoadError(Exception):
 
     Attributes:
         problem: what is wrong, and where: one line without a full stop.
-        hint: what to do about it: one line; may be empty.
+        hint: what to do about it: one line; empty where the problem says it already.
     """
 
     def __init__(self, problem: str, hint: str = "") -> None:

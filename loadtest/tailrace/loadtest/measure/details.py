@@ -149,7 +149,9 @@ def _open(path: Path) -> tuple[Records, list[tuple[str, str]]]:
             file.seek(kinds_at)
             kinds: list[Any] = json.loads(file.read(end - kinds_at))
     except OSError as error:
-        raise LoadError(f"{path} cannot be read: {error.strerror}") from error
+        raise LoadError(
+            f"{path} cannot be read: {error.strerror}", "leave temporary files in their place"
+        ) from error
     records: Records = (
         np.memmap(path, _RECORD, "r", shape=(count,)) if count else np.empty(0, _RECORD)
     )

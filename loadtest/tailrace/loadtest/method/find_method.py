@@ -131,4 +131,6 @@ def _check(spec: MethodSpec, place: str) -> None:
         spec.descriptor  # noqa: B018
     except (TypeError, KeyError) as error:
         told = " ".join(str(error).split())
-        raise LoadError(f"{place} does not fit together: {told}") from error
+        raise LoadError(
+            f"{place} does not fit together: {told}", "make it anew from files that belong together"
+        ) from error

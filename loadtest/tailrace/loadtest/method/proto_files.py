@@ -54,7 +54,10 @@ def method_of_proto(call: CallName, proto: Path, import_paths: Sequence[Path]) -
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise LoadError(f"{proto} takes longer than {_COMPILE_S:g} s to compile") from error
+            raise LoadError(
+                f"{proto} takes longer than {_COMPILE_S:g} s to compile",
+                "give what protoc makes of it: --protoset",
+            ) from error
         if done.returncode:
             raise _compile_error(proto, done.stderr)
         files = FileDescriptorSet.FromString(written.read_bytes())

@@ -28,7 +28,10 @@ def method_of_protoset(call: CallName, path: Path) -> MethodSpec:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise LoadError(f"{path} cannot be read: {error.strerror}") from error
+        raise LoadError(
+            f"{path} cannot be read: {error.strerror}",
+            "--protoset names what protoc --descriptor_set_out writes",
+        ) from error
     try:
         files = FileDescriptorSet.FromString(raw)
     except DecodeError as error:

@@ -122,7 +122,10 @@ class _Reader:
             return word
         lines = _lines(Path(word[1:]))
         if not lines:
-            raise LoadError(f"{word[1:]}, which {name} is read from, is empty")
+            raise LoadError(
+                f"{word[1:]}, which {name} is read from, is empty",
+                "write the value into it, or give it in place of @FILE",
+            )
         self._words.extendleft(reversed(lines[1:]))
         return lines[0]
 

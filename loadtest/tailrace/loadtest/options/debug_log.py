@@ -73,7 +73,9 @@ def debug_log(path: Path | None) -> Iterator[None]:
     try:
         handler = _File(path, mode="w", encoding="utf-8")
     except OSError as error:
-        raise LoadError(f"--debug: {path}: {error.strerror}") from None
+        raise LoadError(
+            f"--debug: {path}: {error.strerror}", "name a file that can be written"
+        ) from None
     handler.setFormatter(_Line())
     LOGGER.addHandler(handler)
     LOGGER.setLevel(logging.DEBUG)

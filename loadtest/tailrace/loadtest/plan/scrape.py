@@ -122,7 +122,10 @@ def read_targets_file(file: Path) -> list[ScrapeTarget]:
             for address in group["targets"]
         ]
     except OSError as error:
-        raise LoadError(f"the targets file {file} cannot be read: {error.strerror}") from error
+        raise LoadError(
+            f"the targets file {file} cannot be read: {error.strerror}",
+            "--targets-file names the prometheus-targets.json of `tailrace up`",
+        ) from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise LoadError(
             f"the targets file {file} is no list of targets for Prometheus",
@@ -184,7 +187,10 @@ def _families(target: ScrapeTarget, text: str) -> list[Metric]:
     try:
         return list(text_string_to_metric_families(text))
     except ValueError as error:
-        raise LoadError(f"http://{target.address}/metrics tells no metrics: {error}") from error
+        raise LoadError(
+            f"http://{target.address}/metrics tells no metrics: {error}",
+            "--metrics wants metrics ports, which `tailrace status` names",
+        ) from error
 
 
 def _grow(sums: dict[str, float], key: str, value: float) -> None:

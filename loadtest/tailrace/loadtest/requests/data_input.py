@@ -82,7 +82,9 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise LoadError(f"{told_name(path)} cannot be read: {error.strerror}") from error
+        raise LoadError(
+            f"{told_name(path)} cannot be read: {error.strerror}", "name a file that can"
+        ) from error
 
 
 def read_text(path: Path) -> str:
@@ -94,7 +96,10 @@ def read_text(path: Path) -> str:
     try:
         return read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise LoadError(f"{told_name(path)} is not UTF-8 at byte {error.start}") from error
+        raise LoadError(
+            f"{told_name(path)} is not UTF-8 at byte {error.start}",
+            "binary messages: --binary-file",
+        ) from error
 
 
 def told_name(path: Path) -> str:
@@ -114,4 +119,6 @@ def _first_bytes(path: Path, place: str) -> bytes:
         with path.open("rb") as file:
             return file.read(_LOOKED_AT)
     except OSError as error:
-        raise LoadError(f"{place} cannot be read: {error.strerror}") from error
+        raise LoadError(
+            f"{place} cannot be read: {error.strerror}", "name a file that can"
+        ) from error

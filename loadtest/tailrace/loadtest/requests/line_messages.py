@@ -80,7 +80,7 @@ class LineMessages:
         try:
             line = raw.decode()
         except UnicodeDecodeError as error:
-            raise LoadError(f"{place} is not UTF-8: {error.reason}") from error
+            raise LoadError(f"{place} is not UTF-8: {error.reason}", "write it as UTF-8") from error
         if self.varies and "{{" in line:
             return self._template(at, line, place, data).fill(data)
         message = self._encoder.encode(parse_json(line, place), place)
@@ -113,7 +113,9 @@ def _mapped(path: Path, place: str) -> mmap.mmap | bytes:
         # An empty file cannot be mapped.
         return b""
     except OSError as error:
-        raise LoadError(f"{place} cannot be read: {error.strerror}") from error
+        raise LoadError(
+            f"{place} cannot be read: {error.strerror}", "leave the file in its place"
+        ) from error
 
 
 _Places = npt.NDArray[np.int64]

@@ -99,7 +99,10 @@ def checked_value(name: str, text: str, place: str) -> str | bytes:
             padding = "=" * (-len(text) % 4)
             return binascii.a2b_base64(text + padding, strict_mode=True)
         except (binascii.Error, ValueError) as error:
-            raise LoadError(f"{place}: {name!r} is no base64: {text[:_SHOWN]!r}") from error
+            raise LoadError(
+                f"{place}: {name!r} is no base64: {text[:_SHOWN]!r}",
+                "values of names in -bin are base64",
+            ) from error
     if not _VALUE.fullmatch(text):
         shown = text[:_SHOWN]
         raise LoadError(

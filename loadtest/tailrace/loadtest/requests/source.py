@@ -174,4 +174,7 @@ def _check(requests: Requests, messages: MessageSupply, data: CallData) -> None:
 
 
 def _bad_call(error: TemplateError, number: int) -> LoadError:
-    return LoadError(f"the template of call {number} cannot be filled: {error.problem}")
+    return LoadError(
+        f"the template of call {number} cannot be filled: {error.problem}",
+        "--disable-template-data sends it as it is",
+    )

@@ -63,7 +63,7 @@ class TemplatedDocument:
         if not isinstance(value, list):
             return [value], place
         if not value:
-            raise LoadError(f"{place} has no messages")
+            raise LoadError(f"{place} has no messages", "[{}] is one that is empty")
         return value, place
 
 

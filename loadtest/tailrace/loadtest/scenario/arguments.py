@@ -157,7 +157,7 @@ def _find(name: str) -> Path:
     if file.is_file():
         return file
     if file.suffix or "/" in name:
-        raise LoadError(f"there is no file {name}")
+        raise LoadError(f"there is no file {name}", "--list names the scenarios that come with it")
     hint = nearest(name, known)
     raise LoadError(
         f"there is no scenario {name!r}",

@@ -86,7 +86,7 @@ def run_until_signalled(work: Callable[[list[ScenarioMesh]], Coroutine[Any, Any,
         # Not uvloop: it forks, which gRPC's threads do not survive, where asyncio spawns.
         return asyncio.run(guarded())
     except (LaunchError, SettingsError) as error:
-        raise LoadError(str(error)) from error
+        raise LoadError(str(error), "`tailrace up` starts the same mesh, and tells more") from error
 
 
 async def _run(arguments: Arguments, meshes: list[ScenarioMesh]) -> int:

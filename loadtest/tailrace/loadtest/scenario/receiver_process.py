@@ -195,6 +195,8 @@ async def _line(process: asyncio.subprocess.Process) -> dict[str, Any]:
     assert process.stdout is not None
     line = await process.stdout.readline()
     if not line:
-        raise LoadError(f"the receiver ended with status {await process.wait()}")
+        raise LoadError(
+            f"the receiver ended with status {await process.wait()}", "its own words are above"
+        )
     told: dict[str, Any] = json.loads(line)
     return told

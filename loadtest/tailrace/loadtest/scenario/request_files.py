@@ -151,7 +151,10 @@ class RowFiles:
     def _event_batches(self, load: LoadSection) -> Iterator[object]:
         """Yields batches of events that happened after those of the replay, none of them twice."""
         if not self.replay.events or self._section is None or self._section.replay is None:
-            raise LoadError(f"the load {load.name}: the example has no events to send")
+            raise LoadError(
+                f"the load {load.name}: the example has no events to send",
+                "name an example with events: --example",
+            )
         seconds = load.duration.total_seconds()
         batches = load.total or round(load.rps * seconds * 1.2) + 10
         if not load.total and not load.rps:

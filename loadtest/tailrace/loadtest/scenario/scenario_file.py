@@ -120,11 +120,18 @@ def read_scenario(file: Path) -> Scenario:
     try:
         content = tomllib.loads(file.read_text())
     except OSError as error:
-        raise LoadError(f"the scenario {file} cannot be read: {error.strerror}") from error
+        raise LoadError(
+            f"the scenario {file} cannot be read: {error.strerror}",
+            "--list names those that there are",
+        ) from error
     except ValueError as error:
-        raise LoadError(f"the scenario {file} is no TOML: {error}") from error
+        raise LoadError(
+            f"the scenario {file} is no TOML: {error}", "mend the line that it names"
+        ) from error
     try:
         return Scenario.model_validate(content)
     except ValidationError as error:
         problems = "; ".join(str(problem) for problem in problems_of(Scenario, content, error))
-        raise LoadError(f"{file}: {problems}") from error
+        raise LoadError(
+            f"{file}: {problems}", "docs/load-testing.md lists what a scenario says"
+        ) from error

@@ -67,7 +67,10 @@ def read_baseline(path: Path) -> Baseline:
         raise LoadError(f"the baseline {path} is no report of a run: {told}", _HINT) from error
     run = sliced_run(slices, duration_ns)
     if len(run) < MIN_SLICES:
-        raise LoadError(f"the baseline {path} is too short: {too_few(run, slices.length_ns)}")
+        raise LoadError(
+            f"the baseline {path} is too short: {too_few(run, slices.length_ns)}",
+            "make it anew with a longer -z",
+        )
     return Baseline(path, options, run, from_due)
 
 
