@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
-from tailrace.client import Client
+from tailrace.client import Client, SubmittedPrediction
 from tailrace.client.values import Fields
 from tailrace.runtime import telemetry_names
 from tailrace.runtime.placement import HOPS
@@ -57,6 +57,8 @@ OF_SERVICES = {
     "echo_sum": "triton",
     "compute": "triton",
 }
+TRITONS = {edge for edge in CHAIN if OF_SERVICES.get(edge[1]) == "triton"}
+Answer = TypeVar("Answer")
 OF_CHAIN = ("predict", "convoy", *(f"hop {hop}" for hop in HOPS))
 HOP_LINES: set[Told] = {(hop, "hop done") for hop in HOPS}
 
@@ -97,25 +99,42 @@ class Submitted:
     push: Push
 
 
+def _asked(
+    observed: ObservedMesh, edges: Counter[Edge], ask: Callable[[CallerTrace, Fields], Answer]
+) -> tuple[CallerTrace, Answer, TraceTree]:
+    """Asks once more where Triton's spans are lost: its exporter does not send each batch."""
+    for last in (False, False, True):
+        caller = caller_trace(sampled=True)
+        answer = ask(caller, {"x0": 1.0, "account": observed.account()})
+        try:
+            return caller, answer, wait_for_tree(caller.trace_id, edges, observed.spans)
+        except AssertionError:
+            lost = edges - TraceTree(caller.trace_id, observed.spans()).edges()
+            if last or set(lost) != TRITONS:
+                raise
+    raise AssertionError("unreachable")
+
+
 @pytest.fixture(scope="module")
 def predicted(observed: ObservedMesh) -> Predicted:
-    caller = caller_trace(sampled=True)
-    fields: Fields = {"x0": 1.0, "account": observed.account()}
-    (answer,) = predict_all(observed.mesh, "echo", [(caller, fields)])
+    def ask(caller: CallerTrace, fields: Fields) -> prediction_service_pb2.PredictResponse:
+        (answer,) = predict_all(observed.mesh, "echo", [(caller, fields)])
+        return answer
+
     edges = Counter([("", "predict"), *CHAIN])
-    tree = wait_for_tree(caller.trace_id, edges, observed.spans)
+    caller, answer, tree = _asked(observed, edges, ask)
     told = {("gateway", "prediction made")} | HOP_LINES
     return Predicted(caller, answer, tree, wait_for_lines(observed.mesh, caller.trace_id, told))
 
 
 @pytest.fixture(scope="module")
 def submitted(observed: ObservedMesh) -> Submitted:
-    caller = caller_trace(sampled=True)
-    fields: Fields = {"x0": 1.0, "account": observed.account()}
-    with Client(observed.mesh.target, metadata=caller.headers) as client:
-        submission = client.submit("echo", fields, callback="well")
+    def ask(caller: CallerTrace, fields: Fields) -> SubmittedPrediction:
+        with Client(observed.mesh.target, metadata=caller.headers) as client:
+            return client.submit("echo", fields, callback="well")
+
     edges = Counter([("", "submit"), ("submit", "predict"), *CHAIN, ("submit", "push")])
-    tree = wait_for_tree(caller.trace_id, edges, observed.spans)
+    caller, submission, tree = _asked(observed, edges, ask)
     told = HOP_LINES | {
         ("gateway", "submission acknowledged"),
         ("dispatcher", "prediction made"),

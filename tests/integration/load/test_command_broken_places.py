@@ -132,4 +132,6 @@ def test_streams_that_their_caller_ends_are_answered(
     )
     # As in ghz, they count as cancelled.
     assert json.loads(told.stdout)["statusCodeDistribution"] == {"Canceled": 3}
-    assert (told.returncode, told.stderr) == (0, "")
+    # A busy machine may make the generator the limit, which is a warning.
+    complaints = [line for line in told.stderr.splitlines() if not line.startswith("warning:")]
+    assert (told.returncode, complaints) == (0, [])
