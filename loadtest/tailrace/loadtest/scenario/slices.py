@@ -93,25 +93,9 @@ def drift(tally: Tally, percents: Sequence[float]) -> list[Drift]:
     """Returns how latencies changed. Slices without calls at either end do not count."""
     slices = [one for one in tally.slices.slices if one.ended]
     third = len(slices) // 3
-    return [
-        Drift(percent, _percentile(slices[:third], percent), _percentile(slices[-third:], percent))
-        if third
-        else Drift(percent, 0, 0)
-        for percent in percents
-    ]
-
-
-def _percentile(slices: Sequence[TimeSlice], percent: float) -> int:
-    """Returns a percentile of the latencies of some slices, in nanoseconds; 0 without any."""
-    counts: dict[int, int] = {}
-    for one in slices:
-        for bucket, count in one.buckets.items():
-            counts[bucket] = counts.get(bucket, 0) + count
-    # As in `LatencyHistogram`: a millionth of a call must not cost a whole one.
-    rank = max(sum(counts.values()) * percent / 100 - 1e-6, 0)
-    passed = 0
-    for bucket in sorted(counts):
-        passed += counts[bucket]
-        if passed >= rank:
-            return bucket_end(bucket)
-    return 0
+    first, last = TimeSlice(), TimeSlice()
+    for earlier, later in zip(slices[:third], slices[len(slices) - third :], strict=True):
+        first.merge(earlier)
+        last.merge(later)
+    thirds = first.percentiles(percents), last.percentiles(percents)
+    return [Drift(*each) for each in zip(percents, *thirds, strict=True)]
