@@ -12,9 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tailrace.cli.example import load_example
 from tailrace.cli.local.scrape_targets import scrape_targets
-from tailrace.cli.preparation import prepare
 from tailrace.cli.progress import Steps
 from tailrace.loadtest.bench.process_usage import ProcessUsage
 from tailrace.loadtest.load_error import LoadError
@@ -38,7 +36,7 @@ from tailrace.loadtest.scenario.course import step_text
 from tailrace.loadtest.scenario.knee import Bounds, Knee, find_knee
 from tailrace.loadtest.scenario.place import Place, read_pipelines
 from tailrace.loadtest.scenario.request_files import RowFiles
-from tailrace.loadtest.scenario.scenario_mesh import ScenarioMesh, find_example, running_mesh
+from tailrace.loadtest.scenario.scenario_mesh import ScenarioMesh, prepared_example, running_mesh
 from tailrace.runtime.config import LauncherSettings, load_settings
 
 _NARROW = 2
@@ -193,10 +191,7 @@ async def _site(
             shared = _is_here(gateway)
             usage = ProcessUsage({}) if shared else None
             if not load.own_data:
-                async with steps.shown():
-                    cache = settings.state_dir.absolute() / "prepared"
-                    example = load_example(find_example(arguments.mesh.example))
-                    prepared = await prepare(example, cache, steps)
+                prepared = await prepared_example(arguments.mesh.example, steps)
         else:
             running = running_mesh(arguments.mesh, steps, submissions=False, replicas=replicas)
             mesh = await stack.enter_async_context(running)

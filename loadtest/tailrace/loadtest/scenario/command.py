@@ -13,9 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from tailrace.cli.example import load_example
 from tailrace.cli.local.errors import LaunchError
-from tailrace.cli.preparation import prepare
 from tailrace.cli.progress import Steps
 from tailrace.loadtest.load_error import LoadError
 from tailrace.loadtest.options.exit_status import FAILED, GOOD, INTERRUPTED
@@ -26,7 +24,7 @@ from tailrace.loadtest.scenario.load_section import LoadKind
 from tailrace.loadtest.scenario.outcome_report import write_files, write_text
 from tailrace.loadtest.scenario.place import Place, needs_rows, read_pipelines
 from tailrace.loadtest.scenario.request_files import RowFiles
-from tailrace.loadtest.scenario.scenario_mesh import ScenarioMesh, find_example, running_mesh
+from tailrace.loadtest.scenario.scenario_mesh import ScenarioMesh, prepared_example, running_mesh
 from tailrace.loadtest.scenario.scenario_run import ScenarioRun
 from tailrace.runtime.config import LauncherSettings, SettingsError, load_settings
 
@@ -123,10 +121,7 @@ async def _place(
             gateway, events = arguments.target, arguments.events_target
             prepared = None
             if needs_rows(loads):
-                example = load_example(find_example(section.example))
-                async with steps.shown():
-                    cache = settings.state_dir.absolute() / "prepared"
-                    prepared = await prepare(example, cache, steps)
+                prepared = await prepared_example(section.example, steps)
         else:
             submits = bool(arguments.scenario.of_kind(LoadKind.SUBMIT))
             slow = [event.hop for event in arguments.scenario.events if event.hop]

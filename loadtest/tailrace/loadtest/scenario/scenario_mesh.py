@@ -175,6 +175,22 @@ def find_example(folder: Path) -> Path:
     raise LoadError(f"there is no example in {folder}", "a folder with an example.yaml is one")
 
 
+async def prepared_example(folder: Path, steps: Steps) -> PreparedExample:
+    """Prepares an example's rows, for a mesh that somebody else started.
+
+    Args:
+        folder: the example, as `find_example` takes it.
+        steps: shows what is done.
+
+    Raises:
+        LoadError: there is none.
+        LaunchError: it cannot be prepared.
+    """
+    cache = load_settings(LauncherSettings).state_dir.absolute() / "prepared"
+    async with steps.shown():
+        return await prepare(load_example(find_example(folder)), cache, steps)
+
+
 @contextlib.asynccontextmanager
 async def running_mesh(
     section: MeshSection,
