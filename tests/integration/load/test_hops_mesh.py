@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from google.protobuf.json_format import MessageToDict
 
-from tailrace.loadtest.hops.hop_names import HOPS
 from tailrace.loadtest.hops.hop_tally import HopTally
 from tailrace.loadtest.options.command import main
 from tailrace.loadtest.options.load_options import LoadOptions
 from tailrace.loadtest.run import run_load
+from tailrace.runtime.placement import HOPS
 from tests.support.html_document import html_document
 from tests.support.requests import predict_request
 from tests.support.running_mesh import RunningMesh

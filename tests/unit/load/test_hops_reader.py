@@ -9,10 +9,11 @@ from google.protobuf.any_pb2 import Any
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
-from tailrace.loadtest.hops.hop_names import COSTS, HOPS, PARTS
+from tailrace.loadtest.hops.hop_names import COSTS, PARTS
 from tailrace.loadtest.hops.hop_tally import MAX_KINDS, OTHER_KINDS, HopTally
 from tailrace.loadtest.hops.prediction_reader import PredictionReader
 from tailrace.loadtest.measure.latency_histogram import LatencyHistogram
+from tailrace.runtime.placement import HOPS
 from tailrace.v1 import prediction_service_pb2 as pb
 from tests.support.load_results import hop_tally, prediction
 

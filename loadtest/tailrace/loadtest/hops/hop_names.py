@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-HOPS = ("ingest", "features", "inference", "postprocess")
-"""In the order of `tailrace.v1.Hop`, from 1."""
+from tailrace.runtime.placement import HOPS
 
 PARTS = ("queue", "network", "work")
 """What a hop's duration is made of, as in `tailrace.v1.LedgerEntry`."""

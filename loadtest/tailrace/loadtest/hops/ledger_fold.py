@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from tailrace.loadtest.hops.answers import quality_name
-from tailrace.loadtest.hops.hop_names import COSTS, HOPS, PARTS
+from tailrace.loadtest.hops.hop_names import COSTS, PARTS
 from tailrace.loadtest.hops.hop_tally import LIVE, HopCounts, HopTally, count_kind
 from tailrace.loadtest.measure.latency_histogram import MAX_NS, Int64s
+from tailrace.runtime.placement import HOPS
 
 LEDGER = ("latency", "total", "convoy_wait", "unattributed", "deadline", "rows", "quality")
 """Columns of an answer. Latency: -1 where it is not that of the prediction. Deadline: 0 if none."""
@@ -56,6 +57,7 @@ def _judge(tally: HopTally, answer: dict[str, Int64s]) -> None:
 
 def _fold_entries(tally: HopTally, entries: Int64s, rows: Int64s, costs: Int64s) -> None:
     """Adds what hops spent to the tally, and to the costs of their answers."""
+    # In the order of `tailrace.v1.Hop`, from 1.
     for number, hop in enumerate(HOPS, start=1):
         places, _, *times, critical, attempts, codes = entries[:, entries[1] == number]
         if not places.size:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from google.protobuf.message import DecodeError
 
 from tailrace.loadtest.hops.answers import KINDS, reason_text
-from tailrace.loadtest.hops.hop_names import HOPS
 from tailrace.loadtest.hops.hop_tally import HopTally, count_kind
 from tailrace.loadtest.hops.int_table import IntTable
 from tailrace.loadtest.hops.ledger_fold import ENTRY, LEDGER, fold_ledgers
+from tailrace.runtime.placement import HOPS
 from tailrace.v1 import prediction_service_pb2
 
 # Answers between two foldings: each takes a millisecond or two, in which no call can be made.

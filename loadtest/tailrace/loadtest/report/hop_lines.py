@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from tailrace.loadtest.hops.hop_names import HOPS, PARTS
+from tailrace.loadtest.hops.hop_names import PARTS
 from tailrace.loadtest.hops.hop_tally import HopTally
 from tailrace.loadtest.measure.run_result import RunResult
 from tailrace.loadtest.report.figures import most_first
 from tailrace.loadtest.report.text_table import tabbed, table
+from tailrace.runtime.placement import HOPS
 
 _PERCENTS = (50, 90, 99, 99.9)
 _ROWS = {

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from tailrace.loadtest.hops.cost_bands import Breakdown
-from tailrace.loadtest.hops.hop_names import COSTS, HOPS, PARTS
+from tailrace.loadtest.hops.hop_names import COSTS, PARTS
 from tailrace.loadtest.hops.hop_tally import HopTally
 from tailrace.loadtest.report.html_element import Content, Html, element
 from tailrace.loadtest.report.html_parts import figure, note, section, table
 from tailrace.loadtest.report.html_stack import stacked
 from tailrace.loadtest.report.html_text import count, duration, percentile_name, share
+from tailrace.runtime.placement import HOPS
 
 _PERCENTS = (50.0, 90.0, 99.0, 99.9)
 _NAMES = {

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tailrace.loadtest.hops.hop_names import HOPS, SPANS
+from tailrace.loadtest.hops.hop_names import SPANS
 from tailrace.loadtest.load_error import LoadError
 from tailrace.loadtest.options.quantities import parse_duration
+from tailrace.runtime.placement import HOPS
 
 UNCORRECTED = "uncorrected"
 LAG = "lag"
