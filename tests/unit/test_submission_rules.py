@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -14,6 +15,7 @@ from tests.support.submission_world.evidence import Evidence, Published
 from tests.support.submission_world.history import Answer, History, Poll, Submission
 from tests.support.submission_world.journal import Delivery
 from tests.support.submission_world.receiver import GRPC
+from tests.support.submission_world.submission_plan import Mixture, SubmissionPlan
 
 RUNNING = messages.PREDICTION_STATE_RUNNING
 SUCCEEDED = messages.PREDICTION_STATE_SUCCEEDED
@@ -87,7 +89,7 @@ def sound_run() -> Run:
     """Returns a run with nothing wrong."""
     run = Run()
     for number in (1, 2):
-        message = messages.Submission(ordering_key="lane")
+        message = messages.Submission(callback="lane", ordering_key="lane")
         message.request.request_id = f"request-{number}"
         poll = Poll(found=True, state=SUCCEEDED, record=record(number), delivery_state=DELIVERED)
         run.submissions.append(
@@ -109,7 +111,7 @@ def sound_run() -> Run:
                 outcome=b"outcome",
             )
         )
-    refused = messages.Submission()
+    refused = messages.Submission(callback="nobody")
     refused.request.request_id = "request-3"
     answer = Answer(at=9.0, kind="refused", reason="CALLBACK_NOT_FOUND")
     run.submissions.append(
@@ -152,7 +154,7 @@ def _has_no_delivery_state(run: Run) -> None:
 
 
 def _names_no_callback(run: Run) -> None:
-    run.submissions[0].is_pushed = False
+    run.submissions[0].message.ClearField("callback")
     _has_no_delivery_state(run)
 
 
@@ -294,3 +296,16 @@ def test_only_what_was_acknowledged_shortly_before_the_end_may_be_lost(
     run.submissions[0].polls[:] = [NOT_THERE]
     found = broken_rules_under_loss(run.history(), run.evidence(), [end], 2.0)
     assert {one.rule for one in found} == broken
+
+
+def test_the_taker_of_a_forgotten_key_is_pushed_if_the_one_before_was() -> None:
+    plan = SubmissionPlan(random.Random(1), 0, Mixture())
+    unpushed = messages.Submission(idempotency_key="key")
+    pushed = messages.Submission(idempotency_key="key", callback="hook")
+    takers = [plan.conflicting(Submission(message=one, score=1.0)) for one in (unpushed, pushed)]
+    polls = [Poll(found=True, state=SUCCEEDED, delivery_state=state) for state in (0, DELIVERED)]
+    run = Run(submissions=takers, deliveries=[delivery(1)])
+    for number, (taker, poll) in enumerate(zip(takers, polls, strict=True)):
+        taker.answers.append(acknowledged(number))
+        taker.polls.append(poll)
+    assert not broken_rules_under_loss(run.history(), run.evidence(), [11.0], 2.0)

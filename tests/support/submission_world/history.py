@@ -78,7 +78,6 @@ class Submission:
         message: what is sent, the same in every attempt.
         score: what is to come of it.
         may_expire: whether it has a `not_after`.
-        is_pushed: whether it names a callback.
         must_be_refused: the reason that it has to be refused with, or empty.
         place: its place among those with its ordering key.
         answers: what each attempt was told.
@@ -89,7 +88,6 @@ class Submission:
     message: messages.Submission
     score: float
     may_expire: bool = False
-    is_pushed: bool = True
     must_be_refused: str = ""
     place: int = 0
     answers: list[Answer] = field(default_factory=list)
@@ -100,6 +98,11 @@ class Submission:
     def request_id(self) -> str:
         """Tells it from all others, also where it has no id."""
         return self.message.request.request_id
+
+    @property
+    def is_pushed(self) -> bool:
+        """Whether it names a callback."""
+        return bool(self.message.callback)
 
     @property
     def prediction_id(self) -> str:

@@ -82,7 +82,6 @@ class SubmissionPlan:
             callback = "many"
         if callback:
             message.callback = callback
-        submission.is_pushed = bool(callback)
         if callback == "lane":
             lane = lanes.pop()
             self._places[lane] += 1
