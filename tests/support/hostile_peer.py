@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from hpack import Decoder, Encoder
@@ -153,6 +154,23 @@ def hostile_peer(*scripts: Callable[[Peer], None]) -> Iterator[str]:
         thread.join(_PATIENCE_S)
     if faults:
         raise faults[0]
+
+
+@contextmanager
+def black_hole() -> Iterator[str]:
+    """Yields where attempts to connect are neither accepted nor refused.
+
+    A listener's queue is full, and Linux drops what asks to enter it.
+    """
+    with ExitStack() as stack:
+        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        accepted = True
+        while accepted:
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listening.getsockname())
+            accepted = bool(select.select([], [waiting], [], 0.2)[1])
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
 
 
 def _accept(

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import gzip
-import select
-import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from random import Random
 
 import pytest
@@ -19,7 +16,6 @@ from hypothesis import strategies as st
 
 from tailrace.loadtest.load_error import LoadError
 from tailrace.loadtest.wire import frames
-from tailrace.loadtest.wire.target import Address, Target
 from tests.support.hostile_peer import Frame, Peer, hostile_peer, prefixed
 from tests.support.wire_calls import WireCalls, statuses, wire_calls
 
@@ -565,57 +561,3 @@ def test_calls_may_be_started_and_cancelled_by_who_hears_of_others() -> None:
         wire.finish()
     assert statuses(wire.ended) == [0, 1, 1, 1, 1, 0]
     assert len(set(wire.ended)) == 6
-
-
-@contextmanager
-def _full_listener() -> Iterator[Address]:
-    """An address of which attempts to connect are neither accepted nor refused."""
-    with ExitStack() as stack:
-        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-        accepted = True
-        while accepted:
-            waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex(listening.getsockname())
-            accepted = bool(select.select([], [waiting], [], 0.2)[1])
-        yield Address(socket.AF_INET, listening.getsockname())
-
-
-@pytest.mark.parametrize("insecure", [True, False])
-def test_an_address_after_a_dead_one_is_waited_for(
-    monkeypatch: pytest.MonkeyPatch, insecure: bool
-) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        dead = Address(socket.AF_INET, closed.getsockname())
-    with _full_listener() as slow:
-        monkeypatch.setattr(Target, "resolve", lambda _target: [dead, slow])
-        with (
-            pytest.raises(LoadError, match="connecting takes too long"),
-            wire_calls("two-addresses:1", insecure=insecure, connect_timeout=0.5),
-        ):
-            pass
-
-
-def test_connections_are_spread_over_addresses_and_calls_go_round() -> None:
-    counts = [0, 0]
-
-    def script(place: int) -> Script:
-        def answers(peer: Peer) -> None:
-            peer.greet()
-            while True:
-                try:
-                    number = peer.request()
-                except AssertionError:
-                    return
-                counts[place] += 1
-                peer.send(peer.answer(number))
-
-        return answers
-
-    with (
-        hostile_peer(script(0), script(1)) as host,
-        wire_calls(host, connections=2, lb_strategy="round_robin") as wire,
-    ):
-        for _ in range(10):
-            wire.call(b"")
-    assert counts == [5, 5]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import os
+import re
 import resource
 import socket
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from tailrace.loadtest.load_error import LoadError
 from tailrace.loadtest.requests.request import Request
 from tailrace.loadtest.wire import frames
+from tailrace.loadtest.wire.attempt import interleaved
 from tailrace.loadtest.wire.call import Call
 from tailrace.loadtest.wire.frames import ConnectionFault
 from tailrace.loadtest.wire.poller import Poller
@@ -27,7 +29,7 @@ from tailrace.loadtest.wire.request_headers import (
     request_headers,
 )
 from tailrace.loadtest.wire.stream import MAX_REPLAY_BYTES, MessageFault, Stream
-from tailrace.loadtest.wire.target import parse_target
+from tailrace.loadtest.wire.target import Address, parse_target
 
 _NS = 1_000_000_000
 _COMMON = [
@@ -196,6 +198,10 @@ def test_padding_beyond_the_payload_is_a_fault() -> None:
         ("dns://9.9.9.9/a.test:1", "a.test", 1, "a.test:1"),
         ("passthrough:///a.test:1", "a.test", 1, "a.test:1"),
         ("unix:/tmp/x", "localhost", 0, "localhost"),
+        ("unix-abstract:x", "localhost", 0, "localhost"),
+        ("ipv4:10.0.0.1:1,10.0.0.2:2", "10.0.0.1", 1, "10.0.0.1:1"),
+        ("ipv4:10.0.0.1", "10.0.0.1", 443, "10.0.0.1:443"),
+        ("ipv6:[::1]:1,[::2]", "::1", 1, "[::1]:1"),
     ],
 )
 def test_targets_are_read_as_grpc_reads_them(
@@ -203,6 +209,25 @@ def test_targets_are_read_as_grpc_reads_them(
 ) -> None:
     target = parse_target(host)
     assert (target.host, target.port, target.authority) == (name, port, authority)
+
+
+def test_addresses_of_a_list_keep_their_ports_and_their_order() -> None:
+    assert [str(each) for each in parse_target("ipv4:10.0.0.2:1,10.0.0.1:2").resolve()] == [
+        "10.0.0.2:1",
+        "10.0.0.1:2",
+    ]
+    for host in ("ipv4:a.test:1", "ipv4:[::1]:1", "ipv6:10.0.0.1:1", "ipv4:", "ipv4:10.0.0.1:1,"):
+        with pytest.raises(LoadError, match=re.escape(repr(host))):
+            parse_target(host)
+
+
+def test_addresses_of_both_families_are_tried_in_turns() -> None:
+    four = [Address(socket.AF_INET, (f"10.0.0.{place}", 1)) for place in range(4)]
+    six = [Address(socket.AF_INET6, (f"::{place}", 1, 0, 0)) for place in range(2)]
+    assert interleaved([*six, *four]) == [six[0], four[0], six[1], four[1], four[2], four[3]]
+    assert interleaved([four[0], *six]) == [four[0], six[0], six[1]]
+    assert interleaved(four) == four
+    assert interleaved([]) == []
 
 
 def test_sockets_with_large_numbers_are_waited_for() -> None:

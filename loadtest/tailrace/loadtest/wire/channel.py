@@ -20,7 +20,8 @@ from tailrace.loadtest.wire.encoded_request import (
     framed,
     too_large,
 )
-from tailrace.loadtest.wire.links import NEVER, LinkPlan, Links
+from tailrace.loadtest.wire.link_plan import LinkPlan
+from tailrace.loadtest.wire.links import NEVER, Links
 from tailrace.loadtest.wire.request_headers import request_headers
 from tailrace.loadtest.wire.stream import Stream
 from tailrace.loadtest.wire.target import parse_target

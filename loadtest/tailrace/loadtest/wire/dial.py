@@ -1,4 +1,4 @@
-"""An attempt to connect, which waits for nothing: it goes on when its socket is ready."""
+"""An attempt to connect to one address, which waits for nothing."""
 
 from __future__ import annotations
 
@@ -6,38 +6,33 @@ import errno
 import os
 import socket
 import ssl
-from collections import deque
-from collections.abc import Iterable
 
 from tailrace.loadtest.wire.frames import ConnectionFault
 from tailrace.loadtest.wire.target import Address
 
 
 class Dial:
-    """Tries addresses one after the other, up to the end of TLS' handshake.
+    """Connects to an address, up to the end of TLS' handshake: it goes on as its socket is ready.
 
     Attributes:
-        socket: the one that is tried now; None when there is no address left.
+        address: where to.
+        socket: what connects; None before it begins, and once it is handed over or closed.
         wants_write: it goes on when there is room to write; else, when there is something to read.
     """
 
-    def __init__(
-        self, addresses: Iterable[Address], context: ssl.SSLContext | None, server_name: str
-    ) -> None:
+    def __init__(self, address: Address, context: ssl.SSLContext | None, server_name: str) -> None:
         """Describes it; `advance` begins.
 
         Args:
-            addresses: to be tried in this order.
+            address: where to.
             context: for TLS; None for plaintext.
             server_name: that certificates are checked against.
         """
+        self.address = address
         self.socket: socket.socket | None = None
         self.wants_write = True
-        self._left = deque(addresses)
         self._context, self._server_name = context, server_name
-        self._address: Address | None = None
         self._handshaking = False
-        self._faults: list[str] = []
 
     def advance(self) -> socket.socket | None:
         """Goes on as far as it can.
@@ -46,29 +41,28 @@ class Dial:
             The connected socket, when all is done.
 
         Raises:
-            ConnectionFault: no address is left; says what was wrong with each.
+            ConnectionFault: it cannot be connected to.
         """
-        while True:
-            try:
-                if self.socket is None:
-                    if not self._left:
-                        raise ConnectionFault("; ".join(dict.fromkeys(self._faults)))
-                    self._begin()
-                    return None
-                return self._go_on()
-            except OSError as error:
-                self._faults.append(f"{self._address}: {told(error)}")
-                self.close()
+        try:
+            if self.socket is None:
+                self._begin()
+                return None
+            made = self._go_on()
+        except OSError as error:
+            self.close()
+            raise ConnectionFault(told(error)) from error
+        if made is not None:
+            self.socket = None
+        return made
 
     def close(self) -> None:
-        """Gives up the address that is tried."""
+        """Gives it up."""
         if self.socket is not None:
             self.socket.close()
         self.socket = None
 
     def _begin(self) -> None:
-        self._address = address = self._left.popleft()
-        self._handshaking, self.wants_write = False, True
+        address = self.address
         made = self.socket = socket.socket(address.family, socket.SOCK_STREAM)
         made.setblocking(False)
         if address.family != socket.AF_UNIX:

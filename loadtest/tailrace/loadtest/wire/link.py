@@ -20,14 +20,14 @@ class Link:
 
     Attributes:
         connection: None while it is dialled.
-        gives_up_ns: when the attempt has to stand.
-        stands_ns: since when it has; 0 if it does not yet.
+        stands_ns: since when it has stood; 0 if it does not yet.
+        closed: it is not to be read any more.
     """
 
-    def __init__(self, owner: Owner, poller: Poller[Link], dial: Dial, gives_up_ns: int) -> None:
+    def __init__(self, owner: Owner, poller: Poller[Link], dial: Dial) -> None:
         self.connection: Connection | None = None
-        self.gives_up_ns = gives_up_ns
         self.stands_ns = 0
+        self.closed = False
         self._owner, self._poller, self._dial = owner, poller, dial
         self._reader: FrameReader | None = None
         self._socket: socket.socket | None = None
@@ -37,7 +37,7 @@ class Link:
         """Dials on, as far as that goes without waiting.
 
         Raises:
-            ConnectionFault: no address can be reached.
+            ConnectionFault: the address cannot be reached.
         """
         self._unwatch()
         connected = self._dial.advance()
@@ -48,15 +48,16 @@ class Link:
         elif self._dial.socket is not None:
             self._watch(self._dial.socket, writes=self._dial.wants_write)
 
-    def check_attempt(self, now: int) -> None:
-        """Sees whether the time for the attempt is up.
+    @property
+    def address(self) -> str:
+        """What it connects to."""
+        return str(self._dial.address)
 
-        Raises:
-            ConnectionFault: it is.
-        """
-        if now >= self.gives_up_ns:
-            what = "connecting" if self.connection is None else "an answer in HTTP/2"
-            raise ConnectionFault(f"{what} takes too long")
+    @property
+    def late(self) -> str:
+        """What is said if it does not stand in time."""
+        what = "connecting" if self.connection is None else "an answer in HTTP/2"
+        return f"{what} takes too long"
 
     def read(self) -> int:
         """Reads what has come, and returns how many bytes that was.
@@ -113,6 +114,7 @@ class Link:
 
     def close(self, code: int = frames.NO_ERROR, text: str = "") -> None:
         """Takes leave of the peer, as far as it listens, and closes the socket."""
+        self.closed = True
         self._unwatch()
         self._dial.close()
         if self.connection is not None:

@@ -2,47 +2,24 @@
 
 from __future__ import annotations
 
-import ssl
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
+from tailrace.loadtest.wire.attempt import Attempt
 from tailrace.loadtest.wire.connection import Connection
 from tailrace.loadtest.wire.dial import Dial
 from tailrace.loadtest.wire.frames import ConnectionFault
 from tailrace.loadtest.wire.link import Link
+from tailrace.loadtest.wire.link_plan import LinkPlan
 from tailrace.loadtest.wire.owner import Owner
 from tailrace.loadtest.wire.poller import Poller
 from tailrace.loadtest.wire.slot import Slot
-from tailrace.loadtest.wire.target import Resolver, Target
+from tailrace.loadtest.wire.target import Address, Resolver
 
 NEVER = 1 << 62
 _NS = 1_000_000_000
 # As long as gRPC gives an attempt at least.
 _ATTEMPT_S = 20.0
-
-
-@dataclass(frozen=True)
-class LinkPlan:
-    """What connections are made, and to where.
-
-    Attributes:
-        target: the server.
-        context: for TLS; None for plaintext.
-        server_name: that certificates are checked against.
-        count: connections; where they are spread, to each address.
-        spread: to all addresses, and not to the first that answers.
-        attempt_s: time for an attempt, in seconds; 0 for a usual one.
-        keepalive_s: after so long without traffic, a ping; 0 for none.
-    """
-
-    target: Target
-    context: ssl.SSLContext | None
-    server_name: str
-    count: int
-    spread: bool
-    attempt_s: float
-    keepalive_s: float
 
 
 class Links:
@@ -86,7 +63,7 @@ class Links:
     @property
     def attempting(self) -> bool:
         """True if an attempt is under way."""
-        return any(slot.link is not None and not slot.link.stands_ns for slot in self._slots)
+        return any(slot.attempt is not None for slot in self._slots)
 
     def connections(self) -> Iterator[Connection]:
         """Yields all that may have calls in flight."""
@@ -101,21 +78,19 @@ class Links:
         # What is lost meanwhile lowers it.
         self.timer_ns = NEVER
         every_ns = int(self._plan.keepalive_s * _NS)
-        due_ns = NEVER
         for slot in self._slots:
-            if slot.link is None and now >= slot.attempt_ns:
+            if slot.attempt is not None:
+                self._try(slot, slot.attempt, now)
+            elif slot.link is None and now >= slot.attempt_ns:
                 self._attempt(slot, now)
-            due_ns = min(due_ns, slot.attempt_ns if slot.link is None else NEVER)
-        for link in self._all():
+            elif slot.link is None:
+                self.timer_ns = min(self.timer_ns, slot.attempt_ns)
+        for link in self._all() if every_ns else ():
             try:
-                if not link.stands_ns:
-                    link.check_attempt(now)
-                    due_ns = min(due_ns, link.gives_up_ns)
-                elif every_ns:
-                    due_ns = min(due_ns, link.keep_alive(now, every_ns))
+                if link.stands_ns:
+                    self.timer_ns = min(self.timer_ns, link.keep_alive(now, every_ns))
             except ConnectionFault as fault:
                 self._lost(link, fault)
-        self.timer_ns = min(self.timer_ns, due_ns)
         return self.timer_ns
 
     def flush(self) -> int:
@@ -129,6 +104,10 @@ class Links:
                 for link in self._of(connection):
                     self._lost(link, fault)
             else:
+                if connection.draining:
+                    # Its numbers came to an end, or its last call did.
+                    for link in self._of(connection):
+                        self._settle(link, connection)
                 if connection.pipe.backlog is not None:
                     for link in self._of(connection):
                         link.watch_writes()
@@ -151,8 +130,8 @@ class Links:
             except ConnectionFault as fault:
                 self._lost(link, fault)
         for link in readable:
-            if link.connection is None and link in writable:
-                # It has gone on already, maybe to another address that is not ready yet.
+            if link.closed:
+                # It has failed meanwhile, or another address was faster.
                 continue
             try:
                 received += link.read()
@@ -177,27 +156,39 @@ class Links:
         self.ready.clear()
 
     def _all(self) -> list[Link]:
-        return [*(slot.link for slot in self._slots if slot.link is not None), *self._leaving]
+        return [*(link for slot in self._slots for link in slot.links), *self._leaving]
 
     def _attempt(self, slot: Slot, now: int) -> None:
         plan, resolver = self._plan, self._resolver
         assert resolver is not None
         addresses = slot.addresses(resolver.addresses, spread=plan.spread)
         gives_up_ns = now + int((plan.attempt_s or _ATTEMPT_S) * _NS)
-        dial = Dial(addresses, plan.context, plan.server_name)
-        link = slot.link = Link(self._owner, self._poller, dial, gives_up_ns)
-        self.timer_ns = min(self.timer_ns, gives_up_ns)
+        slot.attempt = Attempt(addresses, self._link, gives_up_ns)
+        self._try(slot, slot.attempt, now)
+
+    def _link(self, address: Address) -> Link:
+        plan = self._plan
+        return Link(self._owner, self._poller, Dial(address, plan.context, plan.server_name))
+
+    def _try(self, slot: Slot, attempt: Attempt, now: int) -> None:
+        """Goes on with an attempt, and lets calls that wait fail if it was the last hope."""
         try:
-            link.advance()
+            self.timer_ns = min(self.timer_ns, attempt.advance(now))
         except ConnectionFault as fault:
-            self._lost(link, fault)
+            self._vacate(slot)
+            self.last_fault = str(fault)
+            if not self.ready and not self.attempting:
+                self._on_hopeless(str(fault))
 
     def _of(self, connection: Connection) -> list[Link]:
         return [link for link in self._all() if link.connection is connection]
 
     def _settle(self, link: Link, connection: Connection) -> None:
         """Follows a connection that has come to stand, or takes no more calls."""
-        if connection.ready and not link.stands_ns:
+        slot = self._slot(link)
+        if connection.ready and slot is not None and slot.attempt is not None:
+            slot.attempt.won(link)
+            slot.attempt, slot.link = None, link
             # Its pings are due before the attempt would have been given up.
             self.timer_ns = link.stands_ns = time.monotonic_ns()
             self.ready.append(connection)
@@ -206,35 +197,39 @@ class Links:
         if connection in self.ready:
             self.ready.remove(connection)
             self._leaving.append(link)
-            self._vacate(link)
+            if slot is not None:
+                self._vacate(slot)
         if not connection.calls and link in self._leaving:
             self._leaving.remove(link)
             link.close()
 
     def _lost(self, link: Link, fault: ConnectionFault) -> None:
-        """Replaces a connection that is gone, after its calls have ended."""
-        connection = link.connection
-        if connection is not None and connection in self.ready:
-            self.ready.remove(connection)
-        if link in self._leaving:
+        """Replaces a connection that is gone, after its calls have ended; or tries another."""
+        slot, connection = self._slot(link), link.connection
+        if slot is not None and slot.attempt is not None:
+            slot.attempt.failed(link, fault)
+            self._try(slot, slot.attempt, time.monotonic_ns())
+            return
+        if slot is not None:
+            self._vacate(slot)
+        elif link in self._leaving:
             self._leaving.remove(link)
-        elif not self._vacate(link):
+        else:
             return
         link.close(fault.code, str(fault))
         self.last_fault = str(fault)
         if connection is not None:
+            if connection in self.ready:
+                self.ready.remove(connection)
+            # It is replaced first: calls that wait do so until that has failed.
             connection.fail(str(fault))
-        # One that stood is replaced first: calls that wait do so until that has failed.
-        if not link.stands_ns and not self.ready and not self.attempting:
-            self._on_hopeless(str(fault))
 
-    def _vacate(self, link: Link) -> bool:
+    def _slot(self, link: Link) -> Slot | None:
+        return next((slot for slot in self._slots if link in slot.links), None)
+
+    def _vacate(self, slot: Slot) -> None:
         now = time.monotonic_ns()
-        for slot in self._slots:
-            if slot.link is link:
-                slot.vacate(now)
-                self.timer_ns = min(self.timer_ns, slot.attempt_ns)
-                if self._resolver is not None:
-                    self._resolver.refresh(now)
-                return True
-        return False
+        slot.vacate(now)
+        self.timer_ns = min(self.timer_ns, slot.attempt_ns)
+        assert self._resolver is not None
+        self._resolver.refresh(now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+from tailrace.loadtest.wire.attempt import Attempt
 from tailrace.loadtest.wire.link import Link
 from tailrace.loadtest.wire.target import Address
 
@@ -18,12 +19,14 @@ class Slot:
     """A place for one connection, and when the next attempt to fill it is due.
 
     Attributes:
-        link: what is there; None between attempts.
-        attempt_ns: when the next attempt is due, if there is nothing.
+        link: what stands there; None if nothing does.
+        attempt: the one that is under way; None if none is.
+        attempt_ns: when the next attempt is due, if there is neither.
     """
 
     def __init__(self, place: int) -> None:
         self.link: Link | None = None
+        self.attempt: Attempt | None = None
         self.attempt_ns = 0
         self._place = place
         self._backoff_ns = _FIRST_BACKOFF_NS
@@ -32,10 +35,17 @@ class Slot:
         """Returns the addresses to try, in order: if they are spread, one of its own."""
         return [known[self._place % len(known)]] if spread else known
 
+    @property
+    def links(self) -> list[Link]:
+        """All that there are: what stands, or those that are tried."""
+        if self.attempt is not None:
+            return self.attempt.links
+        return [self.link] if self.link is not None else []
+
     def vacate(self, now: int) -> None:
-        """Notes that its connection is gone: at once after a long life, else after some time."""
-        link, self.link = self.link, None
-        if link is not None and link.stands_ns and now - link.stands_ns > self._backoff_ns:
+        """Is empty from here on: until at once after a long life, else for some time."""
+        link, self.link, self.attempt = self.link, None, None
+        if link is not None and now - link.stands_ns > self._backoff_ns:
             self._backoff_ns = _FIRST_BACKOFF_NS
             self.attempt_ns = now
             return

@@ -13,7 +13,7 @@ from tailrace.loadtest.load_error import LoadError
 
 _DEFAULT_PORT = 443
 _REFRESH_NS = 1_000_000_000
-_FORMS = "a host is HOST:PORT, dns:///HOST:PORT or unix:PATH"
+_FORMS = "a host is HOST:PORT, dns:///HOST:PORT, ipv4:ADDRESS:PORT,… or unix:PATH"
 
 
 @dataclass(frozen=True)
@@ -30,24 +30,27 @@ class Address:
 
     def __str__(self) -> str:
         if isinstance(self.place, str):
-            return f"unix:{self.place}"
+            abstract = self.place.startswith("\0")
+            return f"unix-abstract:{self.place[1:]}" if abstract else f"unix:{self.place}"
         host = self.place[0]
         return f"[{host}]:{self.place[1]}" if ":" in host else f"{host}:{self.place[1]}"
 
 
 @dataclass(frozen=True)
 class Target:
-    """A host and a port, or a Unix socket.
+    """A host and a port, a list of addresses, or a Unix socket.
 
     Attributes:
-        host: name or address; `localhost` for a Unix socket.
-        port: 0 for a Unix socket.
-        path: of a Unix socket; empty for none.
+        host: name or address, the first of several; `localhost` for a Unix socket.
+        port: the first one's; 0 for a Unix socket.
+        path: of a Unix socket, which begins with a NUL for an abstract one; empty for none.
+        listed: hosts and ports in place of the one; empty if there are no more.
     """
 
     host: str
     port: int
     path: str = ""
+    listed: tuple[tuple[str, int], ...] = ()
 
     @property
     def authority(self) -> str:
@@ -64,8 +67,13 @@ class Target:
         """
         if self.path:
             return [Address(socket.AF_UNIX, self.path)]
+        places = self.listed or ((self.host, self.port),)
         try:
-            found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+            found = [
+                each
+                for host, port in places
+                for each in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            ]
         except (OSError, UnicodeError) as error:
             why = error.strerror if isinstance(error, OSError) else str(error)
             raise LoadError(
@@ -88,15 +96,33 @@ def parse_target(host: str) -> Target:
         if not path:
             raise LoadError(f"the host {host!r} names no socket", _FORMS)
         return Target("localhost", 0, path)
+    if text.startswith("unix-abstract:"):
+        return Target("localhost", 0, "\0" + text.removeprefix("unix-abstract:"))
+    for scheme, version in (("ipv4:", 4), ("ipv6:", 6)):
+        if text.startswith(scheme):
+            return _listed(host, text.removeprefix(scheme), version)
     for scheme in ("dns:", "passthrough:"):
         if text.startswith(scheme):
             text = text.removeprefix(scheme)
             # What stands between // and / is the name server to ask: the system's is asked.
             text = text[2:].partition("/")[2] if text.startswith("//") else text
+    return Target(*_place(host, text))
+
+
+def _listed(host: str, text: str, version: int) -> Target:
+    places = tuple(_place(host, each) for each in text.split(","))
+    for name, _ in places:
+        if _version(name) != version:
+            raise LoadError(f"the host {host!r}: {name!r} is no IPv{version} address", _FORMS)
+    name, port = places[0]
+    return Target(name, port, listed=places)
+
+
+def _place(host: str, text: str) -> tuple[str, int]:
     name, port = _split(text)
     if not name or not port.isdigit() or not 0 < int(port) < 65_536:
         raise LoadError(f"the host {host!r} is no address", _FORMS)
-    return Target(name, int(port))
+    return name, int(port)
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -125,7 +151,7 @@ class Resolver:
         self.addresses = target.resolve()
         self._target = target
         self._asked_ns = time.monotonic_ns()
-        self._fixed = bool(target.path) or _is_address(target.host)
+        self._fixed = bool(target.path) or _version(target.host) != 0
 
     def refresh(self, now: int) -> None:
         """Looks them up again, on a thread; at most once a second."""
@@ -139,9 +165,9 @@ class Resolver:
             self.addresses = self._target.resolve()
 
 
-def _is_address(host: str) -> bool:
+def _version(host: str) -> int:
+    """Returns 4 or 6 for an address; 0 for a name."""
     try:
-        ip_address(host.partition("%")[0])
+        return ip_address(host.partition("%")[0]).version
     except ValueError:
-        return False
-    return True
+        return 0
