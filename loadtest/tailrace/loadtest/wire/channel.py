@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
 
 from tailrace.loadtest.method.method_spec import MethodSpec
@@ -251,6 +251,10 @@ class Channel:
         self._paused.clear()
         self.unflushed.clear()
 
+    def connections(self) -> Iterator[Connection]:
+        """Yields all connections that may have calls in flight."""
+        return self._links.connections()
+
     # --- what connections want ---------------------------------------------------------------
 
     def encoded(self, request: Request) -> EncodedRequest:
@@ -310,7 +314,7 @@ class Channel:
         while self._paused and self._paused[0][0] <= now:
             self._waiting.appendleft(heappop(self._paused)[2])
         due_ns = min(self._links.timer(now), self._paused[0][0] if self._paused else NEVER)
-        for connection in self._links.connections():
+        for connection in self.connections():
             due_ns = min(due_ns, self._expire(connection, now))
         while self._waiting and self._over(self._waiting[0].call, now):
             self._waiting.popleft()

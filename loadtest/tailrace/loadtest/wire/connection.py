@@ -17,7 +17,7 @@ from tailrace.loadtest.wire.stream import Stream
 # What a call has left is rounded to what most have, whose header is encoded already.
 _SAME_TIMEOUT_NS = 1_000_000
 # Beyond, a connection gives way to another: some numbers are left for calls on their way.
-_LAST_NUMBER = frames.MAX_STREAM_ID - (1 << 20)
+LAST_NUMBER = frames.MAX_STREAM_ID - (1 << 20)
 # A server may count a stream for a while after its end, and refuse the next one.
 _MOST_REFUSALS = 5
 _GREETING = (
@@ -147,7 +147,7 @@ class Connection:
         Raises:
             ConnectionFault: the connection is gone.
         """
-        if self.next_number > _LAST_NUMBER:
+        if self.next_number > LAST_NUMBER:
             self.drain()
         return self.pipe.flush()
 
