@@ -268,7 +268,7 @@ async def killed(server: LocalRedis) -> None:
 
 async def until_told(link: RedisLink, lines: bytes) -> None:
     """Returns once Redis tells these lines of its persistence."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             if b"\r\n" + lines + b"\r\n" in await link.call("INFO", "persistence"):
                 return
@@ -286,7 +286,7 @@ async def produce(link: RedisLink, events: list[Event]) -> None:
 async def until_left(link: RedisLink, entries: int) -> None:
     """Returns once no more than so many entries are left in all partitions together."""
     names = StreamNames(PREFIX)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while True:
             lengths = [await link.call("XLEN", names.stream(p)) for p in range(PARTITIONS)]
             if sum(lengths) <= entries:
@@ -296,7 +296,7 @@ async def until_left(link: RedisLink, entries: int) -> None:
 
 async def until_shared(link: RedisLink, names: StreamNames) -> None:
     """Returns once two processes hold partitions."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             owners = await link.call("MGET", *[names.lease(p) for p in range(PARTITIONS)])
             if None not in owners and len(set(owners)) == 2:

@@ -25,7 +25,7 @@ def own_mesh(module_mesh: Any, tmp_path: Path) -> Iterator[Any]:
     shutil.copytree(module_mesh.files, tmp_path / "before")
     yield module_mesh
     shutil.copytree(tmp_path / "before", module_mesh.files, dirs_exist_ok=True)
-    wait_for(lambda: module_mesh.version("echo") == before, 10)
+    wait_for(lambda: module_mesh.version("echo") == before)
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_changed_user_function_is_served_without_a_restart(own_mesh: Any, stub
     file = own_mesh.files / "pipelines" / "steps.py"
     before = own_mesh.version("echo")
     file.write_text(file.read_text().replace("delay_ms.astype(np.float32)", "delay_ms + 1"))
-    wait_for(lambda: own_mesh.version("echo") != before, 10)
+    wait_for(lambda: own_mesh.version("echo") != before)
     answer = stub.Predict(predict_request("echo", {"x0": 1.0}), timeout=5)
     assert answer.prediction["waited"].double_value == 1.0
 
@@ -68,7 +68,7 @@ def test_a_broken_file_is_told_and_the_running_version_goes_on(own_mesh: Any, st
     file = own_mesh.files / "pipelines" / "echo.yaml"
     good = file.read_text()
     file.write_text(good.replace("account.a", "account.aa"))
-    wait_for(lambda: _errors(stub)["echo"] != "", 10)
+    wait_for(lambda: _errors(stub)["echo"] != "")
     error = _errors(stub)["echo"]
     assert "echo.yaml" in error
     assert "model.inputs[0].columns" in error
@@ -76,12 +76,12 @@ def test_a_broken_file_is_told_and_the_running_version_goes_on(own_mesh: Any, st
     answer = stub.Predict(request, timeout=5)
     assert answer.pipeline_version == version
     file.write_text(good)
-    wait_for(lambda: _errors(stub)["echo"] == "", 10)
+    wait_for(lambda: _errors(stub)["echo"] == "")
 
 
 def test_a_removed_file_is_no_longer_served(own_mesh: Any, stub: Any) -> None:
     (own_mesh.files / "pipelines" / "tight.yaml").unlink()
-    wait_for(lambda: "tight" not in _errors(stub), 10)
+    wait_for(lambda: "tight" not in _errors(stub))
     with pytest.raises(grpc.RpcError) as caught:
         stub.Predict(predict_request("tight", {"x0": 1.0}), timeout=5)
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
@@ -94,6 +94,6 @@ def test_a_version_that_a_hop_would_refuse_does_not_replace_the_running_one(
     version = stub.Predict(request, timeout=5).pipeline_version
     file = own_mesh.files / "pipelines" / "echo.yaml"
     file.write_text(file.read_text().replace("steps:wait", "steps:waait"))
-    wait_for(lambda: _errors(stub)["echo"] != "", 10)
+    wait_for(lambda: _errors(stub)["echo"] != "")
     assert "did you mean 'wait'" in _errors(stub)["echo"]
     assert stub.Predict(request, timeout=5).pipeline_version == version

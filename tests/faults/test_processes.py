@@ -67,7 +67,7 @@ def test_the_only_replica_of_a_hop_killed_is_unavailable_fast_and_comes_back(
     assert error_info(error).reason == "HOP_UNAVAILABLE"
     assert elapsed_s < 2.0
     own_mesh.processes[hop].start()
-    wait_for(caller.answers, 15)
+    wait_for(caller.answers)
 
 
 def test_the_features_hop_killed_degrades_or_fails_as_the_pipeline_says(
@@ -80,7 +80,7 @@ def test_the_features_hop_killed_degrades_or_fails_as_the_pipeline_says(
     error, _ = caller.fails(STRICT)
     assert error.code() is CODE.UNAVAILABLE
     own_mesh.processes["features"].start()
-    wait_for(lambda: caller.answers(STRICT), 15)
+    wait_for(lambda: caller.answers(STRICT))
 
 
 def test_sigterm_lets_calls_in_flight_finish(
@@ -120,7 +120,7 @@ def test_redis_killed_leaves_the_rest_serving_and_recovers(
     with caller.channel:
         assert caller.answers(STRICT)
         redis.kill()
-        wait_for(lambda: mesh.health("features") == "NOT_SERVING", 10)
+        wait_for(lambda: mesh.health("features") == "NOT_SERVING")
         error, _ = caller.fails(STRICT)
         assert error.code() is CODE.UNAVAILABLE
         assert error_info(error).reason == "FEATURE_STORE_UNAVAILABLE"
@@ -145,10 +145,10 @@ def test_triton_killed_is_unavailable_and_recovers(
         assert error.code() is CODE.UNAVAILABLE
         assert error_info(error).reason == "MODEL_UNAVAILABLE"
         assert elapsed_s < 2.0
-        wait_for(lambda: mesh.health("inference") == "NOT_SERVING", 10)
+        wait_for(lambda: mesh.health("inference") == "NOT_SERVING")
         triton.start()
         mesh.wait_serving("inference")
-        wait_for(caller.answers, 15)
+        wait_for(caller.answers)
 
 
 def test_a_mesh_started_before_redis_and_triton_recovers_by_itself(
@@ -169,7 +169,7 @@ def test_a_mesh_started_before_redis_and_triton_recovers_by_itself(
         mesh.wait_serving(name)
     caller = Caller(mesh)
     with caller.channel:
-        wait_for(caller.answers, 15)
+        wait_for(caller.answers)
 
 
 @pytest.mark.parametrize("service", ["ingest", "gateway"])

@@ -158,7 +158,7 @@ async def test_a_queue_that_cannot_save_refuses(
         client.config_set("save", "3600 1")
         client.config_set("dbfilename", "folder.rdb")
         client.bgsave()
-        wait_for(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err", 10)
+        wait_for(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err")
         failure = await refusal(gateway)
         assert failure.code() is CODE.UNAVAILABLE
         assert error_info(failure).reason == "QUEUE_UNAVAILABLE"

@@ -119,7 +119,7 @@ def test_sigterm_lets_all_workers_finish_what_they_have_begun(mesh: RunningMesh)
 def test_a_killed_parent_takes_its_workers_along(mesh: RunningMesh) -> None:
     workers = workers_of(mesh).values()
     os.kill(mesh.processes["gateway"].process.pid, signal.SIGKILL)
-    wait_for(lambda: all(is_gone(worker.pid) for worker in workers), 15)
+    wait_for(lambda: all(is_gone(worker.pid) for worker in workers))
 
 
 def start_workers(run_dir: Path, **settings: str) -> tuple[int | None, str]:

@@ -213,13 +213,13 @@ async def test_cancelled_call_is_cancelled_at_the_server(
     client: AsyncClient, gateway: SmallGateway
 ) -> None:
     call = asyncio.create_task(client.predict("slow", {}, timeout=30))
-    await asyncio.wait_for(gateway.entered.wait(), 5)
+    await asyncio.wait_for(gateway.entered.wait(), 30)
 
     call.cancel()
 
     with pytest.raises(asyncio.CancelledError):
         await call
-    await asyncio.wait_for(gateway.cancelled.wait(), 1)
+    await asyncio.wait_for(gateway.cancelled.wait(), 30)
 
 
 # --- batches -------------------------------------------------------------------------------

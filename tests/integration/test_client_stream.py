@@ -225,7 +225,7 @@ async def test_no_more_requests_are_sent_than_may_be_unanswered(
     rows = Rows()
     stream = client.predict_stream("slow", rows, rows_per_message=4, max_unanswered=10)
     waiting = asyncio.ensure_future(anext(stream))
-    await asyncio.wait_for(gateway.entered.wait(), 5)
+    await asyncio.wait_for(gateway.entered.wait(), 30)
     await round_trips(client)
 
     # As many whole messages as there is room for.
@@ -234,7 +234,7 @@ async def test_no_more_requests_are_sent_than_may_be_unanswered(
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    await asyncio.wait_for(gateway.cancelled.wait(), 5)
+    await asyncio.wait_for(gateway.cancelled.wait(), 30)
 
 
 @pytest.mark.parametrize("ordered", [False, True])
@@ -277,13 +277,13 @@ async def test_closing_early_cancels_the_stream(client: AsyncClient, gateway: Sm
     before = asyncio.all_tasks()
     stream = client.predict_stream("slow", Rows())
     waiting = asyncio.ensure_future(anext(stream))
-    await asyncio.wait_for(gateway.entered.wait(), 5)
+    await asyncio.wait_for(gateway.entered.wait(), 30)
     waiting.cancel()
     await asyncio.wait([waiting])
 
     await stream.aclose()
 
-    await asyncio.wait_for(gateway.cancelled.wait(), 5)
+    await asyncio.wait_for(gateway.cancelled.wait(), 30)
     handlers = {task for task in asyncio.all_tasks() - before if "_guarded" in repr(task)}
     assert handlers == set()
 
@@ -356,10 +356,10 @@ async def test_nobody_there_is_unavailable_with_all_that_was_taken() -> None:
 async def test_gateway_that_goes_away_breaks_the_stream() -> None:
     async with small_gateway() as gateway, AsyncClient(gateway.target) as client:
         ends = asyncio.create_task(broken(client.predict_stream("slow", Rows(3))))
-        await asyncio.wait_for(gateway.entered.wait(), 5)
+        await asyncio.wait_for(gateway.entered.wait(), 30)
         await gateway.stop()
 
-        _, error = await asyncio.wait_for(ends, 5)
+        _, error = await asyncio.wait_for(ends, 30)
 
     assert isinstance(error, Unavailable)
     assert list(error.unanswered) == [0, 1, 2]
@@ -376,11 +376,11 @@ async def test_deadline_of_the_stream_breaks_it(client: AsyncClient) -> None:
 async def test_closing_the_client_breaks_the_stream(gateway: SmallGateway) -> None:
     client = AsyncClient(gateway.target)
     ends = asyncio.create_task(broken(client.predict_stream("slow", Rows(3))))
-    await asyncio.wait_for(gateway.entered.wait(), 5)
+    await asyncio.wait_for(gateway.entered.wait(), 30)
 
     await client.close()
 
-    _, error = await asyncio.wait_for(ends, 5)
+    _, error = await asyncio.wait_for(ends, 30)
     assert error.code is grpc.StatusCode.CANCELLED
     assert list(error.unanswered) == [0, 1, 2]
 
@@ -527,7 +527,7 @@ async def test_closing_a_sync_stream_cancels_it(gateway: SmallGateway) -> None:
     waiting.add_done_callback(lambda _: entered.set())
 
     assert await with_client(gateway, use) == 3
-    await asyncio.wait_for(gateway.cancelled.wait(), 5)
+    await asyncio.wait_for(gateway.cancelled.wait(), 30)
     wait_for(no_stream_threads)
 
 

@@ -136,7 +136,7 @@ async def _drained(
     dispatcher = mesh.start("dispatcher")
     await in_state(queue, ids, State.RUNNING)
     dispatcher.process.signal(signal.SIGTERM)
-    wait_for(lambda: not dispatcher.process.running, 20)
+    wait_for(lambda: not dispatcher.process.running)
     assert dispatcher.process.exit_status == 0, mesh.log("dispatcher")
     return await stored(queue, ids)
 
@@ -223,7 +223,7 @@ async def test_a_dispatcher_serves_while_the_queue_answers_and_works_on_a_cluste
     mesh = DispatchMesh(tmp_path, redis_server, queue_cluster, "local")
     try:
         mesh.start("dispatcher")
-        wait_for(lambda: mesh.health("dispatcher") == "SERVING", 20)
+        wait_for(lambda: mesh.health("dispatcher") == "SERVING")
         async with mesh.queue() as queue:
             ids = []
             for partition in range(PARTITIONS):

@@ -29,7 +29,7 @@ def test_a_first_process_ends_on_sigterm_before_it_serves(tmp_path: Path) -> Non
     command = [sys.executable, "-m", "tailrace.cli", "predict", "x", "--file", str(fifo)]
     outer = subprocess.Popen([*UNSHARE, *command, "--target", "127.0.0.1:1"])
     try:
-        wait_for(lambda: bool(psutil.Process(outer.pid).children()), 10)
+        wait_for(lambda: bool(psutil.Process(outer.pid).children()))
         first = psutil.Process(outer.pid).children()[0]
         # Python's own handler is for SIGINT: ours is there once SIGTERM is caught, too.
         wait_for(lambda: catches(first.pid, signal.SIGTERM), 30)

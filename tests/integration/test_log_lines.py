@@ -69,7 +69,7 @@ def line_of(mesh: RunningMesh, request_id: str, process: str = "gateway") -> dic
         lines = lines_of(mesh, [process])
         return [one for one in lines if one.get("labels", {}).get("request_id") == request_id]
 
-    wait_for(lambda: bool(found()), 10)
+    wait_for(lambda: bool(found()))
     (line,) = found()
     return line
 

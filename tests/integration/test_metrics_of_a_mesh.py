@@ -46,7 +46,7 @@ def test_every_process_exposes_the_metrics_that_the_page_says(observed: Observed
         counted = {name for port in ports for name in scrape(port).labels}
         return known.keys() - counted <= ONLY_IN_TROUBLE
 
-    wait_for(all_counted, 20)
+    wait_for(all_counted)
 
 
 def test_durations_lead_to_traces(observed: ObservedMesh) -> None:

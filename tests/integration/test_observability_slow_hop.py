@@ -115,7 +115,7 @@ def incident(
         tree = TraceTree(sampled.trace_id, observed.spans())
         return {"predict", "redis read"} <= {span.name for span in tree.spans}
 
-    wait_for(told, 20)
+    wait_for(told)
     lines = {
         line["trace"]["id"]: line
         for line in lines_of(observed.mesh, "gateway")

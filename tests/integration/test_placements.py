@@ -163,7 +163,7 @@ def test_a_changed_pipeline_is_served_by_all_hops_wherever_they_are(
             return stub.Predict(request_of("all features"), timeout=10)
 
         # The worker that answers here may be another one, which has not looked yet.
-        wait_for(lambda: answer().pipeline_version != version, 10)
+        wait_for(lambda: answer().pipeline_version != version)
         assert answer().prediction["score"].double_value == -4321.0
         old = request_of("all features", pipeline_version=version)
         assert stub.Predict(old, timeout=10).prediction["score"].double_value == 4321.0

@@ -114,10 +114,11 @@ async def test_cancelling_a_stream_ends_its_requests(
         call = stub.PredictStream(timeout=30)
         await _send(call, [predict_request("slow", {"model_ms": 20_000.0})])
         # Under way: the gateway has one request that it has not answered.
-        wait_for(lambda: small_mesh.metric("gateway", "tailrace_convoys_in_flight") == 1, 10)
+        wait_for(lambda: small_mesh.metric("gateway", "tailrace_convoys_in_flight") == 1)
         call.cancel()
-        wait_for(lambda: small_mesh.metric("gateway", "tailrace_convoys_in_flight") == 0, 10)
-    wait_for(lambda: small_mesh.metric("inference", "tailrace_rpc_server_calls_total") > before, 10)
+        # Long before the model's end.
+        wait_for(lambda: small_mesh.metric("gateway", "tailrace_convoys_in_flight") == 0, 15)
+    wait_for(lambda: small_mesh.metric("inference", "tailrace_rpc_server_calls_total") > before)
 
 
 async def test_no_more_is_read_than_may_be_unanswered(small_mesh: RunningMesh) -> None:
@@ -142,7 +143,7 @@ async def test_no_more_is_read_than_may_be_unanswered(small_mesh: RunningMesh) -
         assert 0 < taken() - before <= 64 + 32
         call.cancel()
         await asyncio.wait([writing])
-        wait_for(lambda: small_mesh.metric("gateway", "tailrace_convoys_in_flight") == 0, 10)
+        wait_for(lambda: small_mesh.metric("gateway", "tailrace_convoys_in_flight") == 0)
 
 
 async def test_a_silent_stream_is_ended(small_mesh: RunningMesh) -> None:
@@ -173,7 +174,7 @@ def test_who_takes_no_answer_is_told_so_once_he_does(small_mesh: RunningMesh) ->
 
     with grpc.insecure_channel(small_mesh.target) as channel:
         call = stubs.PredictionServiceStub(channel).PredictStream(ask(), timeout=100)
-        wait_for(lambda: in_flight() > 0, 20)
+        wait_for(lambda: in_flight() > 0)
         # What was asked is given up.
         wait_for(lambda: in_flight() == 0, 30)
 

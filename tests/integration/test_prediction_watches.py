@@ -62,7 +62,7 @@ class Watch:
 
     async def told(self, count: int) -> list[str]:
         """Returns the ids of the changes once there are so many, in order."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while len(self.changes) < count:
                 await self.read()
         return [change.prediction.prediction_id for change in self.changes]
@@ -77,7 +77,7 @@ class Watch:
     async def failure(self) -> grpc.aio.AioRpcError:
         """Returns what ends it."""
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(30):
                 while await self._call.read() is not grpc.aio.EOF:
                     pass
         return caught.value

@@ -271,7 +271,7 @@ async def test_every_run_of_a_submission_is_below_its_submit(
         await world.submit(submission(1.0))
         with capture_logs() as lines:
             assert await world.run() == 1
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while not await world.run():
                 await world.gateway.queue.submissions.wait_queued(0.05)
                 for partition in range(world.gateway.queue.submissions.partitions):
@@ -361,7 +361,7 @@ async def test_a_push_that_is_given_up_is_told_once(
         await register(world.gateway.queue, "hook", f"http://127.0.0.1:{receiver.port}/")
         await world.submit(submission(1.0, tenant="acme", callback="hook"))
         await world.run()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while not receiver.connections:
                 await world.gateway.queue.submissions.wait_due(0.01)
         await world.courier.drain(0.0)

@@ -45,7 +45,7 @@ async def owned(link: RedisLink, consumer: str) -> set[int]:
 
 
 async def until_waiting(link: RedisLink, calls: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             if link.waiting == calls:
                 return

@@ -269,7 +269,7 @@ async def test_changed_files_are_served_and_a_changed_view_needs_a_new_generatio
             assert (await client.send("ride", [ride(1)])).accepted == 1
             write_event_files(tmp_path, [RIDE, other], [changed, DRIVER_RIDES])
             tip = dataclasses.replace(ride(1), fields={"city": "x"})
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while True:
                     if (await client.send("tip", [tip])).accepted:
                         break
@@ -426,7 +426,7 @@ async def test_partitions_move_as_services_come_and_go(
     link = RedisLink(fresh_redis.url, client_name="test")
 
     async def owners(count: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 found = await link.call("MGET", *[f"{PREFIX}:events:{p}:lease" for p in range(4)])
                 if None not in found and len(set(found)) == count:

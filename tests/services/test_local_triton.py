@@ -177,5 +177,5 @@ time.sleep(300)
         assert stubs
         assert memory_regions(parent.pid)
         parent.send_signal(signal.SIGKILL)
-    wait_for(lambda: all(is_gone(gone) for gone in [pid, *(stub.pid for stub in stubs)]), 15)
+    wait_for(lambda: all(is_gone(gone) for gone in [pid, *(stub.pid for stub in stubs)]))
     wait_for(lambda: not memory_regions(parent.pid))

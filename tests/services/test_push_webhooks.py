@@ -190,7 +190,7 @@ async def test_an_endpoint_that_does_not_come_to_an_answer_times_out(misbehaviou
         outcome = await push(made, keyed.destination, timeout_s=0.3)
 
         # The connection is given up, too.
-        await asyncio.wait_for(server.closed.wait(), 10) if misbehaviour is drip else None
+        await asyncio.wait_for(server.closed.wait(), 30) if misbehaviour is drip else None
     assert outcome.result == results.TIMEOUT
 
 
@@ -200,7 +200,7 @@ async def test_a_body_that_drips_is_not_waited_for() -> None:
 
         outcome = await push(made, keyed.destination, timeout_s=60.0)
 
-        await asyncio.wait_for(server.closed.wait(), 10)
+        await asyncio.wait_for(server.closed.wait(), 30)
     assert outcome == PushOutcome(delivered=True, result="HTTP 200")
     assert server.bytes_sent < 1_000
 
@@ -211,7 +211,7 @@ async def test_a_body_of_a_gigabyte_is_left_unread() -> None:
 
         outcome = await push(made, keyed.destination)
 
-        await asyncio.wait_for(server.closed.wait(), 10)
+        await asyncio.wait_for(server.closed.wait(), 30)
     assert outcome == PushOutcome(delivered=True, result="HTTP 200")
     # What the two sockets and the reader hold; the reader stops reading at twice 64 KiB.
     assert server.bytes_sent < 16 << 20

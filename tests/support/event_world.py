@@ -221,7 +221,7 @@ async def looked_up(
 async def until_taken(link: RedisLink, partitions: int) -> None:
     """Returns once nothing is left in any partition, which is trimmed as it is acknowledged."""
     names = StreamNames(PREFIX)
-    async with asyncio.timeout(25):
+    async with asyncio.timeout(30):
         while True:
             lengths = [await link.call("XLEN", names.stream(p)) for p in range(partitions)]
             if not any(lengths):

@@ -46,7 +46,7 @@ def wait_for_lines(mesh: RunningMesh, trace_id: str, told: set[Told]) -> dict[To
         return len(found) >= len(told)
 
     try:
-        wait_for(all_there, 10)
+        wait_for(all_there)
     finally:
         assert sorted((process, line["message"]) for process, line in found) == sorted(told)
     return {(process, line["message"]): line for process, line in found}

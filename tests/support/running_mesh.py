@@ -146,7 +146,7 @@ class RunningMesh:
         assert old in text
         before = self.version(name)
         file.write_text(text.replace(old, new))
-        wait_for(lambda: self.version(name) != before, 10)
+        wait_for(lambda: self.version(name) != before)
 
     def version(self, name: str) -> str:
         """Returns the exact version of a pipeline that the gateway gives to new requests."""

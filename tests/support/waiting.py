@@ -8,7 +8,7 @@ from collections.abc import Callable
 import psutil
 
 
-def wait_for(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+def wait_for(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
     """Returns once the condition holds, and fails the test if it does not in time."""
     give_up_at = time.monotonic() + timeout_s
     while not condition():

@@ -116,7 +116,7 @@ async def test_a_call_whose_caller_leaves_is_told_as_cancelled(told: Told) -> No
     MappingServer(server).add_registered_method_handlers("test.Echo", echo.handlers())
     context = Context(new_trace(sampled=True))
     call = asyncio.ensure_future(server.handlers["UnaryUnary"].unary_unary(b"wait", context))
-    await asyncio.wait_for(echo.entered.acquire(), 20)
+    await asyncio.wait_for(echo.entered.acquire(), 30)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call

@@ -90,7 +90,7 @@ def test_scrapers_that_hang_are_let_go_and_hold_few_threads(port: MetricsPort) -
     finally:
         for connection in hanging:
             connection.close()
-    wait_for(lambda: not [t for t in threading.enumerate() if t.name == "scrape"], 5)
+    wait_for(lambda: not [t for t in threading.enumerate() if t.name == "scrape"])
 
 
 def test_however_many_say_nothing_a_scraper_is_answered() -> None:

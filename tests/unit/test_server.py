@@ -27,10 +27,10 @@ async def test_who_connects_and_says_nothing_is_let_go(
 
     try:
         # gRPC's own patience is two minutes. What comes before the end is its greeting.
-        await asyncio.wait_for(reader.read(), 20)
+        await asyncio.wait_for(reader.read(), 30)
     finally:
         writer.close()
-        await asyncio.wait_for(server.drain(), 20)
+        await asyncio.wait_for(server.drain(), 30)
         await server.close()
 
 

@@ -213,7 +213,7 @@ async def test_a_caller_who_leaves_ends_the_work(way: str) -> None:
         waiting = call("wait")
         await served.servicer.arrived.wait()
         waiting.cancel()
-        await asyncio.wait_for(served.servicer.left.wait(), 20)
+        await asyncio.wait_for(served.servicer.left.wait(), 30)
         assert await call("x") == SERVING
     assert CallCount.in_flight == 0
 
@@ -223,7 +223,7 @@ async def test_a_callers_deadline_ends_the_work(way: str) -> None:
     async with _serve(way) as (served, call):
         code, _, _ = await _failure(call("wait", timeout=0.2))
         assert code is grpc.StatusCode.DEADLINE_EXCEEDED
-        await asyncio.wait_for(served.servicer.left.wait(), 20)
+        await asyncio.wait_for(served.servicer.left.wait(), 30)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -246,7 +246,7 @@ async def test_a_call_that_outlasts_the_grace_is_cancelled(way: str) -> None:
         await served.stop(0.1)
         code, _, _ = await waiting
         assert code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
-        await asyncio.wait_for(served.servicer.left.wait(), 20)
+        await asyncio.wait_for(served.servicer.left.wait(), 30)
         # Who is late is not to disturb a server that is no more.
         served.servicer.go_on.set()
 

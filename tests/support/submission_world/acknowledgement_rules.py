@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tests.support.submission_world.evidence import Evidence
-from tests.support.submission_world.history import ON_ITS_WAY_S, History, Submission
+from tests.support.submission_world.history import History, Submission
 
 
 def lost(history: History) -> list[Submission]:
@@ -83,9 +83,9 @@ def loss_ages(history: History, ends: Sequence[float], window_s: float) -> list[
     ages = []
     for submission in lost(history):
         assert submission.acknowledged is not None
-        at = submission.acknowledged.at
+        at, sent_at = submission.acknowledged.at, submission.acknowledged.sent_at
         # The gateway's answer may also have been on its way when the queue was gone.
-        on_its_way = any(end <= at <= end + ON_ITS_WAY_S for end in ends)
+        on_its_way = any(sent_at <= end <= at for end in ends)
         age_s = min((end - at for end in ends if end > at), default=float("inf"))
         is_late = age_s > window_s and on_its_way
         ages.append((submission.prediction_id, 0.0 if is_late else age_s))

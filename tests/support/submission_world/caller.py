@@ -89,6 +89,7 @@ class Caller:
 
     async def _answers(self, submissions: Sequence[Submission]) -> list[Answer]:
         sent = [submission.message for submission in submissions]
+        sent_at = time.monotonic()
         try:
             if len(sent) == 1:
                 response = await self._stub.SubmitPrediction(
@@ -96,18 +97,18 @@ class Caller:
                     timeout=CALL_TIMEOUT_S,
                     wait_for_ready=True,
                 )
-                return [_acknowledgement(response.submitted)]
+                return [_acknowledgement(response.submitted, sent_at)]
             response = await self._stub.SubmitPredictions(
                 messages.SubmitPredictionsRequest(submissions=sent),
                 timeout=CALL_TIMEOUT_S,
                 wait_for_ready=True,
             )
         except grpc.aio.AioRpcError as error:
-            return [_failure(error.code().value[0], error)] * len(sent)
+            return [_failure(error.code().value[0], error, sent_at)] * len(sent)
         return [
-            _acknowledgement(result.submitted)
+            _acknowledgement(result.submitted, sent_at)
             if result.WhichOneof("outcome") == "submitted"
-            else _failure(result.error.code, result.error)
+            else _failure(result.error.code, result.error, sent_at)
             for result in response.results
         ]
 
@@ -182,16 +183,20 @@ def _poll(record: messages.PredictionRecord) -> Poll:
     )
 
 
-def _acknowledgement(submitted: messages.SubmittedPrediction) -> Answer:
+def _acknowledgement(submitted: messages.SubmittedPrediction, sent_at: float) -> Answer:
+    at = time.monotonic()
     return Answer(
-        at=time.monotonic(),
+        at=at,
+        took_s=at - sent_at,
         kind="acknowledged",
         prediction_id=submitted.prediction_id,
         already=submitted.already_submitted,
     )
 
 
-def _failure(code: int, error: grpc.RpcError | status_pb2.Status) -> Answer:
+def _failure(code: int, error: grpc.RpcError | status_pb2.Status, sent_at: float) -> Answer:
+    at = time.monotonic()
     if code in REFUSALS:
-        return Answer(at=time.monotonic(), kind="refused", reason=error_info(error).reason)
-    return Answer(at=time.monotonic(), kind="unknown", reason=code_pb2.Code.Name(code))
+        reason = error_info(error).reason
+        return Answer(at=at, took_s=at - sent_at, kind="refused", reason=reason)
+    return Answer(at=at, took_s=at - sent_at, kind="unknown", reason=code_pb2.Code.Name(code))

@@ -22,16 +22,13 @@ FINAL_STATES = frozenset(
 )
 
 
-# How long an acknowledgement may take from the queue to its caller, where the queue dies meanwhile.
-ON_ITS_WAY_S = 1.0
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What one attempt at submitting was told.
 
     Attributes:
-        at: when, by `time.monotonic`.
+        at: when it came, by `time.monotonic`.
+        took_s: how long the attempt was under way, in seconds.
         kind: `unknown` where nobody can say whether it was submitted: the call broke or timed out.
         prediction_id: if it was acknowledged.
         already: whether it was said to have been submitted before.
@@ -39,10 +36,16 @@ class Answer:
     """
 
     at: float
+    took_s: float = 0.0
     kind: Literal["acknowledged", "refused", "unknown"]
     prediction_id: str = ""
     already: bool = False
     reason: str = ""
+
+    @property
+    def sent_at(self) -> float:
+        """When the attempt was sent, by `time.monotonic`."""
+        return self.at - self.took_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +144,7 @@ class History:
         deliveries: what the receiver was sent, in order.
         open_calls: calls that submit and are not answered yet.
         acknowledgements: how many there were.
+        newest_sent_at: when the newest that was acknowledged as new was sent, by `time.monotonic`.
     """
 
     def __init__(self, never_taken_share: float) -> None:
@@ -149,10 +153,11 @@ class History:
         self.deliveries: list[Delivery] = []
         self.open_calls = 0
         self.acknowledgements = 0
+        self.newest_sent_at = float("-inf")
         self._undelivered: set[str] = set()
         self._confirmed: set[str] = set()
         self._never_taken_share = never_taken_share
-        self._unsure_until = float("-inf")
+        self._lost_until = float("-inf")
         self._changed = asyncio.Condition()
 
     @property
@@ -176,8 +181,10 @@ class History:
         if answer.kind == "acknowledged":
             self.acknowledgements += 1
             self.by_id.setdefault(answer.prediction_id, submission)
+            if not answer.already:
+                self.newest_sent_at = max(self.newest_sent_at, answer.sent_at)
             taken = not never_taken(answer.prediction_id, self._never_taken_share)
-            taken = taken and answer.at > self._unsure_until
+            taken = taken and answer.sent_at > self._lost_until
             if submission.is_pushed and taken and answer.prediction_id not in self._confirmed:
                 self._undelivered.add(answer.prediction_id)
         await self._tell()
@@ -203,9 +210,9 @@ class History:
     def may_be_lost(self, since: float) -> None:
         """Expects no delivery of what was acknowledged since then, by `time.monotonic`.
 
-        Nor of what will be within `ON_ITS_WAY_S`: the gateway's answer may be on its way.
+        Nor of what was sent before now: its acknowledgement may be on its way.
         """
-        self._unsure_until = time.monotonic() + ON_ITS_WAY_S
+        self._lost_until = time.monotonic()
         for prediction_id in list(self._undelivered):
             acknowledged = self.by_id[prediction_id].acknowledged
             assert acknowledged is not None

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from tailrace.runtime.telemetry_names import DISPATCHER_BATCHES_IN_FLIGHT, DISPATCHER_BREAKER_OPEN
 from tests.support.submission_world.history import History
@@ -92,6 +93,8 @@ class Killer:
             # Of those that may take over, one is there while another is stopped.
             await self._wait_up(*(self._world.names(role) if is_pause else [name]))
             await self._wait_under_way(role, self._rng.randint(1, self._plan.most_progress))
+            if role == "redis" and self._loss_window_s:
+                await self._wait_at_stake()
             # Nothing else runs between the condition and the kill.
             if is_pause:
                 await self._pause(role, name)
@@ -116,6 +119,23 @@ class Killer:
             _PROGRESS_TIMEOUT_S,
             f"submissions go on before {role} is killed",
         )
+
+    async def _wait_at_stake(self) -> None:
+        """Returns once something was acknowledged that is not on disk yet."""
+        redis = self._world.redis
+        while True:
+            logged = redis.logged_bytes()
+            await self._history.wait_until(
+                partial(self._is_newer_than, time.monotonic()),
+                _PROGRESS_TIMEOUT_S,
+                "more is submitted before redis is killed",
+            )
+            # What was sent since then is in the log after what was in it before.
+            if redis.synced_bytes() <= logged:
+                return
+
+    def _is_newer_than(self, since: float) -> bool:
+        return self._history.newest_sent_at >= since and self._is_under_way()
 
     def _is_under_way(self) -> bool:
         return self._history.open_calls > 0 and self._history.undelivered > 0

@@ -88,16 +88,21 @@ class QueueRedis:
         """
         self.server.kill()
         ended_at = time.monotonic()
-        os.truncate(self._log_file, min(self._synced(), self._log_file.stat().st_size))
+        os.truncate(self._log_file, min(self.synced_bytes(), self.logged_bytes()))
         return ended_at
+
+    def logged_bytes(self) -> int:
+        """Returns how much there is in its log, be it on disk or not."""
+        return self._log_file.stat().st_size
+
+    def synced_bytes(self) -> int:
+        """Returns how much of its log is known to be on disk; it may be more than there is now."""
+        return int.from_bytes(self._note.read_bytes(), "little") if self._note.exists() else 0
 
     def wait_synced(self, timeout_s: float = 10.0) -> None:
         """Returns once all that is in its log now is on disk; blocks, on any thread."""
-        written = self._log_file.stat().st_size
-        wait_for(lambda: self._synced() >= written, timeout_s)
-
-    def _synced(self) -> int:
-        return int.from_bytes(self._note.read_bytes(), "little") if self._note.exists() else 0
+        written = self.logged_bytes()
+        wait_for(lambda: self.synced_bytes() >= written, timeout_s)
 
     def _noting_server(self, run_dir: Path) -> Path:
         shim = run_dir / "synced_size.so"
