@@ -9,7 +9,8 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from tailrace.loadtest.requests.field_setters import WELL_KNOWN, Converter, Unusual, converter_of
+from tailrace.loadtest.requests.field_converters import Converter, Unusual, converter_of
+from tailrace.loadtest.requests.field_setters import WELL_KNOWN
 from tailrace.loadtest.requests.skeleton import Skeleton, has_mark, segments
 from tailrace.loadtest.requests.template.template import Hole
 from tailrace.loadtest.requests.template.values import show

@@ -13,7 +13,8 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import EncodeError, Message
 
 from tailrace.loadtest.load_error import LoadError
-from tailrace.loadtest.requests.field_setters import WELL_KNOWN, MessagePlan, Unusual, plan_of
+from tailrace.loadtest.requests.field_converters import Unusual
+from tailrace.loadtest.requests.field_setters import WELL_KNOWN, MessagePlan, plan_of
 from tailrace.loadtest.requests.unknown_fields import unknown_field
 
 _HINT = "write it as the JSON form of protobuf has it"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tailrace.loadtest.load_error import LoadError
-from tailrace.loadtest.requests.field_setters import Unusual
+from tailrace.loadtest.requests.field_converters import Unusual
 from tailrace.loadtest.requests.hole_setters import HoleFields
 from tailrace.loadtest.requests.json_text import parse_json
 from tailrace.loadtest.requests.message_encoder import MessageEncoder

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NoReturn
 
+from tailrace.loadtest.requests.template.action_words import ActionWords, unexpected
 from tailrace.loadtest.requests.template.constants import read_constant
 from tailrace.loadtest.requests.template.lexer import Action, Kind, Word, pieces
 from tailrace.loadtest.requests.template.nodes import (
@@ -69,7 +69,7 @@ class _Parser:
         return self.tree
 
     def _action(self, action: Action) -> None:
-        words = _Words(action)
+        words = ActionWords(action)
         words.skip_space()
         first = words.peek()
         if first.kind is not Kind.NAME:
@@ -97,14 +97,14 @@ class _Parser:
             case _:
                 self.open[-1].nodes.append(Show(self._pipeline(words, top=True)))
 
-    def _begin(self, kind: str, words: _Words, offset: int, *, chained: bool) -> None:
+    def _begin(self, kind: str, words: ActionWords, offset: int, *, chained: bool) -> None:
         before = self.known
         self.known = dict(before)
         block = Block(kind, self._pipeline(words, top=True, ranges=kind == "range"), offset)
         self.open[-1].nodes.append(block)
         self.open.append(_Open(block, block.body, before, chained=chained))
 
-    def _else(self, words: _Words, offset: int) -> None:
+    def _else(self, words: ActionWords, offset: int) -> None:
         opened = self.open[-1]
         if opened.block is None or opened.else_seen:
             raise TemplateError("{{else}} without a block that it belongs to", offset)
@@ -128,7 +128,7 @@ class _Parser:
             if not opened.chained:
                 return
 
-    def _pipeline(self, words: _Words, *, top: bool, ranges: bool = False) -> Pipeline:
+    def _pipeline(self, words: ActionWords, *, top: bool, ranges: bool = False) -> Pipeline:
         """Reads up to the end of the action, or to the closing parenthesis of a group."""
         words.skip_space()
         offset = words.peek().offset
@@ -155,7 +155,7 @@ class _Parser:
                 )
         return Pipeline(tuple(commands), slots, declares, offset)
 
-    def _assigned(self, words: _Words, *, ranges: bool) -> tuple[tuple[int, ...], bool]:
+    def _assigned(self, words: ActionWords, *, ranges: bool) -> tuple[tuple[int, ...], bool]:
         names, sign = words.assigned(2 if ranges else 1)
         if sign == ":=":
             slots = []
@@ -172,7 +172,7 @@ class _Parser:
             raise TemplateError(f"there is no variable {word.text}", word.offset)
         return slot
 
-    def _command(self, words: _Words) -> tuple[Operand, ...]:
+    def _command(self, words: ActionWords) -> tuple[Operand, ...]:
         operands: list[Operand] = []
         while True:
             spaced = words.skip_space()
@@ -186,7 +186,7 @@ class _Parser:
             raise TemplateError("a value is missing", words.peek().offset)
         return tuple(operands)
 
-    def _operand(self, words: _Words) -> Operand:
+    def _operand(self, words: ActionWords) -> Operand:
         word = words.take()
         offset = word.offset
         if word.kind in _CONSTANTS:
@@ -207,60 +207,4 @@ class _Parser:
             inner = self._pipeline(words, top=False)
             words.take()
             return Group(inner, words.fields(), offset)
-        _unexpected(word)
-
-
-class _Words:
-    """The words of an action, one after the other."""
-
-    def __init__(self, action: Action) -> None:
-        self._words = action.words
-        self._next = 0
-
-    def peek(self) -> Word:
-        return self._words[self._next]
-
-    def take(self) -> Word:
-        word = self._words[self._next]
-        if word.kind is not Kind.END:
-            self._next += 1
-        return word
-
-    def skip_space(self) -> bool:
-        found = False
-        while self.peek().kind is Kind.SPACE:
-            self.take()
-            found = True
-        return found
-
-    def fields(self) -> tuple[str, ...]:
-        names = []
-        while self.peek().kind is Kind.FIELD:
-            names.append(self.take().text[1:])
-        return tuple(names)
-
-    def finish(self) -> None:
-        self.skip_space()
-        if self.peek().kind is not Kind.END:
-            _unexpected(self.peek())
-
-    def assigned(self, most: int) -> tuple[list[Word], str]:
-        """Takes `$a :=`, `$a, $b :=` or `$a =`; none of it if it is not that."""
-        start = self._next
-        names: list[Word] = []
-        while len(names) < most and self.peek().kind is Kind.VARIABLE:
-            names.append(self.take())
-            self.skip_space()
-            if self.peek().text != ",":
-                break
-            self.take()
-            self.skip_space()
-        if names and self.peek().text in {":=", "="}:
-            return names, self.take().text
-        self._next = start
-        return [], ""
-
-
-def _unexpected(word: Word) -> NoReturn:
-    shown = repr(word.text) if word.text else "the action's end"
-    raise TemplateError(f"{shown} cannot stand here", word.offset)
+        raise unexpected(word)
