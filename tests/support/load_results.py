@@ -5,7 +5,8 @@ Numbers are random, but the same each time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 from tailrace.loadtest.hops.hop_tally import HopTally
 from tailrace.loadtest.hops.prediction_reader import PredictionReader
+from tailrace.loadtest.measure.details import Details, DetailsPart, DetailsWriter, Listed
 from tailrace.loadtest.measure.run_result import EndReason, GeneratorLimit, RunResult
 from tailrace.loadtest.measure.tally import Tally
 from tailrace.loadtest.options.load_options import LoadOptions
@@ -110,6 +112,27 @@ def random_latencies_ms(calls: int, seed: int = 1) -> npt.NDArray[np.float64]:
     slow = np.where(random.random(calls) < 0.02, 40 + 30 * random.random(calls), 0)
     latencies: npt.NDArray[np.float64] = usual + slow
     return latencies
+
+
+def written_details(
+    due_ns: npt.NDArray[np.int64],
+    latencies_ns: npt.NDArray[np.int64],
+    kinds: npt.NDArray[np.int64],
+    told: Sequence[tuple[str, str]],
+) -> Details:
+    """Returns records of calls that were sent when they were due.
+
+    Args:
+        due_ns: when they were, in nanoseconds since 1970, shape (n,).
+        latencies_ns: how long they took, shape (n,).
+        kinds: numbers of their outcomes, shape (n,).
+        told: what these mean: name of the status and text of the error.
+    """
+    part = DetailsPart(tempfile.TemporaryFile(buffering=0))
+    writer = DetailsWriter(part.file)
+    writer.write(due_ns, latencies_ns, latencies_ns, kinds)
+    part.told(Listed(writer.count, list(told)))
+    return Details([part])
 
 
 def hop_tally(answers: int = 1000, seed: int = 1) -> HopTally:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from tailrace.loadtest.engine.crew import Crew
 from tailrace.loadtest.engine.details_files import DetailsFiles
 from tailrace.loadtest.engine.generator_limit import generator_limit
+from tailrace.loadtest.engine.lost_load import lost_process
 from tailrace.loadtest.engine.share import process_count
 from tailrace.loadtest.measure.run_result import EndReason, RunResult
 from tailrace.loadtest.measure.tally import Tally
@@ -30,6 +31,9 @@ _HEADWAY_NS = 20_000_000
 async def run_load(options: LoadOptions, on_progress: OnProgress | None = None) -> RunResult:
     """Makes the load in processes of its own, and waits for its end.
 
+    If one of them is killed, or crashes, the others go on; the result has what all of them told,
+    `EndReason.LOST`, and who was lost.
+
     Cancelled (as by Ctrl-C), it ends the load early and returns what it came to so far, with
     `EndReason.CANCEL`. Cancelled once more, or before the first call, it ends at once, without a
     result. In no case is a process left.
@@ -40,30 +44,34 @@ async def run_load(options: LoadOptions, on_progress: OnProgress | None = None) 
 
     Raises:
         LoadError: the target, the method, or the data is not what the options say; nothing was
-            called, but for a template whose later calls are at fault. Or a process that made load
-            has crashed.
+            called, but for a template whose later calls are at fault. Or all processes that make
+            load have ended before they told anything.
     """
-    async with Crew(process_count(options)) as crew:
-        method = await asyncio.to_thread(_method, options)
-        with DetailsFiles(options, len(crew.parts)) as details:
-            await crew.connect(options, method, details.parts)
+    with DetailsFiles(options, process_count(options)) as details:
+        async with Crew(details.parts) as crew:
+            method = await asyncio.to_thread(_method, options)
+            await crew.connect(options, method)
             date, start_ns = datetime.now(UTC).astimezone(), time.monotonic_ns() + _HEADWAY_NS
             crew.start(start_ns)
-            cancelled = await _finished(crew, on_progress, start_ns)
+            cancelled_ns = await _finished(crew, on_progress, start_ns)
             whole, parts = crew.whole, crew.parts
             # The first interval of a rate is part of the time that its calls took.
             begun_ns = whole.first_ns if options.skip_first else start_ns
             return RunResult(
                 options=options,
                 date=date,
-                end_reason=_end_reason(crew, cancelled=cancelled),
+                end_reason=_end_reason(crew, cancelled=bool(cancelled_ns)),
                 duration_ns=max(whole.last_ns - begun_ns, 0),
                 tally=whole,
                 processes=parts,
                 limit=generator_limit(options, whole, parts, start_ns),
-                details=details.merged(),
+                details=details.whole(),
                 server_streaming=method.server_streaming,
                 client_streaming=method.client_streaming,
+                lost=[
+                    lost_process(options, loss, parts, start_ns, cancelled_ns - start_ns)
+                    for loss in crew.losses
+                ],
             )
 
 
@@ -74,9 +82,9 @@ def _method(options: LoadOptions) -> MethodSpec:
     return method
 
 
-async def _finished(crew: Crew, on_progress: OnProgress | None, start_ns: int) -> bool:
-    """Waits until all processes have ended their load; returns True if it was cancelled."""
-    cancelled = False
+async def _finished(crew: Crew, on_progress: OnProgress | None, start_ns: int) -> int:
+    """Waits until all processes have ended their load; returns when it was cancelled, else 0."""
+    cancelled_ns = 0
     telling = asyncio.create_task(_tell(crew, on_progress, start_ns))
     finishing = asyncio.create_task(crew.finish())
     try:
@@ -86,7 +94,7 @@ async def _finished(crew: Crew, on_progress: OnProgress | None, start_ns: int) -
             task = asyncio.current_task()
             assert task is not None
             task.uncancel()
-            cancelled = True
+            cancelled_ns = time.monotonic_ns()
             crew.stop()
             await finishing
         if telling.done():
@@ -95,7 +103,7 @@ async def _finished(crew: Crew, on_progress: OnProgress | None, start_ns: int) -
     finally:
         telling.cancel()
         finishing.cancel()
-    return cancelled
+    return cancelled_ns
 
 
 async def _tell(crew: Crew, on_progress: OnProgress | None, start_ns: int) -> None:
@@ -109,4 +117,6 @@ async def _tell(crew: Crew, on_progress: OnProgress | None, start_ns: int) -> No
 def _end_reason(crew: Crew, *, cancelled: bool) -> EndReason:
     if cancelled:
         return EndReason.CANCEL
+    if crew.losses:
+        return EndReason.LOST
     return EndReason.TIMEOUT if crew.timed_out else EndReason.NORMAL

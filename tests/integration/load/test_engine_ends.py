@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-import subprocess
-import sys
 import threading
 from dataclasses import replace
-from pathlib import Path
 
 import psutil
 import pytest
 
 from tailrace.loadtest.load_error import LoadError
-from tailrace.loadtest.measure.details import read_details
 from tailrace.loadtest.measure.run_result import EndReason, RunResult
 from tailrace.loadtest.measure.tally import Tally
 from tailrace.loadtest.options.load_options import DurationStop, Format, Schedule
 from tailrace.loadtest.run import run_load
 from tests.support.engine_runs import load_options, loaded
 from tests.support.load_servers import LoadServer, StartLoadServer
-from tests.support.waiting import is_gone, wait_for
+from tests.support.waiting import wait_for
 
 _SLOW = '{"delay_ms": 200}'
 
@@ -176,42 +171,6 @@ async def test_a_server_that_dies_gives_errors(start_load_server: StartLoadServe
     assert sum(result.tally.errors.values()) == result.tally.failed
 
 
-async def test_a_process_that_dies_is_named(load_server: LoadServer) -> None:
-    begun = asyncio.Event()
-    options = load_options(load_server.target, duration=60, concurrency=4, cpus=2)
-    running = asyncio.create_task(run_load(options, lambda tally, seconds: begun.set()))
-    await asyncio.wait_for(begun.wait(), 20)
-    victim = _load_processes(os.getpid())[1]
-    os.kill(victim, signal.SIGKILL)
-
-    with pytest.raises(LoadError) as error:
-        await running
-    assert error.value.problem == f"load process 2 of 2 (pid {victim}) was killed by SIGKILL"
-    assert not _load_processes(os.getpid())
-
-
-def test_processes_die_with_their_parent(load_server: LoadServer, tmp_path: Path) -> None:
-    script = tmp_path / "run.py"
-    script.write_text(
-        "import asyncio\n"
-        "from tests.support.engine_runs import load_options\n"
-        "from tailrace.loadtest.run import run_load\n"
-        f"options = load_options({load_server.target!r}, duration=60, cpus=2)\n"
-        "asyncio.run(run_load(options, lambda tally, seconds: print('begun', flush=True)))\n"
-    )
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(
-        [sys.executable, str(script)], env=environment, stdout=subprocess.PIPE
-    ) as parent:
-        assert parent.stdout is not None
-        parent.stdout.readline()
-        processes = _load_processes(parent.pid)
-        parent.kill()
-
-    assert len(processes) == 2
-    wait_for(lambda: all(map(is_gone, processes)))
-
-
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
@@ -234,8 +193,8 @@ async def test_a_record_of_each_call_is_kept_for_reports_that_list_them(
 ) -> None:
     result: RunResult = await loaded(load_server, total=50, cpus=2, format=Format.JSON)
     assert result.details is not None
-    details = list(read_details(result.details))
-    result.details.unlink()
+    details = list(result.details)
+    result.details.close()
 
     assert len(details) == 50
     ends = [each.timestamp_ns + each.latency_ns for each in details]

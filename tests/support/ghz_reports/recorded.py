@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from tailrace.loadtest.measure.details import DetailsWriter
 from tailrace.loadtest.measure.run_result import EndReason, RunResult
 from tailrace.loadtest.measure.tally import Tally
 from tailrace.loadtest.options.command_line import read_command_line
 from tailrace.loadtest.options.read_options import read_options
 from tests.support.ghz_reports.runs import RUNS
+from tests.support.load_results import written_details
 
 RECORDED = Path(__file__).parent / "recorded"
 
@@ -29,13 +29,12 @@ def recorded_document(run: str) -> Any:
     return json.loads(recorded(run, "json"))
 
 
-def recorded_result(run: str, form: str, folder: Path) -> RunResult:
+def recorded_result(run: str, form: str) -> RunResult:
     """Returns a result of the very calls that ghz's JSON report of a run lists.
 
     Args:
         run: its name.
         form: the format that our report is to have.
-        folder: where the records of its calls go.
     """
     document = recorded_document(run)
     flags = [*RUNS[run], "--format", form, document["options"]["host"]]
@@ -45,10 +44,7 @@ def recorded_result(run: str, form: str, folder: Path) -> RunResult:
     ended = np.array([_ns(call["timestamp"]) for call in calls], np.int64)
     kinds = sorted({(call["status"], call["error"]) for call in calls})
     numbers = np.array([kinds.index((call["status"], call["error"])) for call in calls], np.int64)
-    details = folder / f"{run}.details"
-    writer = DetailsWriter(details)
-    writer.write(ended - latencies, latencies, latencies, numbers)
-    writer.close(kinds)
+    details = written_details(ended - latencies, latencies, numbers, kinds)
     tally = Tally(
         statuses=document["statusCodeDistribution"],
         errors=document["errorDistribution"],

@@ -46,7 +46,7 @@ def test_methods_that_answer_with_predictions_are_read(method: str) -> None:
     reader = reader_for(_spec(method), OPTIONS)
 
     assert reader is not None
-    assert isinstance(reader.tally, HopTally)
+    assert isinstance(reader.take(), HopTally)
 
 
 @pytest.mark.parametrize("method", ["SubmitPrediction", "ListPipelines", "WatchPredictions"])
@@ -107,6 +107,6 @@ def test_a_newer_server_is_read() -> None:
 
     assert reader is not None
     reader.read(prediction().SerializeToString(), 10_000_000)
-    tally = reader.tally
+    tally = reader.take()
     assert isinstance(tally, HopTally)
     assert tally.good == 1

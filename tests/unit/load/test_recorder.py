@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import contextlib
 import pickle
+import tempfile
 import time
-from pathlib import Path
+from collections.abc import Iterator
+from typing import IO
 
 import pytest
 
-from tailrace.loadtest.load_error import LoadError
-from tailrace.loadtest.measure.details import merge_details, read_details
+from tailrace.loadtest.measure.details import Details, DetailsPart
 from tailrace.loadtest.measure.recorder import Recorder
 from tailrace.loadtest.measure.tally import MAX_ERROR_KINDS, OTHER_ERRORS, Tally
 from tailrace.loadtest.wire.call import Call
@@ -34,7 +36,7 @@ def _call(
 
 
 def _recorder(
-    *, count_errors: bool = False, skip_first: int = 0, details: Path | None = None
+    *, count_errors: bool = False, skip_first: int = 0, details: IO[bytes] | None = None
 ) -> Recorder:
     return Recorder(_START_NS, count_errors=count_errors, skip_first=skip_first, details=details)
 
@@ -146,8 +148,8 @@ def test_what_is_taken_adds_up_to_the_whole() -> None:
         if number % 90 == 0:
             sent.merge(pickle.loads(pickle.dumps(taken.take())))
             folded.fold()
-    sent.merge(taken.close())
-    whole = folded.close()
+    sent.merge(taken.take())
+    whole = folded.fold()
     assert sent.slices == whole.slices
     assert (sent.statuses, sent.errors) == (whole.statuses, whole.errors)
     assert sent.corrected.counts.tolist() == whole.corrected.counts.tolist()
@@ -167,25 +169,37 @@ def test_merging_leaves_the_other_tally_as_it_is() -> None:
     assert pickle.dumps(other) == before
 
 
-def test_details_of_several_processes_come_in_order_of_end(tmp_path: Path) -> None:
-    parts = [tmp_path / "0", tmp_path / "1"]
-    for part, path in enumerate(parts):
-        recorder = _recorder(details=path)
-        for number in range(part, 100, 2):
-            # Within a fold, later ones end first.
-            failed = number % 10 == 0
-            call = _call(
-                number,
-                due_ms=number,
-                sent_ms=number + 1,
-                ended_ms=500 - number,
-                status=4 if failed else 0,
-                message=f"late {part}" if failed else "",
-            )
-            recorder.ended(call, lag=False)
-        recorder.close()
-    merge_details(parts, tmp_path / "all")
-    details = list(read_details(tmp_path / "all"))
+@contextlib.contextmanager
+def _part() -> Iterator[DetailsPart]:
+    with tempfile.TemporaryFile(buffering=0) as file:
+        yield DetailsPart(file)
+
+
+def _tell(recorder: Recorder, part: DetailsPart) -> None:
+    recorder.fold()
+    listed = recorder.listed()
+    assert listed is not None
+    part.told(pickle.loads(pickle.dumps(listed)))
+
+
+def test_details_of_several_processes_come_in_order_of_end() -> None:
+    with _part() as first, _part() as second:
+        for place, part in enumerate((first, second)):
+            recorder = _recorder(details=part.file)
+            for number in range(place, 100, 2):
+                # Within a fold, later ones end first.
+                failed = number % 10 == 0
+                call = _call(
+                    number,
+                    due_ms=number,
+                    sent_ms=number + 1,
+                    ended_ms=500 - number,
+                    status=4 if failed else 0,
+                    message=f"late {place}" if failed else "",
+                )
+                recorder.ended(call, lag=False)
+            _tell(recorder, part)
+        details = list(Details([first, second]))
     assert len(details) == 100
     ends = [detail.timestamp_ns + detail.latency_ns for detail in details]
     # The processes read the two clocks at instants of their own.
@@ -200,52 +214,77 @@ def test_details_of_several_processes_come_in_order_of_end(tmp_path: Path) -> No
     assert len(failed_ones) == 10
 
 
-def test_details_tell_the_time_of_day(tmp_path: Path) -> None:
-    path = tmp_path / "details"
+def test_kinds_of_each_process_are_its_own() -> None:
+    with _part() as first, _part() as second, _part() as third:
+        parts = [first, second, third]
+        for place, part in enumerate(parts):
+            recorder = _recorder(details=part.file)
+            for number in range(6):
+                # New ones come up also after some were told.
+                status = number // 3 * (place + 1)
+                recorder.ended(_call(number, ended_ms=10 * number + place, status=status), lag=True)
+                _tell(recorder, part)
+        statuses = [detail.status for detail in Details(parts)]
+    assert statuses == ["OK"] * 9 + ["Canceled", "Unknown", "InvalidArgument"] * 3
+
+
+def test_details_tell_the_time_of_day() -> None:
     before = time.time_ns()
     now = time.monotonic_ns()
-    recorder = Recorder(now, count_errors=False, skip_first=0, details=path)
-    call = Call(0, 0, now)
-    call.sent_ns, call.ended_ns, call.status, call.responses = now, now + 1, 0, 1
-    recorder.ended(call, lag=False)
-    recorder.close()
-    (detail,) = read_details(path)
+    with _part() as part:
+        recorder = Recorder(now, count_errors=False, skip_first=0, details=part.file)
+        call = Call(0, 0, now)
+        call.sent_ns, call.ended_ns, call.status, call.responses = now, now + 1, 0, 1
+        recorder.ended(call, lag=False)
+        _tell(recorder, part)
+        (detail,) = Details([part])
     assert before - _MS <= detail.timestamp_ns <= time.time_ns() + _MS
     assert (detail.latency_ns, detail.status, detail.error) == (1, "OK", "")
 
 
-def test_no_more_details_than_the_bound_are_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_more_details_than_the_bound_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tailrace.loadtest.measure.details.MAX_DETAILS", 30)
-    parts = [tmp_path / "0", tmp_path / "1"]
-    for part, path in enumerate(parts):
-        recorder = _recorder(details=path)
-        for number in range(50):
-            recorder.ended(_call(number, ended_ms=2 * number + 1 + part), lag=False)
-            if number % 20 == 0:
-                recorder.fold()
-        recorder.close()
-        assert len(list(read_details(path))) == 30
-    merge_details(parts, tmp_path / "all")
-    latencies = [detail.latency_ns // _MS for detail in read_details(tmp_path / "all")]
+    with _part() as first, _part() as second:
+        for place, part in enumerate((first, second)):
+            recorder = _recorder(details=part.file)
+            for number in range(50):
+                recorder.ended(_call(number, ended_ms=2 * number + 1 + place), lag=False)
+                if number % 20 == 0:
+                    recorder.fold()
+            _tell(recorder, part)
+            assert len(part.mapped()) == 30
+        latencies = [detail.latency_ns // _MS for detail in Details([first, second])]
     assert latencies == list(range(1, 31))
 
 
-def test_a_file_that_is_not_whole_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "details"
-    recorder = _recorder(details=path)
-    recorder.ended(_call(0), lag=False)
-    recorder.close()
-    path.write_bytes(path.read_bytes()[:-3])
-    with pytest.raises(LoadError, match="not a whole file of calls"):
-        list(read_details(path))
-    with pytest.raises(LoadError, match="cannot be read"):
-        list(read_details(tmp_path / "none"))
+def test_only_records_that_were_told_of_count() -> None:
+    with _part() as part:
+        recorder = _recorder(details=part.file)
+        for number in range(3):
+            recorder.ended(_call(number), lag=False)
+        _tell(recorder, part)
+        recorder.ended(_call(3), lag=False)
+        recorder.fold()
+        assert len(list(Details([part]))) == 3
 
 
-def test_a_run_without_calls_leaves_an_empty_record(tmp_path: Path) -> None:
-    recorder = _recorder(details=tmp_path / "details")
-    tally = recorder.close()
+def test_a_full_disk_ends_the_records_and_nothing_else() -> None:
+    with open("/dev/full", "wb", buffering=0) as full:
+        part = DetailsPart(full)
+        recorder = _recorder(details=full)
+        recorder.ended(_call(0), lag=False)
+        _tell(recorder, part)
+        recorder.ended(_call(1), lag=False)
+        _tell(recorder, part)
+        details = Details([part])
+        assert (recorder.take().ended, list(details)) == (2, [])
+        assert details.fault == "No space left on device"
+
+
+def test_a_run_without_calls_leaves_an_empty_record() -> None:
+    with _part() as part:
+        recorder = _recorder(details=part.file)
+        tally = recorder.take()
+        _tell(recorder, part)
+        assert list(Details([part])) == []
     assert (tally.ended, tally.first_ns, tally.slices.slices) == (0, 0, [])
-    assert list(read_details(tmp_path / "details")) == []

@@ -16,16 +16,16 @@ from tests.support.ghz_reports.runs import FORMATS, RUNS
 CI_SCRIPT = Path(__file__).parents[2] / "support" / "ghz_reports" / "ci_script.py"
 
 
-def report(run: str, form: str, folder: Path) -> str:
+def report(run: str, form: str) -> str:
     file = io.StringIO()
-    write_report(recorded_result(run, form, folder), [], [], file)
+    write_report(recorded_result(run, form), [], [], file)
     return file.getvalue()
 
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("run", RUNS)
-def test_reports_have_the_shape_of_ghzs(run: str, form: str, tmp_path: Path) -> None:
-    assert differences(form, recorded(run, form), report(run, form, tmp_path)) == []
+def test_reports_have_the_shape_of_ghzs(run: str, form: str) -> None:
+    assert differences(form, recorded(run, form), report(run, form)) == []
 
 
 def test_shapes_tell_reports_apart() -> None:
@@ -34,9 +34,9 @@ def test_shapes_tell_reports_apart() -> None:
 
 
 @pytest.mark.parametrize("run", ["answered", "scheduled", "timed"])
-def test_figures_of_ghzs_calls_are_ghzs(run: str, tmp_path: Path) -> None:
+def test_figures_of_ghzs_calls_are_ghzs(run: str) -> None:
     ghz = recorded_document(run)
-    ours = json.loads(report(run, "json", tmp_path))
+    ours = json.loads(report(run, "json"))
     for key in ("count", "total", "fastest", "slowest", "details", "statusCodeDistribution"):
         assert ours[key] == ghz[key]
     assert ours["rps"] == pytest.approx(ghz["rps"], rel=1e-12)
@@ -52,17 +52,17 @@ def test_figures_of_ghzs_calls_are_ghzs(run: str, tmp_path: Path) -> None:
     assert ours["histogram"][0]["count"] == ghz["histogram"][0]["count"] == 1
 
 
-def test_summary_tells_a_call_of_ghzs_as_ghz_does(tmp_path: Path) -> None:
+def test_summary_tells_a_call_of_ghzs_as_ghz_does() -> None:
     ghz = recorded("failed", "summary").split("\n")
-    ours = report("failed", "summary", tmp_path).split("\n")
+    ours = report("failed", "summary").split("\n")
     # Times differ, as each report is of a run of its own; ghz's average is of failed calls, too.
     assert [line for line in ours if "Average" not in line and "." not in line] == [
         line for line in ghz if "Average" not in line and "." not in line
     ]
 
 
-def test_csv_tells_calls_in_order(tmp_path: Path) -> None:
-    lines = report("failed", "csv", tmp_path).split("\n")
+def test_csv_tells_calls_in_order() -> None:
+    lines = report("failed", "csv").split("\n")
     calls = recorded_document("failed")["details"]
     assert [line.split(",")[0] for line in lines[2:-1]] == [
         f"{call['latency'] / 1e6:.2f}" for call in calls
@@ -72,7 +72,7 @@ def test_csv_tells_calls_in_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize("run", RUNS)
 def test_script_written_for_ghzs_json_reads_ours(run: str, tmp_path: Path) -> None:
     ours, ghz = tmp_path / "ours.json", tmp_path / "ghz.json"
-    ours.write_text(report(run, "json", tmp_path), encoding="utf-8")
+    ours.write_text(report(run, "json"), encoding="utf-8")
     ghz.write_text(recorded(run, "json"), encoding="utf-8")
     mine, theirs = (
         subprocess.run([sys.executable, CI_SCRIPT, path], capture_output=True, text=True)

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tailrace.loadtest.measure.details import DetailsWriter
 from tailrace.loadtest.measure.run_result import EndReason, GeneratorLimit, RunResult
 from tailrace.loadtest.options.load_options import Format
 from tailrace.loadtest.report.write import write_report
 from tailrace.loadtest.verdict.baseline import compare, read_baseline
 from tailrace.loadtest.verdict.judge import judge
 from tailrace.loadtest.verdict.objective import parse_objective
-from tests.support.load_results import UNAVAILABLE, hop_tally, load_result
+from tests.support.load_results import UNAVAILABLE, hop_tally, load_result, written_details
 
 SECOND = 1_000_000_000
 ERROR = 'rpc error: code = Unknown desc = "quoted", größer, \n→'
@@ -48,14 +47,11 @@ def told_as(result: RunResult, form: Format) -> RunResult:
     return dataclasses.replace(result, options=dataclasses.replace(result.options, format=form))
 
 
-def with_details(result: RunResult, folder: Path, calls: int) -> RunResult:
-    path = folder / "details"
-    writer = DetailsWriter(path)
-    due = np.arange(calls) * SECOND // 4
-    latencies = np.full(calls, 2_500_000)
-    writer.write(due, latencies, latencies, (np.arange(calls) % 2))
-    writer.close([("OK", ""), ("Unknown", ERROR)])
-    return dataclasses.replace(result, details=path)
+def with_details(result: RunResult, calls: int) -> RunResult:
+    due, latencies = np.arange(calls) * SECOND // 4, np.full(calls, 2_500_000)
+    kinds = [("OK", ""), ("Unknown", ERROR)]
+    details = written_details(due, latencies, np.arange(calls) % 2, kinds)
+    return dataclasses.replace(result, details=details)
 
 
 def test_keys_are_ghzs_and_one_of_ours() -> None:
@@ -69,8 +65,8 @@ def test_keys_are_ghzs_and_one_of_ours() -> None:
 
 
 @pytest.mark.parametrize("calls", [0, 1, 5])
-def test_calls_are_listed_when_they_ended(calls: int, tmp_path: Path) -> None:
-    told = document(with_details(load_result(), tmp_path, calls))["details"]
+def test_calls_are_listed_when_they_ended(calls: int) -> None:
+    told = document(with_details(load_result(), calls))["details"]
     expected = [
         {
             "timestamp": f"1970-01-01T00:00:0{place // 4}.{25 * (place % 4):02}25Z",
@@ -83,8 +79,8 @@ def test_calls_are_listed_when_they_ended(calls: int, tmp_path: Path) -> None:
     assert told == (expected or None)
 
 
-def test_pretty_is_the_same_document_indented(tmp_path: Path) -> None:
-    result = with_details(load_result(errors={ERROR: 2}), tmp_path, 4)
+def test_pretty_is_the_same_document_indented() -> None:
+    result = with_details(load_result(errors={ERROR: 2}), 4)
     pretty = text(result, Format.PRETTY)
     told, plain = json.loads(pretty), json.loads(text(result))
     assert told == plain
@@ -92,8 +88,8 @@ def test_pretty_is_the_same_document_indented(tmp_path: Path) -> None:
     assert text(result).count("\n") == 1
 
 
-def test_calls_are_not_held_in_memory(tmp_path: Path) -> None:
-    result = with_details(load_result(), tmp_path, 20_000)
+def test_calls_are_not_held_in_memory() -> None:
+    result = with_details(load_result(), 20_000)
     for form in (Format.JSON, Format.PRETTY):
         file = Pieces()
         write_report(told_as(result, form), [], [], file)

@@ -3,17 +3,15 @@
 import csv
 import dataclasses
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tailrace.loadtest.measure.details import DetailsWriter
 from tailrace.loadtest.measure.run_result import RunResult
 from tailrace.loadtest.options.load_options import Format
 from tailrace.loadtest.report.write import write_report
-from tests.support.load_results import UNAVAILABLE, load_result
+from tests.support.load_results import UNAVAILABLE, load_result, written_details
 
 ERROR = 'rpc error: code = Unknown desc = one, "two" = 2\nthree'
 
@@ -26,14 +24,11 @@ def text(result: RunResult, form: Format) -> str:
 
 
 @pytest.fixture
-def failing(tmp_path: Path) -> RunResult:
-    path = tmp_path / "details"
-    writer = DetailsWriter(path)
-    latencies = np.array([1_234_567, 8_000_000])
-    writer.write(np.array([10**18, 2 * 10**18]), latencies, latencies, np.array([0, 1]))
-    writer.close([("OK", ""), ("Unknown", ERROR)])
-    result = load_result([1.234567], errors={ERROR: 1})
-    return dataclasses.replace(result, details=path)
+def failing() -> RunResult:
+    due, latencies = np.array([10**18, 2 * 10**18]), np.array([1_234_567, 8_000_000])
+    kinds = [("OK", ""), ("Unknown", ERROR)]
+    details = written_details(due, latencies, np.array([0, 1]), kinds)
+    return dataclasses.replace(load_result([1.234567], errors={ERROR: 1}), details=details)
 
 
 def samples(result: RunResult) -> dict[str, list[tuple[dict[str, str], float]]]:

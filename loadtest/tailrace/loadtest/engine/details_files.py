@@ -2,40 +2,48 @@
 
 from __future__ import annotations
 
-import atexit
-import shutil
 import tempfile
-from pathlib import Path
 from types import TracebackType
 
-from tailrace.loadtest.measure.details import merge_details
+from tailrace.loadtest.load_error import LoadError
+from tailrace.loadtest.measure.details import Details, DetailsPart
 from tailrace.loadtest.options.load_options import Format, LoadOptions
 
 _LISTING = (Format.CSV, Format.HTML, Format.INFLUX_DETAILS, Format.JSON, Format.PRETTY)
 
 
 class DetailsFiles:
-    """The files of one run: one for each process, then one for all.
+    """The files of one run, one for each process.
 
-    Whoever reads them after the run may remove them then; they are gone when the program ends.
+    They have no name: load processes inherit them open, and once nobody has them open any more,
+    also because all were killed, the kernel frees them.
 
     Attributes:
-        parts: for each process the file that it writes; None where no report lists calls.
+        parts: what each process has written; None where no report lists calls.
     """
 
     def __init__(self, options: LoadOptions, processes: int) -> None:
-        """Makes a folder for them, if the run's report lists calls.
+        """Opens them, if the run's report lists calls.
 
         Args:
             options: of the run.
             processes: how many processes make its load.
+
+        Raises:
+            LoadError: there is no place for them.
         """
-        self.parts: list[Path | None] = [None] * processes
-        self._folder: Path | None = None
+        self.parts: list[DetailsPart | None] = [None] * processes
         if options.format in _LISTING:
-            self._folder = Path(tempfile.mkdtemp(prefix="tailrace-load-"))
-            atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
-            self.parts = [self._folder / str(place) for place in range(processes)]
+            try:
+                for place in range(processes):
+                    # Whoever reads them closes them.
+                    self.parts[place] = DetailsPart(tempfile.TemporaryFile(buffering=0))
+            except OSError as error:
+                self._close()
+                raise LoadError(
+                    f"{tempfile.gettempdir()} takes no temporary file: {error.strerror or error}",
+                    f"--format {options.format} needs one; TMPDIR names another folder",
+                ) from error
 
     def __enter__(self) -> DetailsFiles:
         return self
@@ -46,20 +54,15 @@ class DetailsFiles:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._folder is not None and error is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        if error is not None:
+            self._close()
 
-    def merged(self) -> Path | None:
-        """Returns one file with what all processes wrote; None where no report lists calls.
-
-        Raises:
-            LoadError: a process's file is not whole.
-        """
+    def whole(self) -> Details | None:
+        """Returns what all processes wrote, for the caller to close; None if there is nothing."""
         parts = [part for part in self.parts if part is not None]
-        if len(parts) < 2:
-            return parts[0] if parts else None
-        whole = parts[0].with_name("all")
-        merge_details(parts, whole)
-        for part in parts:
-            part.unlink()
-        return whole
+        return Details(parts) if parts else None
+
+    def _close(self) -> None:
+        for part in self.parts:
+            if part is not None:
+                part.file.close()

@@ -7,12 +7,26 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Sequence
 from typing import Any
 
 from tailrace.loadtest.engine.messages import LENGTH, Failed, packed, unpacked
 from tailrace.loadtest.load_error import LoadError
 
 _WORDS_BYTES = 2000
+
+
+class EndedProcess(LoadError):
+    """A process has ended that was not to.
+
+    Attributes:
+        name: which, such as `load process 1 of 2 (pid 4711)`.
+        how: how it ended, such as `was killed by SIGKILL`.
+    """
+
+    def __init__(self, name: str, how: str, why: str) -> None:
+        super().__init__(f"{name} {how}", why)
+        self.name, self.how = name, how
 
 
 class LoadProcess:
@@ -32,14 +46,23 @@ class LoadProcess:
         self._listening = asyncio.create_task(self._listen(process.stderr))
 
     @classmethod
-    async def start(cls, name: str) -> LoadProcess:
+    async def start(cls, name: str, inherited: Sequence[int] = ()) -> LoadProcess:
         """Returns a new process, which waits for its order.
 
         It is not in the terminal's foreground: an interrupt is for the parent, who tells it.
+
+        Args:
+            name: what errors call it.
+            inherited: descriptors that it has, too, under the same numbers.
         """
         command = [sys.executable, "-m", "tailrace.loadtest.engine.worker", str(os.getpid())]
         process = await asyncio.create_subprocess_exec(
-            *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True
+            *command,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            start_new_session=True,
+            pass_fds=inherited,
         )
         return cls(name, process)
 
@@ -51,7 +74,8 @@ class LoadProcess:
         """Waits for a message.
 
         Raises:
-            LoadError: what the process found that the user has to change, or that it ended.
+            LoadError: what the process found that the user has to change.
+            EndedProcess: it has ended.
         """
         try:
             head = await self._out.readexactly(LENGTH.size)
@@ -75,7 +99,7 @@ class LoadProcess:
         await self._listening
         self._in.close()
 
-    async def _ended(self) -> LoadError:
+    async def _ended(self) -> EndedProcess:
         status = await self._process.wait()
         await self._listening
         how = f"ended with status {status}"
@@ -83,7 +107,7 @@ class LoadProcess:
             how = f"was killed by {signal.Signals(-status).name}"
         hint = "the machine may be out of memory" if status == -signal.SIGKILL else ""
         words = self._last_words.decode(errors="replace").strip().rpartition("\n")[2]
-        return LoadError(f"{self._name} (pid {self._process.pid}) {how}", words or hint)
+        return EndedProcess(f"{self._name} (pid {self._process.pid})", how, words or hint)
 
     async def _listen(self, stderr: asyncio.StreamReader) -> None:
         while chunk := await stderr.read(1 << 16):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pickle
 import struct
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tailrace.loadtest.engine.share import Share
+from tailrace.loadtest.measure.details import Listed
 from tailrace.loadtest.measure.tally import Tally
 from tailrace.loadtest.method.method_spec import MethodSpec
 from tailrace.loadtest.options.load_options import LoadOptions
@@ -24,13 +24,14 @@ class Order:
         options: of the whole run.
         method: the method to call.
         share: what of the run is the process's own.
-        details: file that it writes a record per call to; None for none.
+        details: descriptor of the file that it writes a record per call to, which it has
+            inherited; None for none.
     """
 
     options: LoadOptions
     method: MethodSpec
     share: Share
-    details: Path | None
+    details: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +61,15 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What was recorded since the last time."""
+    """What was recorded since the last time.
+
+    Attributes:
+        tally: what is new; of answers, that of the last second or so may come later.
+        listed: of the records of calls; None where there are none.
+    """
 
     tally: Tally
+    listed: Listed | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +78,12 @@ class Done:
 
     Attributes:
         tally: what was recorded since the last time.
+        listed: of the records of calls; None where there are none.
         timed_out: True if time ended it, before all calls were made.
     """
 
     tally: Tally
+    listed: Listed | None
     timed_out: bool
 
 

@@ -57,7 +57,7 @@ def _obey(order: Order, link: ParentLink) -> None:
             start_ns,
             count_errors=options.count_errors,
             skip_first=options.skip_first,
-            details=order.details,
+            details=None if order.details is None else open(order.details, "wb", buffering=0),
         )
         calls: Calls
         if method.client_streaming or method.server_streaming:

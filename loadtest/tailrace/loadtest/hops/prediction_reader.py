@@ -44,6 +44,11 @@ class PredictionReader:
         self._fold()
         return self._tally
 
+    def take(self) -> HopTally:
+        """Returns what was found since the last time, and begins anew: see `ResponseReader`."""
+        taken, self._tally = self.tally, HopTally()
+        return taken
+
     def read(self, payload: bytes, latency_ns: int) -> None:
         """Reads one serialised answer; one that is no such message counts as unreadable.
 

@@ -15,9 +15,8 @@ class AnswerTally(Protocol):
 class ResponseReader(Protocol):
     """Reads answers as they come."""
 
-    @property
-    def tally(self) -> AnswerTally:
-        """What was found so far."""
+    def take(self) -> AnswerTally:
+        """Returns what was found since the last time: all that is taken, added up, is the whole."""
 
     def read(self, payload: bytes, latency_ns: int) -> None:
         """Reads one serialised answer, without gRPC's prefix.

@@ -1,28 +1,24 @@
 """A record per call, on disk, for the reports that list them.
 
-A file holds records of fixed size (`_RECORD`) in the order in which calls ended, then the kinds of
-outcome that they name by number, as JSON, then the number of records and `_MAGIC`.
+Each process writes records of fixed size (`_RECORD`), in the order in which its calls ended, to a
+file of its own; what the numbers of outcomes in them mean it tells beside, with how many there are.
 """
 
 from __future__ import annotations
 
-import json
+import weakref
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
 
-from tailrace.loadtest.load_error import LoadError
 from tailrace.loadtest.measure.latency_histogram import Int64s
 
 # As in ghz.
 MAX_DETAILS = 1_000_000
 
-_MAGIC = b"TRLDETL1"
-_TAIL_BYTES = 8 + len(_MAGIC)
 _RECORD = np.dtype(
     [("timestamp_ns", "<i8"), ("latency_ns", "<i8"), ("uncorrected_ns", "<i8"), ("kind", "<i4")]
 )
@@ -51,17 +47,40 @@ class Detail:
     error: str
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What a process tells of its file of records.
+
+    Attributes:
+        records: how many are in it by now.
+        kinds: name of the status and text of the error (empty if there is none) of each kind of
+            outcome that is new since the last time; kinds count from 0, in the order of telling.
+        fault: why no more are written, such as `No space left on device`; empty if they are.
+    """
+
+    records: int
+    kinds: list[tuple[str, str]]
+    fault: str = ""
+
+
 class DetailsWriter:
-    """Writes one process's records, the first `MAX_DETAILS` of them."""
+    """Writes one process's records, the first `MAX_DETAILS` of them.
 
-    def __init__(self, path: Path) -> None:
-        """Begins a file.
+    Attributes:
+        count: records that were written whole.
+        fault: why no more are written; empty if they are. The load goes on all the same.
+    """
 
-        Raises:
-            OSError: it cannot be written.
+    def __init__(self, file: IO[bytes]) -> None:
+        """Begins at the start of a file.
+
+        Args:
+            file: open for writing, without a buffer: what is told to be there has to be, also
+                if the process is killed the next moment.
         """
-        self._file = path.open("wb")
-        self._count = 0
+        self.count = 0
+        self.fault = ""
+        self._file = file
 
     def write(
         self, timestamps_ns: Int64s, latencies_ns: Int64s, uncorrected_ns: Int64s, kinds: Int64s
@@ -72,87 +91,111 @@ class DetailsWriter:
             timestamps_ns: when they were due, in nanoseconds since 1970.
             latencies_ns: their corrected latencies.
             uncorrected_ns: their latencies from when they were sent.
-            kinds: places in the list that `close` is given.
+            kinds: numbers of their outcomes.
         """
-        room = min(len(timestamps_ns), MAX_DETAILS - self._count)
-        if room <= 0:
+        room = min(len(timestamps_ns), MAX_DETAILS - self.count)
+        if room <= 0 or self.fault:
             return
         records = np.empty(room, _RECORD)
         records["timestamp_ns"] = timestamps_ns[:room]
         records["latency_ns"] = latencies_ns[:room]
         records["uncorrected_ns"] = uncorrected_ns[:room]
         records["kind"] = kinds[:room]
-        self._append(records)
+        left = memoryview(records.tobytes())
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            self.fault = error.strerror or str(error)
+        # A record that is cut is none.
+        self.count += room - -(-len(left) // _RECORD.itemsize)
 
-    def close(self, kinds: Sequence[tuple[str, str]]) -> None:
-        """Ends the file.
 
-        Args:
-            kinds: name of the status and text of the error (empty if there is none) of each kind.
+@dataclass(slots=True)
+class DetailsPart:
+    """One process's records, as its parent has them.
+
+    Attributes:
+        file: what the process writes to.
+        records: how many it has told of.
+        kinds: what their outcomes mean: name of the status, text of the error.
+        fault: as that of `Listed`.
+    """
+
+    file: IO[bytes]
+    records: int = 0
+    kinds: list[tuple[str, str]] = field(default_factory=list)
+    fault: str = ""
+
+    def told(self, listed: Listed) -> None:
+        """Takes in what the process tells."""
+        self.records = listed.records
+        self.kinds += listed.kinds
+        self.fault = listed.fault
+
+    def mapped(self) -> Records:
+        """Returns the records that were told of, shape (records,)."""
+        if not self.records:
+            return np.empty(0, _RECORD)
+        records: Records = np.memmap(self.file, _RECORD, "r", shape=(self.records,))
+        return records
+
+
+class Details:
+    """The records of a run, of all processes: iterating yields a `Detail` for each call.
+
+    They come in the order in which calls ended, `MAX_DETAILS` at most. What is held in memory of
+    each is 16 bytes where there are several processes, and else nothing.
+    """
+
+    def __init__(self, parts: Sequence[DetailsPart]) -> None:
+        """Takes what processes wrote.
+
+        Its files are closed, and so freed, by `close`, or else with the last reference to it.
         """
-        self._file.write(json.dumps(kinds).encode())
-        self._file.write(self._count.to_bytes(8, "little") + _MAGIC)
-        self._file.close()
+        self._parts = parts
+        self._closing = weakref.finalize(self, _close, [part.file for part in parts])
 
-    def _append(self, records: Records) -> None:
-        self._file.write(records.tobytes())
-        self._count += len(records)
+    @property
+    def fault(self) -> str:
+        """Why some are missing, such as `No space left on device`; empty if none is."""
+        return next((part.fault for part in self._parts if part.fault), "")
+
+    def __iter__(self) -> Iterator[Detail]:
+        mapped = [part.mapped() for part in self._parts]
+        if len(mapped) == 1:
+            yield from _in_order(mapped[0], self._parts[0].kinds)
+            return
+        kinds: list[tuple[str, str]] = []
+        firsts = np.array([len(part.kinds) for part in self._parts]).cumsum()
+        for part in self._parts:
+            kinds += part.kinds
+        sizes = np.array([len(records) for records in mapped])
+        begins = np.concatenate(([0], sizes.cumsum()))
+        ends = np.concatenate([each["timestamp_ns"] + each["latency_ns"] for each in mapped])
+        order = np.argsort(ends, kind="stable")[:MAX_DETAILS]
+        del ends
+        for begin in range(0, len(order), _AT_A_TIME):
+            places = order[begin : begin + _AT_A_TIME]
+            taken = np.empty(len(places), _RECORD)
+            for number, records in enumerate(mapped):
+                here = (places >= begins[number]) & (places < begins[number + 1])
+                taken[here] = records[places[here] - begins[number]]
+                if number:
+                    taken["kind"][here] += firsts[number - 1]
+            yield from _in_order(taken, kinds)
+
+    def close(self) -> None:
+        """Closes the files; nothing is left of them."""
+        self._closing()
 
 
-def merge_details(parts: Sequence[Path], target: Path) -> None:
-    """Writes one file out of those of several processes: the first `MAX_DETAILS` calls to end.
-
-    Args:
-        parts: what the processes wrote; they stay.
-        target: the file to write.
-
-    Raises:
-        LoadError: a part is not a whole file of records.
-    """
-    kinds: list[tuple[str, str]] = []
-    read: list[Records] = []
-    for part in parts:
-        records, own_kinds = _open(part)
-        records = np.array(records)
-        records["kind"] += len(kinds)
-        kinds.extend(own_kinds)
-        read.append(records)
-    together = np.concatenate(read) if read else np.empty(0, _RECORD)
-    order = np.argsort(together["timestamp_ns"] + together["latency_ns"], kind="stable")
-    writer = DetailsWriter(target)
-    writer._append(together[order[:MAX_DETAILS]])
-    writer.close(kinds)
+def _close(files: Sequence[IO[bytes]]) -> None:
+    for file in files:
+        file.close()
 
 
-def read_details(path: Path) -> Iterator[Detail]:
-    """Yields the records of a run in the order in which calls ended, of all processes.
-
-    Raises:
-        LoadError: the file is not one of records, or not whole.
-    """
-    records, kinds = _open(path)
+def _in_order(records: Records, kinds: Sequence[tuple[str, str]]) -> Iterator[Detail]:
     for begin in range(0, len(records), _AT_A_TIME):
         for timestamp, latency, uncorrected, kind in records[begin : begin + _AT_A_TIME].tolist():
             yield Detail(timestamp, latency, uncorrected, *kinds[kind])
-
-
-def _open(path: Path) -> tuple[Records, list[tuple[str, str]]]:
-    try:
-        with path.open("rb") as file:
-            end = file.seek(0, 2) - _TAIL_BYTES
-            file.seek(max(end, 0))
-            tail = file.read()
-            count = int.from_bytes(tail[:8], "little")
-            kinds_at = count * _RECORD.itemsize
-            if end < 0 or tail[8:] != _MAGIC or kinds_at > end:
-                raise LoadError(f"{path} is not a whole file of calls", "its run did not end well")
-            file.seek(kinds_at)
-            kinds: list[Any] = json.loads(file.read(end - kinds_at))
-    except OSError as error:
-        raise LoadError(
-            f"{path} cannot be read: {error.strerror}", "leave temporary files in their place"
-        ) from error
-    records: Records = (
-        np.memmap(path, _RECORD, "r", shape=(count,)) if count else np.empty(0, _RECORD)
-    )
-    return records, [(status, text) for status, text in kinds]

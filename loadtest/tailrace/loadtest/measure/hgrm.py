@@ -8,7 +8,7 @@ distance to 100 %, and values in milliseconds.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 import numpy as np
@@ -21,18 +21,20 @@ from tailrace.loadtest.measure.latency_histogram import (
     bucket_end,
     bucket_start,
 )
+from tailrace.loadtest.one_line import one_line
 
 _TICKS_PER_HALF = 5
 _NS_PER_MS = 1e6
 
 
-def write_hgrm(histogram: LatencyHistogram, file: TextIO) -> None:
+def write_hgrm(histogram: LatencyHistogram, file: TextIO, notes: Sequence[str] = ()) -> None:
     """Writes the distribution.
 
     Args:
         histogram: what is written; of the values, the upper ends of buckets, as HdrHistogram does.
             The mean is exact; the standard deviation is of the middles of buckets.
         file: where to.
+        notes: lines that come last, as comments, which plotters leave out.
     """
     file.write(f"{'Value':>12} {'Percentile':>14} {'TotalCount':>10} {'1/(1-Percentile)':>14}\n\n")
     for value_ns, percent, count in _steps(histogram):
@@ -45,6 +47,7 @@ def write_hgrm(histogram: LatencyHistogram, file: TextIO) -> None:
     file.write(f"#[Max     = {most:12.3f}, Total count    = {histogram.count:12d}]\n")
     halves = BUCKETS >> HALF_BITS
     file.write(f"#[Buckets = {halves - 1:12d}, SubBuckets     = {2 << HALF_BITS:12d}]\n")
+    file.writelines(f"# {one_line(note)}\n" for note in notes)
 
 
 def _steps(histogram: LatencyHistogram) -> Iterator[tuple[int, float, int]]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 import numpy as np
 
-from tailrace.loadtest.measure.details import DetailsWriter
+from tailrace.loadtest.measure.details import DetailsWriter, Listed
 from tailrace.loadtest.measure.ended_calls import EndedCalls
 from tailrace.loadtest.measure.latency_histogram import Int64s
 from tailrace.loadtest.measure.outcome_kinds import OutcomeKinds
@@ -48,7 +47,7 @@ class Recorder:
     """
 
     def __init__(
-        self, start_ns: int, *, count_errors: bool, skip_first: int, details: Path | None
+        self, start_ns: int, *, count_errors: bool, skip_first: int, details: IO[bytes] | None
     ) -> None:
         """Begins a record.
 
@@ -56,16 +55,14 @@ class Recorder:
             start_ns: the run's start, on the monotonic clock.
             count_errors: True if latencies of failed calls count.
             skip_first: calls with a smaller number do not count.
-            details: file that a record per call goes to; None for none.
-
-        Raises:
-            OSError: that file cannot be written.
+            details: file that a record per call goes to, without a buffer; None for none.
         """
         self._start_ns = start_ns
         self._epoch_ns = time.time_ns() - time.monotonic_ns()
         self._count_errors = count_errors
         self._kinds = OutcomeKinds()
         self._writer = DetailsWriter(details) if details is not None else None
+        self._kinds_told = 0
         self._tally = Tally()
         self._ended = EndedCalls(self._kinds)
         self._skipped_sent_ns: list[int] = []
@@ -97,13 +94,16 @@ class Recorder:
         self._tally = Tally()
         return taken
 
-    def close(self) -> Tally:
-        """Folds, writes what is left to `details`, and returns what `fold` does."""
-        tally = self.fold()
-        if self._writer is not None:
-            self._writer.close(self._kinds.told())
-            self._writer = None
-        return tally
+    def listed(self) -> Listed | None:
+        """Returns what there is to tell of the records of the calls folded so far.
+
+        What is told once is not told again; None where there are no records.
+        """
+        if self._writer is None:
+            return None
+        kinds = self._kinds.told()[self._kinds_told :]
+        self._kinds_told += len(kinds)
+        return Listed(self._writer.count, kinds, self._writer.fault)
 
     def _skipping(self, skip_first: int) -> Ended:
         add, skipped = self._ended.add, self.skipped

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
 
+from tailrace.loadtest.measure.details import Details
+from tailrace.loadtest.measure.lost_process import LostProcess
 from tailrace.loadtest.measure.tally import Tally
 from tailrace.loadtest.options.load_options import LoadOptions
 
 
 class EndReason(StrEnum):
-    """Why a run ended: all was done, it was interrupted, or its time was up (as in ghz)."""
+    """Why a run ended: all was done, it was interrupted, or its time was up (as in ghz).
+
+    LOST: it was not made as it was asked for, as processes that made its load were lost.
+    """
 
     NORMAL = "normal"
     CANCEL = "cancel"
     TIMEOUT = "timeout"
+    LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,9 @@ class RunResult:
         tally: what all processes recorded.
         processes: what each did; by time only if it is one.
         limit: whether the generator was the limit.
-        details: file with a record per call (`measure.details`); None where no report wants it.
+        details: a record per call; None where no report wants it. Whoever has the result closes it.
+        lost: processes that ended before their load was over. The run is then no proof of anything:
+            objectives are not reached, and it is neither compared nor compared with.
         server_streaming: True if the method answers with a stream.
         client_streaming: True if it takes one.
     """
@@ -57,7 +65,8 @@ class RunResult:
     tally: Tally
     processes: list[Tally] = field(default_factory=list)
     limit: GeneratorLimit = GeneratorLimit(False)
-    details: Path | None = None
+    details: Details | None = None
+    lost: Sequence[LostProcess] = ()
     server_streaming: bool = False
     client_streaming: bool = False
 

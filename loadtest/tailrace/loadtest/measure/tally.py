@@ -33,6 +33,8 @@ class Tally:
         started: calls that were made; the engine's to count.
         ended: calls that are over, skipped ones left out.
         skipped: calls that are over and do not count (`skip_first`, `duration_stop=ignore`).
+        unknown: calls that were made, and whose end nobody told: their process was lost.
+        lost: processes that ended before their load was over.
         responses: messages received.
         bytes_sent: to sockets; the engine's to count, as is what follows but for the instants.
         bytes_received: from sockets.
@@ -55,6 +57,8 @@ class Tally:
     started: int = 0
     ended: int = 0
     skipped: int = 0
+    unknown: int = 0
+    lost: int = 0
     responses: int = 0
     bytes_sent: int = 0
     bytes_received: int = 0
@@ -84,6 +88,8 @@ class Tally:
         self.started += other.started
         self.ended += other.ended
         self.skipped += other.skipped
+        self.unknown += other.unknown
+        self.lost += other.lost
         self.responses += other.responses
         self.bytes_sent += other.bytes_sent
         self.bytes_received += other.bytes_received

@@ -8,6 +8,8 @@ GOOD = 0
 # A verdict, or a server that answered nothing.
 FAILED = 1
 WRONG = 2
+# A report there is, but of a part of the load only: processes that made it were lost.
+PARTIAL = 3
 # 128 and the number of SIGINT.
 INTERRUPTED = 130
 
@@ -21,6 +23,8 @@ def exit_status(result: RunResult, *, passed: bool) -> int:
     """
     if result.end_reason is EndReason.CANCEL:
         return INTERRUPTED
+    if result.lost:
+        return PARTIAL
     return GOOD if passed and answered(result) else FAILED
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 
 from tailrace.loadtest.load_error import LoadError
 from tailrace.loadtest.options.load_options import LoadOptions
@@ -26,9 +27,7 @@ def with_standard_input(options: LoadOptions) -> Iterator[LoadOptions]:
         LoadError: it holds nothing, or no text.
     """
     if options.binary:
-        with TemporaryDirectory(prefix="tailrace-load-") as folder:
-            path = Path(folder) / "stdin"
-            path.write_bytes(_read("--binary"))
+        with _kept(_read("--binary")) as path:
             yield replace(options, binary=False, binary_file=path)
     elif options.data == _STDIN:
         try:
@@ -38,6 +37,23 @@ def with_standard_input(options: LoadOptions) -> Iterator[LoadOptions]:
         yield replace(options, data=text)
     else:
         yield options
+
+
+@contextmanager
+def _kept(content: bytes) -> Iterator[Path]:
+    """Yields the path of a file, which is gone with the context, or with this process."""
+    if sys.platform == "linux":
+        with TemporaryFile(buffering=0) as file:
+            left = memoryview(content)
+            while left:
+                left = left[file.write(left) :]
+            # It has no other name, so that nothing stays, by whatever the process is ended.
+            yield Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")
+    else:
+        with TemporaryDirectory(prefix="tailrace-load-") as folder:
+            path = Path(folder) / "stdin"
+            path.write_bytes(content)
+            yield path
 
 
 def _read(flag: str) -> bytes:

@@ -75,7 +75,7 @@ def tell_run(options: LoadOptions) -> int:
             _write(result, verdicts, comparisons)
         finally:
             if result.details is not None:
-                result.details.unlink(missing_ok=True)
+                result.details.close()
     _tell(result, verdicts, comparisons)
     return status
 
@@ -97,11 +97,15 @@ async def _run(options: LoadOptions) -> RunResult:
 def _write(
     result: RunResult, verdicts: Sequence[Verdict], comparisons: Sequence[Comparison]
 ) -> None:
-    if result.options.hgrm is not None:
-        with written_file(result.options.hgrm) as file:
-            write_hgrm(result.tally.corrected, file)
-    with written_file(result.options.output) as file:
-        write_report(result, verdicts, comparisons, file)
+    try:
+        with written_file(result.options.output) as file:
+            write_report(result, verdicts, comparisons, file)
+    finally:
+        # One that cannot be written does not cost the other.
+        if result.options.hgrm is not None:
+            with written_file(result.options.hgrm) as file:
+                notes = [lost.text for lost in result.lost]
+                write_hgrm(result.tally.corrected, file, notes)
 
 
 def _tell(
@@ -109,6 +113,11 @@ def _tell(
 ) -> None:
     """Says on standard error what decides the exit status, where no summary has just said it."""
     options = result.options
+    for lost in result.lost:
+        print(f"error: {one_line(lost.text)}", file=sys.stderr)
+    if result.details is not None and result.details.fault:
+        fault = result.details.fault
+        print(f"warning: the report does not list all calls: {fault}", file=sys.stderr)
     if not (options.format is Format.SUMMARY and options.output is None):
         if result.limit.limited:
             why = result.limit.why

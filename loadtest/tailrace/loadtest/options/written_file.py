@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,7 +40,8 @@ def written_file(path: Path | None) -> Iterator[TextIO]:
         # A link stays, and leads to the new file.
         whole = path.resolve()
         # The name may be as long as names can be.
-        part = whole.with_name(f".tailrace-load-{os.getpid()}.part")
+        # A process of this number that was killed, in a container say, may have left one.
+        part = whole.with_name(f".tailrace-load-{os.getpid()}-{secrets.token_hex(4)}.part")
         try:
             with part.open("x", encoding="utf-8") as file:
                 yield file

@@ -6,6 +6,7 @@ import asyncio
 import os
 from dataclasses import replace
 
+from tailrace.loadtest.load_error import LoadError
 from tailrace.loadtest.measure.run_result import EndReason, RunResult
 from tailrace.loadtest.options.load_options import LoadOptions
 from tailrace.loadtest.plan.cost_model import Point
@@ -63,6 +64,8 @@ class Meter:
             await asyncio.gather(load, return_exceptions=True)
         if result.end_reason is EndReason.CANCEL:
             raise asyncio.CancelledError
+        if result.lost:
+            raise LoadError(result.lost[0].text, "nothing can be planned with a part of a load")
         self.points.append(self._point(before, after, result))
         return result
 

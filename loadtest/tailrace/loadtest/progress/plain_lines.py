@@ -6,7 +6,7 @@ from typing import TextIO
 
 from tailrace.loadtest.options.load_options import LoadOptions
 from tailrace.loadtest.progress.rates import Pace
-from tailrace.loadtest.progress.remaining import clock, left
+from tailrace.loadtest.progress.remaining import clock, left, lost
 from tailrace.loadtest.report.go_forms import latency
 
 
@@ -34,6 +34,7 @@ class PlainLines:
             "1 error" if pace.failed == 1 else f"{pace.failed} errors",
             f"{pace.in_flight} in flight",
             left(self._options, pace),
+            *([lost(pace)] if pace.lost else []),
         ]
         print(f"{clock(pace.seconds)}: {', '.join(parts)}", file=self._file, flush=True)
 

@@ -22,6 +22,7 @@ class Pace:
         mean_rate: the same since the start.
         recent: p50 and p99 of latencies lately, in nanoseconds; None if none counts.
         overall: the same since the start.
+        lost: processes that ended before their load was over.
     """
 
     seconds: float
@@ -32,6 +33,7 @@ class Pace:
     mean_rate: float
     recent: tuple[int, int] | None
     overall: tuple[int, int] | None
+    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +84,12 @@ class Rates:
             seconds=seconds,
             over=over,
             failed=tally.failed,
-            in_flight=max(tally.started - over, 0),
+            in_flight=max(tally.started - over - tally.unknown, 0),
             rate=(over - before.over) / elapsed if elapsed > 0 else 0.0,
             mean_rate=over / seconds if seconds > 0 else 0.0,
             recent=_percentiles(lately),
             overall=_percentiles(latencies),
+            lost=tally.lost,
         )
 
 

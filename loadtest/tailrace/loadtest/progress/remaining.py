@@ -29,6 +29,11 @@ def left(options: LoadOptions, pace: Pace) -> str:
     return told if seconds == float("inf") else f"{told}, about {clock(seconds)}"
 
 
+def lost(pace: Pace) -> str:
+    """Returns how many processes are lost, in words."""
+    return f"{pace.lost} load {'process' if pace.lost == 1 else 'processes'} lost"
+
+
 def clock(seconds: float) -> str:
     """Returns a time to read at a glance: `8 s`, `2:05`, `1:02:05`."""
     whole = round(max(seconds, 0.0))

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from tailrace.loadtest.options.load_options import LoadOptions
 from tailrace.loadtest.progress.rates import Pace
-from tailrace.loadtest.progress.remaining import clock, left, share_done
+from tailrace.loadtest.progress.remaining import clock, left, lost, share_done
 from tailrace.loadtest.report.go_forms import latency
 
 _BAR_COLUMNS = 40
@@ -77,4 +77,6 @@ class TerminalView:
         errors = Text(str(pace.failed), style="bold red" if pace.failed else "")
         figures.add_row("errors", "", errors)
         figures.add_row("in flight", str(pace.in_flight), "")
+        if pace.lost:
+            return Group(heading, bar, figures, Text(lost(pace), style="bold red"))
         return Group(heading, bar, figures)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from tailrace.loadtest.hops.hop_tally import HopTally
 from tailrace.loadtest.measure.latency_histogram import LatencyHistogram
 from tailrace.loadtest.measure.run_result import EndReason, RunResult
+from tailrace.loadtest.one_line import one_line
 from tailrace.loadtest.report.figures import PERCENTAGES
 from tailrace.loadtest.report.generator_lines import generator_lines
 from tailrace.loadtest.report.go_forms import latency
@@ -24,6 +25,7 @@ def additions(
 ) -> Iterator[list[str]]:
     """Yields sections of lines, each with a heading; none for what there is nothing to say of."""
     sections = (
+        _lost(result),
         _ended_early(result),
         _latencies(result),
         _messages(result),
@@ -41,6 +43,13 @@ def _ended_early(result: RunResult) -> list[str]:
     if result.end_reason is EndReason.TIMEOUT and not result.options.duration:
         return [f"Ended by --max-duration, before all of {result.options.total} calls were made."]
     return []
+
+
+def _lost(result: RunResult) -> list[str]:
+    if not result.lost:
+        return []
+    lines = [f"  {one_line(lost.text)}" for lost in result.lost]
+    return ["Only a part of the load was made, and all this is of what is known of it:", *lines]
 
 
 def _latencies(result: RunResult) -> list[str]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import tzinfo
 
-from tailrace.loadtest.measure.details import Detail, read_details
+from tailrace.loadtest.measure.details import Detail
 from tailrace.loadtest.measure.run_result import RunResult
 from tailrace.loadtest.report.go_forms import rfc3339_nano
 
@@ -14,7 +14,7 @@ from tailrace.loadtest.report.go_forms import rfc3339_nano
 def details_of(result: RunResult) -> Iterator[Detail]:
     """Yields the records of a run, in the order in which calls ended; none if none were kept."""
     if result.details is not None:
-        yield from read_details(result.details)
+        yield from result.details
 
 
 def json_details(result: RunResult, *, pretty: bool) -> Iterator[str]:

@@ -16,6 +16,7 @@ _ENDS = {
     EndReason.NORMAL: "",
     EndReason.CANCEL: "It was interrupted.",
     EndReason.TIMEOUT: "Its time was up.",
+    EndReason.LOST: "Processes that made its load were lost.",
 }
 
 
@@ -37,7 +38,9 @@ def head(result: RunResult, verdicts: Sequence[Verdict], comparisons: Sequence[C
         class_="facts",
     )
     tags = [element("li", f"{key}: {value}") for key, value in options.tags.items()]
-    warnings = []
+    warnings = [f"Only a part of the load was made: {lost.text}." for lost in result.lost]
+    if result.details is not None and result.details.fault:
+        warnings.append(f"Records of calls are missing: {result.details.fault}.")
     if result.limit.limited:
         warnings.append(f"The generator, not the server, was the limit: {result.limit.why}.")
     if not tally.ended:

@@ -8,6 +8,7 @@ from typing import Any
 from tailrace.loadtest.hops.hop_names import PARTS
 from tailrace.loadtest.hops.hop_tally import HopTally
 from tailrace.loadtest.measure.latency_histogram import LatencyHistogram
+from tailrace.loadtest.measure.lost_process import LostProcess
 from tailrace.loadtest.measure.run_result import RunResult
 from tailrace.loadtest.measure.snapshot import snapshot
 from tailrace.loadtest.measure.tally import Tally
@@ -44,10 +45,14 @@ def tailrace_key(
             "ended": tally.ended,
             "failed": tally.failed,
             "skipped": tally.skipped,
+            "unknown": tally.unknown,
             "responses": tally.responses,
             "bytesSent": tally.bytes_sent,
             "bytesReceived": tally.bytes_received,
         },
+        "lost": [_lost(each) for each in result.lost],
+        # Why `details` lacks some.
+        "detailsFault": result.details.fault if result.details is not None else "",
         "answers": _answers(tally.answers, tally) if isinstance(tally.answers, HopTally) else None,
         "verdicts": [verdict_object(verdict) for verdict in verdicts],
         "comparisons": [comparison_object(comparison) for comparison in comparisons],
@@ -75,6 +80,18 @@ def _process(tally: Tally) -> dict[str, int]:
         "maxInFlight": tally.max_in_flight,
         "cpu": tally.cpu_ns,
         "wall": tally.wall_ns,
+    }
+
+
+def _lost(lost: LostProcess) -> dict[str, Any]:
+    return {
+        "process": lost.name,
+        "how": lost.how,
+        "why": lost.why,
+        "ended": lost.ended_ns,
+        "told": lost.told_ns,
+        "missing": lost.missing,
+        "share": lost.share,
     }
 
 

@@ -12,6 +12,8 @@ from tailrace.loadtest.options.load_options import LoadOptions
 
 # What comes from there in binary is kept in a file of this name.
 _STANDARD_INPUT = "stdin"
+# Or, on Linux, in one that has no name but this.
+_KEPT_OPEN = re.compile(r"/proc/\d+/fd/\d+")
 _LINES = frozenset({".ndjson", ".jsonl"})
 # Two lines, each of which is an object of its own.
 _TWO_OBJECTS = re.compile(rb"\s*\{[^\n]*\}[ \t\r]*\n\s*\{[^\n]*\}[ \t\r]*(?:\n|\Z)")
@@ -104,7 +106,8 @@ def read_text(path: Path) -> str:
 
 def told_name(path: Path) -> str:
     """Returns what a file is called in errors."""
-    return "standard input" if path.name == _STANDARD_INPUT else str(path)
+    kept = path.name == _STANDARD_INPUT or _KEPT_OPEN.fullmatch(str(path))
+    return "standard input" if kept else str(path)
 
 
 def _refuse_pipe(path: Path) -> None:

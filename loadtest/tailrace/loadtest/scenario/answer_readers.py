@@ -39,6 +39,11 @@ class SubmissionReader:
     def __init__(self) -> None:
         self.tally = Acknowledged()
 
+    def take(self) -> Acknowledged:
+        """Returns what was found since the last time, and begins anew: see `ResponseReader`."""
+        taken, self.tally = self.tally, Acknowledged()
+        return taken
+
     def read(self, payload: bytes, latency_ns: int) -> None:
         """Reads one answer: see `ResponseReader`."""
         try:
@@ -95,6 +100,11 @@ class EventReader:
 
     def __init__(self) -> None:
         self.tally = TakenIn()
+
+    def take(self) -> TakenIn:
+        """Returns what was found since the last time, and begins anew: see `ResponseReader`."""
+        taken, self.tally = self.tally, TakenIn()
+        return taken
 
     def read(self, payload: bytes, latency_ns: int) -> None:
         """Reads one answer: see `ResponseReader`."""

@@ -145,6 +145,8 @@ async def find_knee(
 def judge_step(rate: float, result: RunResult, bounds: Bounds) -> Step:
     """Returns whether a rate holds, and why not."""
     tally = result.tally
+    if result.lost:
+        return Step(rate, result, "a load process was lost", generator=True)
     if not tally.ended:
         return Step(rate, result, "no call has ended")
     p99_ns = tally.corrected.percentile(99)

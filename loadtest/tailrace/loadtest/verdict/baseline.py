@@ -73,6 +73,9 @@ def compare(baseline: Baseline, result: RunResult, tolerance: float) -> list[Com
             the earlier run, and `ERROR_FLOOR` of calls at least.
     """
     notes = list(_notes(baseline, result))
+    if result.lost:
+        why = "only a part of its load was made: load processes were lost"
+        return [*notes, Comparison("run", Outcome.UNKNOWN, why=why)]
     slices = result.tally.slices
     run = sliced_run(slices, result.duration_ns)
     if len(run) < MIN_SLICES:

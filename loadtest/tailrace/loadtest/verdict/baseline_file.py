@@ -56,6 +56,11 @@ def read_baseline(path: Path) -> Baseline:
         options = report["options"]
         if not isinstance(options, dict):
             raise TypeError("its options are no object")
+        if isinstance(own, dict) and own.get("lost"):
+            raise LoadError(
+                f"the baseline {path} is of a run that lost load processes",
+                "only a part of its load was made; make it anew",
+            )
         if isinstance(own, dict):
             slices, duration_ns = read_snapshot(own["snapshot"])
             from_due = own.get("latencyFrom") == "due"

@@ -56,6 +56,8 @@ def _judge(objective: Objective, result: RunResult) -> Verdict:
 
 
 def _figure(objective: Objective, result: RunResult) -> float:
+    if result.lost:
+        raise _NoFigureError("as only a part of the load was made: load processes were lost")
     if not result.tally.ended or not result.duration_ns:
         raise _NoFigureError("no call counts")
     if objective.unit is Unit.NS:
