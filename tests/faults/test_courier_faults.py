@@ -35,7 +35,7 @@ async def start_courier(url: str, log: Path, **settings: str) -> asyncio.subproc
         "TAILRACE_QUEUE_PARTITIONS": str(PARTITIONS),
         "TAILRACE_CALLBACK_ALLOWED_NETWORKS": '["127.0.0.0/8"]',
         "TAILRACE_CALLBACK_ALLOW_PLAINTEXT": "true",
-        "TAILRACE_COURIER_ATTEMPT_TIMEOUT_MS": "500",
+        "TAILRACE_COURIER_ATTEMPT_TIMEOUT_MS": "10000",
         "TAILRACE_COURIER_RETRY_S": "[0.1, 0.1]",
         "TAILRACE_LOG_LEVEL": "debug",
     }
@@ -96,7 +96,7 @@ async def test_what_a_killed_courier_had_in_flight_is_delivered_again(
     assert {tuple(attempt.result for attempt in end.attempts) for end in ends} == {("gRPC OK",)}
     for prediction in ids:
         same = [each for each in receiver.deliveries if each.delivery_id == prediction]
-        assert len(same) == 2
+        assert len(same) >= 2
         assert len({each.prediction_record for each in same}) == 1
     assert callback.secrets[0].text.removeprefix("whsec_") not in log.read_text()
 
@@ -158,7 +158,9 @@ async def test_results_wait_for_a_redis_that_is_away(start_queue_redis: Any) -> 
         server.kill()
         # They are confirmed while nobody can write it down.
         receiver.hold.set()
-        server.start()
+        # Courier and receiver are in this process, and go on meanwhile.
+        server.launch()
+        await asyncio.to_thread(server.wait_ready)
         assert server.port == port
         ends = [await ended(queue, prediction, DeliveryState.DELIVERED) for prediction in ids]
 

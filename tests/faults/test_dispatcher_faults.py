@@ -148,7 +148,7 @@ async def test_what_is_past_its_time_expires_though_the_hops_have_never_been_the
     mesh = make_mesh("remote")
     mesh.start("dispatcher")
     async with mesh.queue() as queue:
-        soon_ms = await queue.submissions.now_ms() + 1000
+        soon_ms = await queue.submissions.now_ms() + 3000
         ids = await submit(queue, _requests(5), not_after_ms=soon_ms)
         assert {each.state for each in await ended(queue, ids)} == {State.EXPIRED}
         assert mesh.health("dispatcher") == "NOT_SERVING"

@@ -85,6 +85,8 @@ async def test_a_gateway_that_acknowledges_before_the_write_is_noticed(tmp_path:
         tmp_path,
         RunSettings(
             seed=new_seed(),
+            # What is lost is never delivered, and nobody is to wait for it.
+            most_undelivered=10_000,
             world=WorldSettings(temper=CALM, modules={"gateway": f"{MUTANTS}.acknowledges_first"}),
             kills=KillPlan(kills={"gateway": 2, "redis": 1}, most_progress=60),
         ),

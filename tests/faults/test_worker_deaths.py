@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -157,9 +159,22 @@ def test_workers_whose_numbers_of_ports_are_too_high_do_not_start(tmp_path: Path
     assert "TAILRACE_METRICS_PORT is too high for 2 workers" in said
 
 
+@contextlib.contextmanager
+def a_port_after_a_free_one() -> Iterator[int]:
+    """Yields a port that is taken, where the one before it is not."""
+    with contextlib.ExitStack() as held:
+        while True:
+            taken = held.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
+            try:
+                socket.create_server(("127.0.0.1", taken - 1)).close()
+            except OSError:
+                continue
+            yield taken
+            return
+
+
 def test_a_worker_whose_metrics_port_is_taken_stops_the_start(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        taken = held.getsockname()[1]
+    with a_port_after_a_free_one() as taken:
         status, said = start_workers(tmp_path, TAILRACE_METRICS_PORT=str(taken - 1))
     assert status == 1
     assert f"cannot listen for metrics on 127.0.0.1:{taken}" in said

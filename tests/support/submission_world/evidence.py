@@ -21,6 +21,7 @@ _PUBLISHED_S = 10.0
 _AT_ONCE = 32
 _PAGE = 1000
 _STREAM = "tailrace:predictions"
+_MAY_PASS = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +153,7 @@ async def _answered(call: Callable[..., Awaitable[Any]], request: Any) -> Any:
         try:
             return await call(request, timeout=CALL_TIMEOUT_S, wait_for_ready=True)
         except grpc.aio.AioRpcError as error:
-            if error.code() is not grpc.StatusCode.UNAVAILABLE or time.monotonic() > give_up_at:
+            if error.code() not in _MAY_PASS or time.monotonic() > give_up_at:
                 raise
             await asyncio.sleep(PAUSE_S)
 

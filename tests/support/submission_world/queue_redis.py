@@ -77,8 +77,10 @@ class QueueRedis:
     def tear(self) -> None:
         """Ends it with SIGKILL, and leaves half a command at the end of its log."""
         self.server.kill()
-        with self._log_file.open("ab") as file:
-            file.write(_TORN)
+        # The server may have died within a command; its log does not go on after that.
+        if self._log_file.read_bytes().endswith(b"\r\n"):
+            with self._log_file.open("ab") as file:
+                file.write(_TORN)
 
     def end_machine(self) -> float:
         """Ends it as the end of its machine would: what was not synced to disk is gone.
