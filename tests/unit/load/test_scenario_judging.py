@@ -9,7 +9,7 @@ import pytest
 
 from tailrace.loadtest.measure.run_result import RunResult
 from tailrace.loadtest.scenario.course import Course
-from tailrace.loadtest.scenario.course_findings import of_drift, of_search
+from tailrace.loadtest.scenario.course_findings import of_search
 from tailrace.loadtest.scenario.knee import Bounds, Knee, find_knee
 from tailrace.loadtest.scenario.memory import MemorySeries, growths
 from tailrace.loadtest.scenario.receiver_process import Deliveries, account
@@ -126,13 +126,6 @@ def test_drift_compares_the_last_third_with_the_first() -> None:
 def scenario_with(**parts: object) -> Scenario:
     load = {"name": "one", "pipeline": "echo", "rps": 1, "duration": "1s"}
     return Scenario.model_validate({"description": "One load.", "loads": [load], **parts})
-
-
-def test_a_load_that_is_too_short_for_thirds_shows_no_drift() -> None:
-    course = Course(0.0, results={"one": load_result([8.0])})
-    told = list(of_drift(scenario_with(verdict={"drift": 50}), course))
-    assert [finding.passed for finding in told] == [False, False]
-    assert told[0].text == "p50: too few answers to compare thirds of the load"
 
 
 def test_a_search_without_a_step_is_told() -> None:

@@ -8,6 +8,7 @@ from tailrace.loadtest.measure.run_result import RunResult
 from tailrace.loadtest.scenario.knee import Knee, Step
 from tailrace.loadtest.scenario.machine_use import MachineUse
 from tailrace.loadtest.scenario.memory import MemorySeries
+from tailrace.loadtest.scenario.pace import PaceSeries
 from tailrace.loadtest.scenario.receiver_process import Account, Deliveries
 
 
@@ -20,6 +21,8 @@ class Course:
         results: of the loads, by name, in the order of the file; of a search, its last step that
             held.
         happened: what happened to the mesh, in words, and how many seconds after the begin.
+        pace: of the machine, and of the mesh on it; empty where nobody asked for it, or the mesh is
+            somebody else's.
         memory: of the mesh's processes; empty where nobody asked for it.
         knee: what a search found; None without one.
         deliveries: what the receiver took; None without submissions.
@@ -32,6 +35,7 @@ class Course:
     began: float
     results: dict[str, RunResult] = field(default_factory=dict)
     happened: list[tuple[str, float]] = field(default_factory=list)
+    pace: PaceSeries = field(default_factory=PaceSeries)
     memory: MemorySeries = field(default_factory=MemorySeries)
     knee: Knee | None = None
     deliveries: Deliveries | None = None

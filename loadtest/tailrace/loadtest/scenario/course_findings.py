@@ -9,7 +9,6 @@ from tailrace.loadtest.scenario.course import Course
 from tailrace.loadtest.scenario.finding import Finding
 from tailrace.loadtest.scenario.memory import growths
 from tailrace.loadtest.scenario.scenario_file import Scenario
-from tailrace.loadtest.scenario.slices import drift
 from tailrace.runtime.placement import HOPS
 
 _MS = 1e6
@@ -39,25 +38,6 @@ def of_search(scenario: Scenario, course: Course) -> Iterator[Finding]:
     if wanted is not None:
         text += f", wanted {wanted:,.0f}/s"
     yield Finding(name, text, enough, figures)
-
-
-def of_drift(scenario: Scenario, course: Course) -> Iterator[Finding]:
-    """Yields whether answers became slower; nothing where nobody asks for it."""
-    allowed = scenario.verdict.drift
-    if allowed is not None:
-        for name, result in course.results.items():
-            for each in drift(result.tally, (50, 99)):
-                if not (each.first_ns and each.last_ns):
-                    text = f"p{each.percent:g}: too few answers to compare thirds of the load"
-                    yield Finding(name, text, False)
-                    continue
-                text = (
-                    f"p{each.percent:g} {each.first_ns / _MS:.1f} ms in the first third, "
-                    f"{each.last_ns / _MS:.1f} ms in the last ({each.ratio:+.1%}, allowed "
-                    f"{allowed:+g} %)"
-                )
-                figures = {"drift": each.ratio, "percentile": each.percent}
-                yield Finding(name, text, each.ratio <= allowed / 100, figures)
 
 
 def of_memory(scenario: Scenario, course: Course) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ class Finding:
         about: name of the load, or empty.
         text: in words, figures included.
         passed: whether it is good enough; None where nothing was asked of it.
+        judged: False where something was asked of it, and nobody can tell; then `passed` is False.
         figures: for programs.
     """
 
@@ -22,3 +23,4 @@ class Finding:
     text: str
     passed: bool | None
     figures: Mapping[str, Any] = field(default_factory=dict)
+    judged: bool = True

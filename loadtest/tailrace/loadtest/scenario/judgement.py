@@ -10,25 +10,22 @@ from tailrace.loadtest.measure.run_result import RunResult
 from tailrace.loadtest.scenario.answer_readers import TakenIn
 from tailrace.loadtest.scenario.course import Course
 from tailrace.loadtest.scenario.course_findings import (
-    of_drift,
     of_machine,
     of_memory,
     of_search,
     of_slowest_hop,
 )
+from tailrace.loadtest.scenario.drift_findings import of_drift
 from tailrace.loadtest.scenario.finding import Finding
 from tailrace.loadtest.scenario.load_section import LoadKind, LoadSection
+from tailrace.loadtest.scenario.recovery_findings import of_recovery
 from tailrace.loadtest.scenario.scenario_file import Scenario
-from tailrace.loadtest.scenario.slices import recovery
-from tailrace.loadtest.scenario.slo_objectives import PipelineSlo, pipeline_slo
-from tailrace.loadtest.scenario.verdict_section import RecoverySection
+from tailrace.loadtest.scenario.slo_objectives import pipeline_slo
 from tailrace.loadtest.verdict.judge import Verdict, judge
 from tailrace.loadtest.verdict.objective import Objective, parse_objective
 from tailrace.runtime.pipeline.plan import Pipeline
 
 _MS = 1e6
-# What a slice of a load may fail of, where its pipeline promises nothing.
-_USUAL_ERRORS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,7 @@ class Judgement:
 
     @property
     def passed(self) -> bool:
-        """True if nothing that was asked for is missing."""
+        """True if nothing that was asked for is missing, or could not be judged."""
         return all(finding.passed is not False for finding in self.findings)
 
 
@@ -83,7 +80,7 @@ class Judge:
             else:
                 findings.append(Finding(load.name, "was not made", None))
         findings += of_search(self._scenario, course)
-        findings += self._of_recovery(course)
+        findings += of_recovery(self._scenario, course, self._slos)
         findings += of_drift(self._scenario, course)
         findings += of_memory(self._scenario, course)
         findings += self._of_submissions(course)
@@ -109,6 +106,9 @@ class Judge:
         judged = self._scenario.verdict.slo and load.judged
         if judged and load.pipeline and slo is None:
             yield Finding(load.name, f"{load.pipeline} has no slo that is known here", None)
+        for lost in result.lost:
+            text = f"only a part of the load was made: {lost.text}"
+            yield Finding(load.name, text, False)
         if not result.tally.statuses.get("OK"):
             yield Finding(load.name, "no call was answered OK", False)
         if result.limit.limited:
@@ -126,31 +126,6 @@ class Judge:
             first = next(iter(taken.problems), "")
             passed = not (taken.refused or taken.unreadable) and taken.accepted > 0
             yield Finding(load.name, f"{text} ({first})" if first else text, passed)
-
-    def _of_recovery(self, course: Course) -> Iterator[Finding]:
-        for section in self._scenario.verdict.recovery:
-            result = course.results.get(section.load)
-            if result is not None:
-                yield self._recovered(section, result, course)
-
-    def _recovered(self, section: RecoverySection, result: RunResult, course: Course) -> Finding:
-        slo = self._slos[section.load] or PipelineSlo()
-        p99_ns = section.p99.total_seconds() * 1e9 if section.p99 else slo.p99_ns or float("inf")
-        errors = slo.errors or _USUAL_ERRORS
-        if section.after is not None:
-            since = course.began + section.after.total_seconds()
-        elif course.happened:
-            since = course.began + course.happened[0][1]
-        else:
-            since = result.tally.first_ns / 1e9
-        found = recovery(result.tally, round(since * 1e9), p99_ns, errors)
-        within = section.within.total_seconds()
-        figures = {"seconds": found.seconds, "within": within, "bad_slices": found.bad}
-        of = f"{found.bad} of {found.slices} slices of {found.length_s:g} s were not well"
-        if found.seconds is None:
-            return Finding(section.load, f"did not recover: {of}", False, figures)
-        text = f"well again after {found.seconds:.1f} s (allowed {within:g} s): {of}"
-        return Finding(section.load, text, found.seconds <= within, figures)
 
     def _of_submissions(self, course: Course) -> Iterator[Finding]:
         found, deliveries = course.account, course.deliveries

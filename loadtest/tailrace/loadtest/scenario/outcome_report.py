@@ -14,6 +14,7 @@ from tailrace.loadtest.scenario.judgement import Judgement
 from tailrace.runtime.placement import HOPS
 
 _MARKS = {True: "ok  ", False: "FAIL", None: "    "}
+_UNJUDGED = "????"
 _PERCENTS = (50, 90, 95, 99, 99.9)
 
 
@@ -40,11 +41,16 @@ def write_text(name: str, course: Course, judgement: Judgement, out: TextIO) -> 
     out.write("verdict\n")
     for finding in judgement.findings:
         about = f"{finding.about:{width}}  " if finding.about else ""
-        out.write(f"  {_MARKS[finding.passed]}  {about}{finding.text}\n")
-    failed = sum(finding.passed is False for finding in judgement.findings)
+        mark = _MARKS[finding.passed] if finding.judged else _UNJUDGED
+        out.write(f"  {mark}  {about}{finding.text}\n")
+    unjudged = sum(not finding.judged for finding in judgement.findings)
+    failed = sum(finding.passed is False for finding in judgement.findings) - unjudged
     asked = sum(finding.passed is not None for finding in judgement.findings)
     if failed:
-        out.write(f"FAILED: {failed} of {asked}\n")
+        more = f", and {unjudged} not judged" if unjudged else ""
+        out.write(f"FAILED: {failed} of {asked}{more}\n")
+    elif unjudged:
+        out.write(f"NOT JUDGED: {unjudged} of {asked}; nothing failed\n")
     elif course.interrupted:
         out.write(f"INTERRUPTED: until then, all {asked} were kept\n")
     else:
@@ -82,6 +88,7 @@ def outcome_json(name: str, course: Course, judgement: Judgement) -> dict[str, A
                 "about": finding.about,
                 "text": finding.text,
                 "passed": finding.passed,
+                "judged": finding.judged,
                 **({"figures": dict(finding.figures)} if finding.figures else {}),
             }
             for finding in judgement.findings

@@ -46,6 +46,11 @@ class Scenario(Section):
             (f".verdict.recovery[{place}].load", recovery.load)
             for place, recovery in enumerate(self.verdict.recovery)
         ]
+        wanted += [
+            (f".verdict.recovery[{place}].before", recovery.before)
+            for place, recovery in enumerate(self.verdict.recovery)
+            if recovery.before
+        ]
         if self.search is not None and self.search.load:
             wanted.append((".search.load", self.search.load))
         for at, name in wanted:

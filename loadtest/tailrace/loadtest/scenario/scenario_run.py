@@ -68,7 +68,7 @@ class ScenarioRun:
                 load.name: self._place.options(load, callback) for load in self._scenario.loads
             }
             await self._warm(options)
-            await stack.enter_async_context(self._watching_memory())
+            await stack.enter_async_context(self._watching())
             watch = self._machine_watch()
             self._course.began = time.monotonic()
             await self._go(options)
@@ -197,24 +197,30 @@ class ScenarioRun:
         self._course.account = account(ids, self._course.deliveries, unknown)
 
     @contextlib.asynccontextmanager
-    async def _watching_memory(self) -> AsyncIterator[None]:
-        mesh = self._place.mesh
-        if mesh is None or self._scenario.verdict.memory_growth is None:
-            yield
-            return
-        watching = asyncio.create_task(self._course.memory.watch(mesh.usage()))
+    async def _watching(self) -> AsyncIterator[None]:
+        mesh, verdict = self._place.mesh, self._scenario.verdict
+        watches = []
+        if mesh is not None and verdict.memory_growth is not None:
+            watches.append(self._course.memory.watch(mesh.usage()))
+        if mesh is not None and (verdict.drift is not None or verdict.recovery):
+            watches.append(self._course.pace.watch(mesh.usage(without=self._mortal)))
+        tasks = [asyncio.create_task(watch) for watch in watches]
         try:
             yield
         finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _machine_watch(self) -> MachineWatch | None:
         mesh = self._place.mesh
         if mesh is None:
             return None
-        mortal = {event.process for event in self._scenario.events if event.process}
-        return MachineWatch(mesh.usage(without=mortal))
+        return MachineWatch(mesh.usage(without=self._mortal))
+
+    @property
+    def _mortal(self) -> set[str]:
+        return {event.process for event in self._scenario.events if event.process}
 
     def _note_begin(self, tally: Tally, seconds: float) -> None:
         # On a busy machine, processes take seconds until they make calls. What is to happen in the

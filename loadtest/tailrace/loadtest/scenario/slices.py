@@ -32,6 +32,27 @@ class Recovery:
     length_s: float
 
 
+def bad_share(tally: Tally, until_ns: float, p99_ns: float, errors: float) -> float | None:
+    """Returns which share of slices was not well, of those that ended before an instant.
+
+    Args:
+        tally: of the load.
+        until_ns: the instant, on the monotonic clock.
+        p99_ns: as in `recovery`.
+        errors: as in `recovery`.
+
+    Returns:
+        0 to 1; None if there is less than `SETTLED_S` of them.
+    """
+    length = tally.slices.length_ns
+    well = [
+        _is_well(one, p99_ns, errors)
+        for place, one in enumerate(tally.slices.slices)
+        if one.ended and tally.first_ns + (place + 1) * length <= until_ns
+    ]
+    return well.count(False) / len(well) if len(well) * length >= SETTLED_S * _NS else None
+
+
 def recovery(tally: Tally, since_ns: int, p99_ns: float, errors: float) -> Recovery:
     """Returns when a load was well again.
 
@@ -77,11 +98,19 @@ class Drift:
         percent: which percentile.
         first_ns: of the first third, in nanoseconds.
         last_ns: of the last third.
+        first_span: when the first third began and ended, in seconds on the monotonic clock.
+        last_span: the same of the last third.
+        first_calls: calls that ended in the first third.
+        last_calls: calls that ended in the last.
     """
 
     percent: float
     first_ns: int
     last_ns: int
+    first_span: tuple[float, float]
+    last_span: tuple[float, float]
+    first_calls: int
+    last_calls: int
 
     @property
     def ratio(self) -> float:
@@ -91,11 +120,21 @@ class Drift:
 
 def drift(tally: Tally, percents: Sequence[float]) -> list[Drift]:
     """Returns how latencies changed. Slices without calls at either end do not count."""
-    slices = [one for one in tally.slices.slices if one.ended]
-    third = len(slices) // 3
-    first, last = TimeSlice(), TimeSlice()
-    for earlier, later in zip(slices[:third], slices[len(slices) - third :], strict=True):
-        first.merge(earlier)
-        last.merge(later)
-    thirds = first.percentiles(percents), last.percentiles(percents)
-    return [Drift(*each) for each in zip(percents, *thirds, strict=True)]
+    slices = tally.slices
+    places = [place for place, one in enumerate(slices.slices) if one.ended]
+    third = len(places) // 3
+    thirds, spans = [], []
+    for part in (places[:third], places[len(places) - third :]):
+        whole = TimeSlice()
+        for place in part:
+            whole.merge(slices.slices[place])
+        ends = (part[0], part[-1] + 1) if part else (0, 0)
+        begin, end = ((tally.first_ns + place * slices.length_ns) / _NS for place in ends)
+        thirds.append(whole)
+        spans.append((begin, min(end, tally.last_ns / _NS)))
+    first, last = thirds
+    latencies = zip(percents, first.percentiles(percents), last.percentiles(percents), strict=True)
+    return [
+        Drift(percent, before, after, spans[0], spans[1], first.ended, last.ended)
+        for percent, before, after in latencies
+    ]

@@ -48,10 +48,13 @@ class RecoverySection(Section):
             load's own begin.
         p99: latency that each slice of time has to keep at its p99 to count as well; None for that
             of the pipeline's SLO.
+        before: name of a load that was made before, and shows what is as before; empty for what
+            the load itself was like until then.
     """
 
     load: str
     within: Duration
+    before: str = ""
     after: Duration | None = None
     p99: Duration | None = None
 
