@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# An instant on the monotonic clock, in nanoseconds, that does not come.
+NEVER = 1 << 62
+
 
 class Call:
     """One RPC: set by who makes it, and told back when it is over.

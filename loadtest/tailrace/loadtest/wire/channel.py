@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from heapq import heappop, heappush
 
 from tailrace.loadtest.method.method_spec import MethodSpec
 from tailrace.loadtest.options.load_options import LoadOptions
 from tailrace.loadtest.requests.request import Request
 from tailrace.loadtest.wire import status as statuses
-from tailrace.loadtest.wire.call import Call
+from tailrace.loadtest.wire.call import NEVER, Call
+from tailrace.loadtest.wire.call_queue import CallQueue
 from tailrace.loadtest.wire.connect_error import connect_error
 from tailrace.loadtest.wire.connection import Connection
+from tailrace.loadtest.wire.deadlines import Deadlines
 from tailrace.loadtest.wire.encoded_request import (
     EncodedRequest,
     encode_request,
     framed,
     too_large,
 )
-from tailrace.loadtest.wire.link_plan import LinkPlan
-from tailrace.loadtest.wire.links import NEVER, Links
+from tailrace.loadtest.wire.link_plan import link_plan
+from tailrace.loadtest.wire.links import Links
 from tailrace.loadtest.wire.request_headers import request_headers
 from tailrace.loadtest.wire.stream import Stream
-from tailrace.loadtest.wire.target import parse_target
-from tailrace.loadtest.wire.tls import server_name, tls_context
 
 _NS = 1_000_000_000
 # Calls whose timeout is shorter by less than this send the header of all others.
 _SAME_TIMEOUT_NS = 1_000_000
-_PAUSE_NS = 1_000_000
 
 
 class Channel:
@@ -64,24 +61,14 @@ class Channel:
         self.single = not method.server_streaming
         self.max_receive = options.max_recv_message_size
         self.unflushed: list[Connection] = []
-        target, context = parse_target(options.host), tls_context(options)
-        authority = options.authority or options.cname or target.authority
+        plan = link_plan(options, connections)
         timeout_ns = int(options.timeout * _NS)
         self.headers = request_headers(
             path=method.path,
-            authority=authority,
-            scheme="http" if context is None else "https",
+            authority=options.authority or options.cname or plan.target.authority,
+            scheme="http" if plan.context is None else "https",
             timeout_ns=timeout_ns,
             gzip=options.enable_compression,
-        )
-        plan = LinkPlan(
-            target=target,
-            context=context,
-            server_name=server_name(options, target),
-            count=connections,
-            spread=options.lb_strategy == "round_robin",
-            attempt_s=options.connect_timeout,
-            keepalive_s=options.keepalive,
         )
         self._options = options
         self._links = Links(self, plan, self._fail_waiting)
@@ -89,13 +76,9 @@ class Channel:
         # Calls with at least so much time left are sent with the common header.
         self._usual_ns = timeout_ns - _SAME_TIMEOUT_NS if timeout_ns else -NEVER
         self._light = self.single
-        # With round_robin, calls go round the connections; else each caller keeps to one.
-        self._spread = plan.spread
-        self._turn = 0
-        self._homes: dict[int, int] = {}
-        self._waiting: deque[Stream] = deque()
-        # Calls that are made again after a pause, and when.
-        self._paused: list[tuple[int, int, Stream]] = []
+        self._queue = CallQueue(self._ready, spread=plan.spread)
+        self._waiting, self._homes = self._queue.waiting, self._queue.homes
+        self._deadlines = Deadlines(self.cancel)
         self._refused: list[tuple[Call, int, str]] = []
         # When something is due next: a deadline, or something of the connections.
         self._timer_ns = 0
@@ -123,7 +106,7 @@ class Channel:
         ready = self._ready
         home = self._homes.get(call.worker)
         if home is None:
-            home = self._home(call.worker)
+            home = self._queue.home(call.worker)
         if last and ready and self._light and not self._waiting:
             connection = ready[home % len(ready)]
             size = encoded.size
@@ -162,15 +145,8 @@ class Channel:
             self._timer_ns = call.deadline_ns
         if encoded.too_large:
             self._refused.append((call, statuses.RESOURCE_EXHAUSTED, encoded.too_large))
-        elif self._waiting or not self._place(stream, home):
+        elif self._waiting or not self._queue.place(stream, home):
             self._waiting.append(stream)
-
-    def _home(self, worker: int) -> int:
-        """Returns which connection a caller uses: another for each, in turns."""
-        if self._spread:
-            self._turn += 1
-            return self._turn
-        return self._homes.setdefault(worker, len(self._homes))
 
     def send(self, call: Call, message: bytes, *, last: bool) -> None:
         """Sends one more message of a stream; a call that is over ignores it."""
@@ -225,7 +201,7 @@ class Channel:
             # What came while nobody looked is not late.
             self._move(0.0)
             self._timers(now)
-            self._serve_waiting()
+            self._queue.serve()
         if self._refused:
             refused, self._refused = self._refused, []
             for call, code, message in refused:
@@ -237,7 +213,7 @@ class Channel:
         if self._links.timer_ns < self._timer_ns:
             self._timer_ns = self._links.timer_ns
         if self._waiting:
-            self._serve_waiting()
+            self._queue.serve()
 
     def _move(self, wait_s: float) -> None:
         sent, received = self._links.poll(wait_s)
@@ -247,8 +223,7 @@ class Channel:
     def close(self) -> None:
         """Closes all connections; calls in flight are forgotten."""
         self._links.close()
-        self._waiting.clear()
-        self._paused.clear()
+        self._queue.clear()
         self.unflushed.clear()
 
     def connections(self) -> Iterator[Connection]:
@@ -275,65 +250,22 @@ class Channel:
 
     def retry(self, stream: Stream, now: int) -> None:
         """Makes a call again that the server has not looked at; after a pause, if it was before."""
-        stream.connection = None
-        if stream.retries:
-            due_ns = now + (_PAUSE_NS << stream.retries)
-            heappush(self._paused, (due_ns, stream.call.number, stream))
-            self._timer_ns = min(self._timer_ns, due_ns)
-        else:
-            self._waiting.appendleft(stream)
-        stream.retries += 1
+        self._timer_ns = min(self._timer_ns, self._queue.again(stream, now))
 
-    # --- calls that wait ---------------------------------------------------------------------
-
-    def _place(self, stream: Stream, home: int) -> bool:
-        ready = self._ready
-        for place in range(home, home + len(ready)):
-            connection = ready[place % len(ready)]
-            if connection.free:
-                connection.open(stream)
-                return True
-        return False
-
-    def _serve_waiting(self) -> None:
-        while self._waiting:
-            stream = self._waiting[0]
-            home = self._home(stream.call.worker)
-            if stream.call.status == -1 and not self._place(stream, home):
-                return
-            self._waiting.popleft()
+    # --- calls that end without an answer ----------------------------------------------------
 
     def _fail_waiting(self, why: str) -> None:
-        waiting, self._waiting = self._waiting, deque()
+        waiting = list(self._waiting)
+        self._waiting.clear()
         for stream in waiting:
             self.cancel(stream.call, statuses.UNAVAILABLE, f"no connection: {why}")
 
     def _timers(self, now: int) -> None:
         # Calls that are started meanwhile lower it.
         self._timer_ns = NEVER
-        while self._paused and self._paused[0][0] <= now:
-            self._waiting.appendleft(heappop(self._paused)[2])
-        due_ns = min(self._links.timer(now), self._paused[0][0] if self._paused else NEVER)
+        due_ns = self._queue.wake(now)
+        due_ns = min(due_ns, self._links.timer(now))
         for connection in self.connections():
-            due_ns = min(due_ns, self._expire(connection, now))
-        while self._waiting and self._over(self._waiting[0].call, now):
-            self._waiting.popleft()
-        if self._waiting:
-            due_ns = min(due_ns, self._waiting[0].call.deadline_ns or NEVER)
+            due_ns = min(due_ns, self._deadlines.expire(connection, now))
+        due_ns = min(due_ns, self._deadlines.expire_waiting(self._waiting, now))
         self._timer_ns = min(self._timer_ns, due_ns)
-
-    def _expire(self, connection: Connection, now: int) -> int:
-        """Ends the calls of a connection that are late, and returns when the next one will be."""
-        calls = connection.calls
-        while connection.ordered and calls:
-            oldest = next(iter(calls.values()))
-            if not self._over(oldest, now):
-                return oldest.deadline_ns or NEVER
-        left = [call for call in list(calls.values()) if not self._over(call, now)]
-        connection.ordered = connection.ordered or not left
-        return min((call.deadline_ns or NEVER for call in left), default=NEVER)
-
-    def _over(self, call: Call, now: int) -> bool:
-        if call.status == -1 and 0 < call.deadline_ns <= now:
-            self.cancel(call, statuses.DEADLINE_EXCEEDED, statuses.DEADLINE_MESSAGE)
-        return call.status != -1

@@ -7,19 +7,16 @@ import time
 
 from tailrace.loadtest.wire import frames, status
 from tailrace.loadtest.wire.call import Call
-from tailrace.loadtest.wire.frames import ConnectionFault
 from tailrace.loadtest.wire.owner import Owner
 from tailrace.loadtest.wire.peer_settings import PeerSettings
 from tailrace.loadtest.wire.pipe import Pipe
-from tailrace.loadtest.wire.request_headers import DEFAULT_TABLE_BYTES, Form
+from tailrace.loadtest.wire.request_headers import Form
 from tailrace.loadtest.wire.stream import Stream
 
 # What a call has left is rounded to what most have, whose header is encoded already.
 _SAME_TIMEOUT_NS = 1_000_000
 # Beyond, a connection gives way to another: some numbers are left for calls on their way.
 LAST_NUMBER = frames.MAX_STREAM_ID - (1 << 20)
-# A server may count a stream for a while after its end, and refuse the next one.
-_MOST_REFUSALS = 5
 _GREETING = (
     frames.PREFACE
     + frames.settings(
@@ -53,6 +50,7 @@ class Connection:
         newest_deadline_ns: deadline of the call that was started last.
         heard_ns: when something came last.
         farewell: what the peer said when it announced that it leaves; empty if it did not.
+        blocked: streams that have something to send, and no room in a window, by stream id.
     """
 
     def __init__(self, owner: Owner, connected: socket.socket) -> None:
@@ -73,7 +71,7 @@ class Connection:
         self.newest_deadline_ns = 0
         self.heard_ns = time.monotonic_ns()
         self.farewell = ""
-        self._blocked: dict[int, Stream] = {}
+        self.blocked: dict[int, Stream] = {}
         self.put(_GREETING)
 
     @property
@@ -123,7 +121,7 @@ class Connection:
         while stream.unsent:
             room = min(self.window, stream.window)
             if room <= 0:
-                self._blocked[stream.number] = stream
+                self.blocked[stream.number] = stream
                 return
             part = stream.part(room)
             stream.closed = stream.closing and not stream.unsent
@@ -131,7 +129,7 @@ class Connection:
             self.window -= len(part)
             limit = self.peer.frame_bytes
             self.put(frames.data_frames(stream.number, part, limit, last=stream.closed))
-        self._blocked.pop(stream.number, None)
+        self.blocked.pop(stream.number, None)
         if stream.closing and not stream.closed:
             stream.closed = True
             self.put(frames.frame(frames.DATA, frames.END_STREAM, stream.number))
@@ -169,7 +167,7 @@ class Connection:
         """Forgets a call in flight, and returns it; None if it is over."""
         call = self.calls.pop(number, None)
         if self.streams.pop(number, None) is not None:
-            self._blocked.pop(number, None)
+            self.blocked.pop(number, None)
         return call
 
     def reset(self, number: int, code: int = frames.CANCEL) -> Call | None:
@@ -212,94 +210,11 @@ class Connection:
         calls = list(self.calls.values())
         self.calls.clear()
         self.streams.clear()
-        self._blocked.clear()
+        self.blocked.clear()
         for call in calls:
             # Who hears of one may cancel the others.
             if call.status == -1:
                 self.end(call, status.UNAVAILABLE, message, now)
-
-    # --- what the peer says about the connection -------------------------------------------
-
-    def settings(self, payload: bytes) -> None:
-        """Follows the peer's settings, and says so.
-
-        Raises:
-            ConnectionFault: they are not well-formed.
-        """
-        window = self.peer.window
-        self.peer.read(payload)
-        headers = self.owner.headers
-        if self.form is Form.INSERTING and headers.table_bytes > DEFAULT_TABLE_BYTES:
-            self.form = Form.LITERAL
-        if self.peer.table_bytes < DEFAULT_TABLE_BYTES and self.form is not Form.LITERAL:
-            self.form = Form.SHRINKING
-        self.put(frames.SETTINGS_ACK)
-        self.ready = True
-        self.set_limit()
-        for stream in list(self.streams.values()):
-            stream.window += self.peer.window - window
-            if stream.window > frames.MAX_WINDOW:
-                raise ConnectionFault("a window is too large", frames.FLOW_CONTROL_ERROR)
-            if stream.unsent:
-                self.pump(stream)
-
-    def more_window(self, number: int, increment: int, now: int) -> None:
-        """Sends more, after the peer has made room.
-
-        Raises:
-            ConnectionFault: no window can be so large.
-        """
-        if not number:
-            self.window += increment
-            if not increment or self.window > frames.MAX_WINDOW:
-                raise ConnectionFault("an impossible WINDOW_UPDATE", frames.FLOW_CONTROL_ERROR)
-            for blocked in list(self._blocked.values()):
-                self.pump(blocked)
-            return
-        stream = self.streams.get(number)
-        if stream is None:
-            return
-        stream.window += increment
-        if not increment or stream.window > frames.MAX_WINDOW:
-            call = self.reset(number, frames.FLOW_CONTROL_ERROR)
-            assert call is not None
-            self.end(call, status.INTERNAL, "an impossible WINDOW_UPDATE came", now)
-        elif stream.unsent:
-            self.pump(stream)
-
-    def was_reset(self, number: int, code: int, now: int) -> None:
-        """Ends a call whose stream the peer has reset."""
-        call = self.calls.get(number)
-        if call is None:
-            return
-        name = frames.error_name(code)
-        if code == frames.REFUSED_STREAM:
-            told = f"the server refused the stream ({name})"
-            self.retry_or_end(number, told, now, most=_MOST_REFUSALS)
-            return
-        self.take(number)
-        if code == frames.CANCEL and 0 < call.deadline_ns <= now:
-            self.end(call, status.DEADLINE_EXCEEDED, status.DEADLINE_MESSAGE, now)
-        else:
-            told = f"the server reset the stream ({name})"
-            self.end(call, status.of_stream_error(code), told, now)
-
-    def goaway(self, payload: bytes, now: int) -> None:
-        """Takes no more calls, and has those made again that the peer will not look at.
-
-        Raises:
-            ConnectionFault: it is not well-formed.
-        """
-        if len(payload) < 8:
-            raise ConnectionFault("GOAWAY is too short", frames.FRAME_SIZE_ERROR)
-        last = int.from_bytes(payload[:4], "big") & frames.MAX_STREAM_ID
-        name = frames.error_name(int.from_bytes(payload[4:8], "big"))
-        text = payload[8:].decode(errors="replace")
-        self.farewell = f"; it had announced that with GOAWAY {name} {text}".rstrip()
-        self.drain()
-        for number in [each for each in self.calls if each > last]:
-            told = f"the server goes away ({name} {text})".replace(" )", ")")
-            self.retry_or_end(number, told, now, most=1)
 
 
 def _left_ns(call: Call) -> int:

@@ -8,6 +8,7 @@ from tailrace.loadtest.wire import frames, status
 from tailrace.loadtest.wire.answer_head import AnswerHead, HeadReader
 from tailrace.loadtest.wire.call import Call
 from tailrace.loadtest.wire.connection import Connection
+from tailrace.loadtest.wire.control_frames import ControlFrames
 from tailrace.loadtest.wire.frames import DATA, HEADERS, ConnectionFault
 from tailrace.loadtest.wire.stream import MessageFault, Stream
 
@@ -22,6 +23,7 @@ class FrameReader:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._control = ControlFrames(connection)
         self._heads = HeadReader()
         self._rest = b""
         # Stream id, flags of its first frame, and what there is of it.
@@ -133,22 +135,8 @@ class FrameReader:
                 raise ConnectionFault("CONTINUATION of nothing")
             self._open_block[2].extend(payload)
             self._block_part(flags, now)
-        elif kind == frames.SETTINGS:
-            if not flags & frames.ACK:
-                connection.settings(payload)
-        elif kind == frames.PING:
-            if not flags & frames.ACK:
-                connection.put(frames.frame(frames.PING, frames.ACK, 0, _sized(payload, 8)))
-        elif kind == frames.RST_STREAM:
-            code = int.from_bytes(_sized(payload, 4), "big")
-            connection.was_reset(number, code, now)
-        elif kind == frames.WINDOW_UPDATE:
-            increment = int.from_bytes(_sized(payload, 4), "big") & frames.MAX_WINDOW
-            connection.more_window(number, increment, now)
-        elif kind == frames.GOAWAY:
-            connection.goaway(payload, now)
-        elif kind == frames.PUSH_PROMISE:
-            raise ConnectionFault("the server pushes, and was told not to")
+        else:
+            self._control.take(kind, flags, number, payload, now)
 
     def _block_part(self, flags: int, now: int) -> None:
         assert self._open_block is not None
@@ -225,12 +213,6 @@ class FrameReader:
 def _count_wrong(call: Call) -> None:
     call.status = status.INTERNAL
     call.message = f"the server answered OK with {call.responses} messages instead of one"
-
-
-def _sized(payload: bytes, size: int) -> bytes:
-    if len(payload) != size:
-        raise ConnectionFault("a frame has an impossible length", frames.FRAME_SIZE_ERROR)
-    return payload
 
 
 def _check_greeting(data: bytes) -> None:

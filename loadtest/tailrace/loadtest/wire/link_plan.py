@@ -5,7 +5,9 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 
-from tailrace.loadtest.wire.target import Target
+from tailrace.loadtest.options.load_options import LoadOptions
+from tailrace.loadtest.wire.target import Target, parse_target
+from tailrace.loadtest.wire.tls import server_name, tls_context
 
 
 @dataclass(frozen=True)
@@ -29,3 +31,25 @@ class LinkPlan:
     spread: bool
     attempt_s: float
     keepalive_s: float
+
+
+def link_plan(options: LoadOptions, connections: int) -> LinkPlan:
+    """Returns what connections options ask for.
+
+    Args:
+        options: the target, TLS, how calls are spread, timeouts.
+        connections: how many; with `round_robin`, to each of the target's addresses.
+
+    Raises:
+        LoadError: the target is no address, or a certificate cannot be read.
+    """
+    target = parse_target(options.host)
+    return LinkPlan(
+        target=target,
+        context=tls_context(options),
+        server_name=server_name(options, target),
+        count=connections,
+        spread=options.lb_strategy == "round_robin",
+        attempt_s=options.connect_timeout,
+        keepalive_s=options.keepalive,
+    )

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from tailrace.loadtest.wire.attempt import Attempt
+from tailrace.loadtest.wire.call import NEVER
 from tailrace.loadtest.wire.connection import Connection
 from tailrace.loadtest.wire.dial import Dial
 from tailrace.loadtest.wire.frames import ConnectionFault
@@ -16,7 +17,6 @@ from tailrace.loadtest.wire.poller import Poller
 from tailrace.loadtest.wire.slot import Slot
 from tailrace.loadtest.wire.target import Address, Resolver
 
-NEVER = 1 << 62
 _NS = 1_000_000_000
 # As long as gRPC gives an attempt at least.
 _ATTEMPT_S = 20.0
