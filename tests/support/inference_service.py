@@ -121,13 +121,12 @@ class RunningInference:
         reply = await stub.Check(request, timeout=5)
         return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
 
-    async def until_serving(self, serving: bool = True, timeout_s: float = 10.0) -> float:
-        """Returns, in seconds, how long it took until health says so; fails if it never does."""
-        started = time.monotonic()
+    async def until_serving(self, serving: bool = True, timeout_s: float = 30.0) -> None:
+        """Returns once health says so; fails if it never does."""
         async with asyncio.timeout(timeout_s):
             while True:
                 if await self.is_serving() is serving:
-                    return time.monotonic() - started
+                    return
                 await asyncio.sleep(0.02)
 
 
