@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from tailrace.loadtest.engine.crew import Crew
@@ -28,7 +28,11 @@ _PROGRESS_S = 0.25
 _HEADWAY_NS = 20_000_000
 
 
-async def run_load(options: LoadOptions, on_progress: OnProgress | None = None) -> RunResult:
+async def run_load(
+    options: LoadOptions,
+    on_progress: OnProgress | None = None,
+    until_begin: Callable[[], Awaitable[None]] | None = None,
+) -> RunResult:
     """Makes the load in processes of its own, and waits for its end.
 
     If one of them is killed, or crashes, the others go on; the result has what all of them told,
@@ -41,6 +45,7 @@ async def run_load(options: LoadOptions, on_progress: OnProgress | None = None) 
     Args:
         options: what to do. Its report and its verdicts are the caller's to make.
         on_progress: told how it goes.
+        until_begin: awaited once all processes are connected; the load begins when it returns.
 
     Raises:
         LoadError: the target, the method, or the data is not what the options say; nothing was
@@ -51,12 +56,14 @@ async def run_load(options: LoadOptions, on_progress: OnProgress | None = None) 
         async with Crew(details.parts) as crew:
             method = await asyncio.to_thread(_method, options)
             await crew.connect(options, method)
+            if until_begin is not None:
+                await until_begin()
             date, start_ns = datetime.now(UTC).astimezone(), time.monotonic_ns() + _HEADWAY_NS
             crew.start(start_ns)
             cancelled_ns = await _finished(crew, on_progress, start_ns)
             whole, parts = crew.whole, crew.parts
             # The first interval of a rate is part of the time that its calls took.
-            begun_ns = whole.first_ns if options.skip_first else start_ns
+            begun_ns = (options.skip_first and whole.first_ns) or start_ns
             return RunResult(
                 options=options,
                 date=date,

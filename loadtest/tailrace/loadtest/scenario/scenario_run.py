@@ -12,7 +12,6 @@ from typing import Any
 
 from tailrace.loadtest.load_error import LoadError
 from tailrace.loadtest.measure.run_result import EndReason, RunResult
-from tailrace.loadtest.measure.tally import Tally
 from tailrace.loadtest.options.load_options import LoadOptions
 from tailrace.loadtest.run import run_load
 from tailrace.loadtest.scenario.answer_readers import Acknowledged
@@ -29,6 +28,7 @@ from tailrace.loadtest.scenario.receiver_process import (
 )
 from tailrace.loadtest.scenario.scenario_file import Scenario
 from tailrace.loadtest.scenario.slo_objectives import PipelineSlo, pipeline_slo
+from tailrace.loadtest.scenario.start_line import StartLine
 
 Tell = Callable[[str], None]
 _WARM_CALLERS = 16
@@ -49,7 +49,8 @@ class ScenarioRun:
         self._place = place
         self._tell = tell
         self._course = Course(time.monotonic())
-        self._begun = asyncio.Event()
+        starts = [] if scenario.search else [load.start.total_seconds() for load in scenario.loads]
+        self._line = StartLine(starts)
 
     async def run(self) -> Course:
         """Returns what it came to; cancelled, what it came to so far.
@@ -70,8 +71,9 @@ class ScenarioRun:
             await self._warm(options)
             await stack.enter_async_context(self._watching())
             watch = self._machine_watch()
-            self._course.began = time.monotonic()
+            self._line.began = time.monotonic()
             await self._go(options)
+            self._course.began = self._line.began
             if watch is not None:
                 knee = self._course.knee
                 results = [step.result for step in knee.steps] if knee else []
@@ -107,26 +109,32 @@ class ScenarioRun:
         self._course.happened.sort(key=lambda each: each[1])
 
     async def _load(self, load: LoadSection, options: LoadOptions) -> None:
-        if load.start:
-            await self._until(load.start.total_seconds())
+        start = load.start.total_seconds()
         rate = f" {load.rps:g}/s" if load.rps else f" {load.concurrency} callers"
         length = f"{options.duration:g} s" if options.duration else f"{options.total:,} calls"
-        self._tell(f"{load.name}:{rate} for {length}")
+
+        async def until_begin() -> None:
+            await self._line.until_begin(start)
+            self._tell(f"{load.name}:{rate} for {length}")
+
+        await self._line.until_prepared(start)
         try:
-            self._course.results[load.name] = result = await run_load(options, self._note_begin)
+            result = await run_load(
+                options, lambda tally, seconds: self._line.note_begin(seconds), until_begin
+            )
         finally:
-            # Short ones are over before anybody is told how they go.
-            self._begun.set()
+            self._line.note_over()
+        self._course.results[load.name] = result
         self._tell(f"{load.name}: {short_text(result)}")
 
     async def _event(self, event: EventSection) -> None:
-        await self._until(event.at.total_seconds())
+        await self._line.until(event.at.total_seconds())
         mesh = self._place.mesh
         assert mesh is not None
         object_name = event.process or event.hop
         self._tell(f"{event.what} {object_name} for {event.lasting.total_seconds():g} s")
         for text, when in await mesh.apply(event):
-            self._course.happened.append((text, when - self._course.began))
+            self._course.happened.append((text, when - self._line.began))
 
     async def _search(self, load: LoadSection, options: LoadOptions) -> None:
         search = self._scenario.search
@@ -221,21 +229,6 @@ class ScenarioRun:
     @property
     def _mortal(self) -> set[str]:
         return {event.process for event in self._scenario.events if event.process}
-
-    def _note_begin(self, tally: Tally, seconds: float) -> None:
-        # On a busy machine, processes take seconds until they make calls. What is to happen in the
-        # course of a load counts from there.
-        if not self._begun.is_set():
-            self._course.began = time.monotonic() - seconds
-            self._begun.set()
-
-    async def _until(self, seconds: float) -> None:
-        """Waits until so many seconds after the begin, which the loads of second 0 make."""
-        if any(not load.start for load in self._scenario.loads) and not self._scenario.search:
-            await self._begun.wait()
-        left = self._course.began + seconds - time.monotonic()
-        if left > 0:
-            await asyncio.sleep(left)
 
     def slo_of(self, load: LoadSection) -> PipelineSlo | None:
         """Returns what the load's pipeline promises; None if that is nothing, or not known."""
