@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -36,10 +37,10 @@ def shell(
             "--data @: standard input is empty (pipe the data into it, or give a file)",
         ),
         (
-            "-o /dev/full",
+            "-O csv --hgrm /dev/full -o /dev/null",
             "",
-            "/dev/full cannot be written: No space left on device (the load is over, and what it "
-            "came to is lost: write to another place)",
+            "/dev/full cannot be written: No space left on device (the load is over, and this is "
+            "not written: another place is needed)",
         ),
     ],
 )
@@ -49,6 +50,80 @@ def test_what_cannot_be_used_is_told_in_a_line(
     told = shell(load_server, tmp_path, arguments, redirects)
     assert (told.returncode, told.stdout, told.stderr) == (2, "", f"error: {message}\n")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_report_that_cannot_be_written_leaves_its_summary_and_the_distribution(
+    load_server: LoadServer, tmp_path: Path
+) -> None:
+    told = shell(load_server, tmp_path, "-O json -o /dev/full --hgrm hgrm")
+    assert (told.returncode, told.stdout) == (2, "")
+    assert told.stderr.startswith("\nSummary:\n  Count:\t6\n")
+    assert told.stderr.endswith(
+        "error: /dev/full cannot be written: No space left on device (the load is over; this was"
+        " its summary)\n"
+    )
+    assert "Total count    =            6]" in (tmp_path / "hgrm").read_text()
+
+
+def test_a_distribution_that_cannot_be_written_costs_no_report(
+    load_server: LoadServer, tmp_path: Path
+) -> None:
+    assert shell(load_server, tmp_path, "-O json -o report --hgrm /dev/full").returncode == 2
+    assert json.loads((tmp_path / "report").read_text())["count"] == 6
+
+
+@pytest.mark.parametrize(
+    ("limit", "nobody", "status"), [("p99<1h", "2> >(true)", 0), ("p99<1ns", "2> /dev/full", 1)]
+)
+def test_who_does_not_read_complaints_changes_no_status(
+    load_server: LoadServer, tmp_path: Path, limit: str, nobody: str, status: int
+) -> None:
+    told = shell(load_server, tmp_path, f"-O json -o report --slo '{limit}'", nobody)
+    assert told.returncode == status
+    assert (tmp_path / "report").exists()
+
+
+def test_no_room_for_records_of_calls_costs_no_report(
+    load_server: LoadServer, tmp_path: Path
+) -> None:
+    # As little of a file as 585 records of 28 bytes.
+    line = f"ulimit -f 16; exec {RUN} -n 1000 -c 2 -O csv -o report {load_server.target}"
+    told = subprocess.run(
+        ["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert told.returncode == 0
+    assert "warning: the report does not list all calls: File too large\n" in told.stderr
+    assert len((tmp_path / "report").read_text().splitlines()) == 2 + 585
+
+
+def test_no_room_for_what_standard_input_holds_is_told(
+    load_server: LoadServer, tmp_path: Path
+) -> None:
+    line = f"head -c 99999 /dev/zero | (ulimit -f 16; exec {RUN} --binary {load_server.target})"
+    told = subprocess.run(
+        ["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (told.returncode, told.stdout) == (2, "")
+    assert "does not take what standard input holds: File too large (TMPDIR" in told.stderr
+
+
+def test_an_interrupt_whose_reader_is_gone_leaves_a_report(
+    load_server: LoadServer, tmp_path: Path
+) -> None:
+    before = load_server.seen().calls
+    reading, writing = os.pipe()
+    process = subprocess.Popen(
+        [*RUN.split(), "-z10m", "-c2", "-Ojson", "-oreport", load_server.target],
+        cwd=tmp_path,
+        stderr=writing,
+        start_new_session=True,
+    )
+    os.close(reading)
+    os.close(writing)
+    wait_for(lambda: load_server.seen().calls > before + 10, timeout_s=30)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    assert json.loads((tmp_path / "report").read_text())["endReason"] == "cancel"
 
 
 def test_a_run_needs_no_standard_stream_at_all(load_server: LoadServer, tmp_path: Path) -> None:

@@ -75,6 +75,31 @@ async def test_calls_in_flight_at_the_end_do_not_count(load_server: LoadServer) 
 
     assert result.tally.skipped == 6
     assert result.tally.statuses == {"OK": result.tally.started - 6}
+    # They had their time all the same: it was no shorter run for their sake.
+    assert result.duration_ns >= 500_000_000
+
+
+async def test_a_server_that_stops_answering_makes_no_run_shorter(
+    start_load_server: StartLoadServer,
+) -> None:
+    server = start_load_server()
+
+    def on_progress(tally: Tally, seconds: float) -> None:
+        if tally.ended and seconds < 1.2:
+            server.freeze()
+            threading.Timer(1.5, server.thaw).start()
+
+    result = await loaded(
+        server,
+        duration=1.2,
+        skip_first=1,
+        duration_stop=DurationStop.IGNORE,
+        on_progress=on_progress,
+    )
+
+    assert result.tally.skipped == 51
+    # The first call was skipped a moment after the start.
+    assert result.duration_ns > 1_000_000_000
 
 
 async def test_a_run_with_a_longest_time_may_end_before(load_server: LoadServer) -> None:

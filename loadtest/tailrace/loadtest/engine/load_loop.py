@@ -27,6 +27,8 @@ class LoadLoop:
 
     Attributes:
         timed_out: True if time ended it, before all calls were made.
+        ignored_ns: when calls in flight were left out of account, on the monotonic clock; 0 if
+            none was.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class LoadLoop:
             start_ns: the run's start, on the monotonic clock.
         """
         self.timed_out = False
+        self.ignored_ns = 0
         self._channel, self._calls, self._pacing = channel, calls, pacing
         self._teller, self._link = teller, link
         self._stopped = False
@@ -109,4 +112,6 @@ class LoadLoop:
         if self._action is DurationStop.CLOSE:
             self._calls.cancel_all(_UNAVAILABLE, _CLOSED)
         elif self._action is DurationStop.IGNORE:
+            if self._calls.in_flight:
+                self.ignored_ns = time.monotonic_ns()
             self._calls.ignore_rest()

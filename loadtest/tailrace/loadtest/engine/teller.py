@@ -77,13 +77,16 @@ class Teller:
         else:
             self._recorder.fold()
 
-    def done(self, *, timed_out: bool) -> None:
+    def done(self, *, timed_out: bool, ignored_ns: int) -> None:
         """Tells of the end.
 
         Args:
             timed_out: True if time ended the load, before all calls were made.
+            ignored_ns: when calls in flight were left out of account, on the monotonic clock; 0 if
+                none was. Until then they were waited for.
         """
         tally = self._complete(self._recorder.take())
+        tally.last_ns = max(tally.last_ns, ignored_ns)
         if self._reader is not None:
             tally.answers = self._reader.take()
         self._link.tell(Done(tally, self._recorder.listed(), timed_out))

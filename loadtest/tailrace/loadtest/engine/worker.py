@@ -47,6 +47,8 @@ def _obey(order: Order, link: ParentLink) -> None:
     channel = Channel(options, method, connections=connections, keep_responses=keep)
     channel.on_ended = _none_yet
     channel.connect()
+    # Now, as it takes some milliseconds, in which the first calls would be due.
+    collect_seldom()
     try:
         link.tell(Ready())
         start = link.receive()
@@ -65,11 +67,10 @@ def _obey(order: Order, link: ParentLink) -> None:
         else:
             calls = Calls(options, channel, source, recorder, reader)
         pacing = make_pacing(options, order.share, calls, start_ns)
-        collect_seldom()
         teller = Teller(recorder, channel, calls, reader, link, start_ns=start_ns)
         loop = LoadLoop(options, channel, calls, pacing, teller, link, start_ns)
         loop.run()
-        teller.done(timed_out=loop.timed_out)
+        teller.done(timed_out=loop.timed_out, ignored_ns=loop.ignored_ns)
     finally:
         channel.close()
 

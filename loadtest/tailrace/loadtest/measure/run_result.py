@@ -47,7 +47,7 @@ class RunResult:
         date: when it began, with its time zone.
         end_reason: why it ended.
         duration_ns: from the start, or from when the first call was due that counts if some do
-            not (`skip_first`), until the last ended; 0 if none did.
+            not (`skip_first`), until the last ended, or `Tally.last_ns`; 0 if none did.
         tally: what all processes recorded.
         processes: what each did; by time only if it is one.
         limit: whether the generator was the limit.

@@ -41,7 +41,8 @@ class Tally:
         max_in_flight: most calls in flight at a time, in one process.
         first_ns: when the first call that counts was due, on the monotonic clock; 0 if there is
             none.
-        last_ns: when the last one that counts ended; 0 if there is none.
+        last_ns: when the last one that counts ended, or when those in flight were left out of
+            account (`duration_stop=ignore`), whichever is later; 0 if there is none.
         cpu_ns: processor time of the process while it made the load.
         wall_ns: length of that.
         away_ns: how much of that the process was back too late, from waits that had an end.

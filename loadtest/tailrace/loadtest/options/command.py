@@ -13,7 +13,7 @@ from tailrace.loadtest.options.command_line import read_command_line
 from tailrace.loadtest.options.exit_status import INTERRUPTED, WRONG
 from tailrace.loadtest.options.help_text import USAGE, help_text
 from tailrace.loadtest.options.read_options import read_options
-from tailrace.loadtest.options.standard_streams import fill_standard_streams
+from tailrace.loadtest.options.standard_streams import complain, fill_standard_streams
 
 # Commands of their own, each with a `main(argv) -> int`.
 _COMMANDS = {
@@ -47,13 +47,13 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return end.code if isinstance(end.code, int) else WRONG
         return _load(arguments)
     except LoadError as error:
-        print(f"error: {one_line(str(error))}", file=sys.stderr)
+        complain(f"error: {one_line(str(error))}")
         return WRONG
     except ModuleNotFoundError as error:
         # A module of Tailrace's own that is missing is a defect, which no extra mends.
         if (error.name or "").partition(".")[0] == "tailrace":
             raise
-        print(f"error: {_REMEDY} (there is no module {error.name!r})", file=sys.stderr)
+        complain(f"error: {_REMEDY} (there is no module {error.name!r})")
         return WRONG
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _load(arguments: list[str]) -> int:
     if not arguments:
-        print(f"{USAGE}\n\n--help tells all flags.", file=sys.stderr)
+        complain(f"{USAGE}\n\n--help tells all flags.")
         return WRONG
     line = read_command_line(arguments)
     if line.wants_help:

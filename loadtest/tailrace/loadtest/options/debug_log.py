@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tailrace.loadtest.load_error import LoadError
+from tailrace.loadtest.options.standard_streams import complain
 
 LOGGER = logging.getLogger("tailrace.loadtest")
 # Without a file, errors are told in a line, and nowhere else.
@@ -51,7 +52,7 @@ class _File(logging.FileHandler):
         except OSError as error:
             self._note(error)
         if self._fault:
-            print(f"warning: --debug: the log is not whole: {self._fault}", file=sys.stderr)
+            complain(f"warning: --debug: the log is not whole: {self._fault}")
 
     def _note(self, error: BaseException | None) -> None:
         self._fault = self._fault or str(error)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory, TemporaryFile
+from tempfile import TemporaryDirectory, TemporaryFile, gettempdir
 
 from tailrace.loadtest.load_error import LoadError
 from tailrace.loadtest.options.load_options import LoadOptions
@@ -24,7 +24,7 @@ def with_standard_input(options: LoadOptions) -> Iterator[LoadOptions]:
     long as the context lasts.
 
     Raises:
-        LoadError: it holds nothing, or no text.
+        LoadError: it holds nothing, or no text; or there is no room to keep it.
     """
     if options.binary:
         with _kept(_read("--binary")) as path:
@@ -44,9 +44,15 @@ def _kept(content: bytes) -> Iterator[Path]:
     """Yields the path of a file, which is gone with the context, or with this process."""
     if sys.platform == "linux":
         with TemporaryFile(buffering=0) as file:
-            left = memoryview(content)
-            while left:
-                left = left[file.write(left) :]
+            try:
+                left = memoryview(content)
+                while left:
+                    left = left[file.write(left) :]
+            except OSError as error:
+                raise LoadError(
+                    f"{gettempdir()} does not take what standard input holds: {error.strerror}",
+                    "TMPDIR names another folder; --binary-file takes a file",
+                ) from error
             # It has no other name, so that nothing stays, by whatever the process is ended.
             yield Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")
     else:

@@ -6,6 +6,19 @@ import os
 import sys
 
 
+def complain(line: str) -> None:
+    """Prints a line on standard error, if anybody reads it: it changes no exit status.
+
+    Args:
+        line: without its end.
+    """
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:
+        # Python would try again when it ends, and end with another status.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
 def fill_standard_streams() -> None:
     """Has those that are closed lead to nowhere, but for the output, which stays None.
 

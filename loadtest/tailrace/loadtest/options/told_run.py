@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import sys
 from collections.abc import Sequence
 
@@ -14,9 +15,11 @@ from tailrace.loadtest.options.debug_log import LOGGER, debug_log
 from tailrace.loadtest.options.exit_status import answered, exit_status
 from tailrace.loadtest.options.load_options import Format, LoadOptions
 from tailrace.loadtest.options.standard_input import with_standard_input
+from tailrace.loadtest.options.standard_streams import complain
 from tailrace.loadtest.options.termination import termination_as_interrupt
 from tailrace.loadtest.options.written_file import written_file
 from tailrace.loadtest.progress.live import Progress
+from tailrace.loadtest.report.summary import write_summary
 from tailrace.loadtest.report.write import write_report
 from tailrace.loadtest.run import run_load
 from tailrace.loadtest.verdict.baseline import compare, read_baseline
@@ -87,7 +90,7 @@ async def _run(options: LoadOptions) -> RunResult:
         return await asyncio.shield(load)
     except asyncio.CancelledError:
         progress.close()
-        print("interrupted: the run ends early; Ctrl-C again ends it at once", file=sys.stderr)
+        complain("interrupted: the run ends early; Ctrl-C again ends it at once")
         load.cancel()
         return await load
     finally:
@@ -100,6 +103,11 @@ def _write(
     try:
         with written_file(result.options.output) as file:
             write_report(result, verdicts, comparisons, file)
+    except LoadError as error:
+        summary = io.StringIO()
+        write_summary(result, verdicts, comparisons, summary)
+        complain(summary.getvalue())
+        raise LoadError(error.problem, "the load is over; this was its summary") from error
     finally:
         # One that cannot be written does not cost the other.
         if result.options.hgrm is not None:
@@ -114,22 +122,22 @@ def _tell(
     """Says on standard error what decides the exit status, where no summary has just said it."""
     options = result.options
     for lost in result.lost:
-        print(f"error: {one_line(lost.text)}", file=sys.stderr)
+        complain(f"error: {one_line(lost.text)}")
     if result.details is not None and result.details.fault:
         fault = result.details.fault
-        print(f"warning: the report does not list all calls: {fault}", file=sys.stderr)
+        complain(f"warning: the report does not list all calls: {fault}")
     if not (options.format is Format.SUMMARY and options.output is None):
         if result.limit.limited:
             why = result.limit.why
-            print(f"warning: the generator, not the server, was the limit: {why}", file=sys.stderr)
+            complain(f"warning: the generator, not the server, was the limit: {why}")
         for verdict in verdicts:
-            print(f"{'passed' if verdict.passed else 'FAILED'}: {verdict.text}", file=sys.stderr)
+            complain(f"{'passed' if verdict.passed else 'FAILED'}: {verdict.text}")
         for comparison in comparisons:
             note = comparison.outcome is Outcome.NOTE
             prefix = "" if note else "passed: " if comparison.passed else "FAILED: "
-            print(f"{prefix}{comparison.text}", file=sys.stderr)
+            complain(f"{prefix}{comparison.text}")
     if not answered(result):
         tally = result.tally
         most = max(tally.errors, key=lambda text: tally.errors[text], default="")
         calls = f"none of {tally.ended} calls was answered OK" if tally.ended else "no call counts"
-        print(f"error: {calls}{f' ({one_line(most)})' if most else ''}", file=sys.stderr)
+        complain(f"error: {calls}{f' ({one_line(most)})' if most else ''}")

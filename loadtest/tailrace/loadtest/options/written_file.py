@@ -12,7 +12,7 @@ from typing import TextIO
 
 from tailrace.loadtest.load_error import LoadError
 
-_ELSEWHERE = "the load is over, and what it came to is lost: write to another place"
+_ELSEWHERE = "the load is over, and this is not written: another place is needed"
 
 
 @contextmanager

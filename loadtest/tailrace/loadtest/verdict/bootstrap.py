@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tailrace.loadtest.measure.latency_histogram import Int64s, bucket_end, ranks
-from tailrace.loadtest.measure.time_slices import TimeSlices
+from tailrace.loadtest.measure.time_slices import TimeSlice, TimeSlices
 
 Float64s = npt.NDArray[np.float64]
 
@@ -52,7 +52,7 @@ class SlicedRun:
 
 
 def sliced_run(slices: TimeSlices, duration_ns: int) -> SlicedRun:
-    """Returns a run from where its duration begins to when its last call ended.
+    """Returns a run from where its duration begins to where it ends.
 
     Its slices together are as long as the run. Less than half of one at its end is part of the one
     before it.
@@ -61,13 +61,18 @@ def sliced_run(slices: TimeSlices, duration_ns: int) -> SlicedRun:
         slices: of the run.
         duration_ns: of the run.
     """
-    ended = [found.ended for found in slices.slices]
+    # Where the last calls were left out of account, it goes on after the last that counts.
+    least = -(-duration_ns // slices.length_ns)
+    missing = least - len(slices.slices)
+    found_slices = [*slices.slices, *(TimeSlice() for _ in range(missing))]
+    ended = [found.ended for found in found_slices]
     last = len(ended) - next((place for place, count in enumerate(ended[::-1]) if count), 0)
+    last = max(last, least)
     first = 0
     # What came before the first call that counts is no part of the run.
     while not any(ended[: first + 1]) and (last - first - 1) * slices.length_ns >= duration_ns:
         first += 1
-    used = slices.slices[first:last]
+    used = found_slices[first:last]
     places = np.unique(np.concatenate([np.empty(0, np.uint16), *(found.places for found in used)]))
     counts = np.zeros((len(used), len(places)))
     for row, found in zip(counts, used, strict=True):
