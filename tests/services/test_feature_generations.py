@@ -273,11 +273,11 @@ async def test_a_load_that_stood_still_past_its_lock_does_not_undo_the_one_after
 
     def stand_still(done: int, total: int | None) -> None:
         if done < len(ids):
-            time.sleep(0.4)  # the lock, of 200 ms, ends meanwhile
+            time.sleep(1.6)  # the lock, of 1 s, ends meanwhile
             run_in_thread(world.load("thing", table(2.0)))
 
     with pytest.raises(LoadLocked, match="lock was lost"):
-        await world.load("thing", file, on_progress=stand_still, lock_ttl_ms=200)
+        await world.load("thing", file, on_progress=stand_still, lock_ttl_ms=1000)
     assert await seen(world) == {2.0}
     await world.load("thing", table(3.0))
     assert len(keys_of(world)) == len(IDS) + BESIDE_ROWS, "what the slow load left is gone"
@@ -292,12 +292,12 @@ def run_in_thread(coroutine: Any) -> None:
 async def test_a_long_load_keeps_its_lock(make_world: MakeWorld) -> None:
     world = make_world(thing())
     writing = asyncio.Event()
-    link_time = 0.5
+    link_time = 3.0
 
     async def load_slowly() -> Any:
         link = RedisLink(world.url, client_name="tests")
         try:
-            async with GenerationWriter(link, world.names, "thing", lock_ttl_ms=100) as writer:
+            async with GenerationWriter(link, world.names, "thing", lock_ttl_ms=1000) as writer:
                 await writer.start()
                 writing.set()
                 await asyncio.sleep(link_time)
@@ -424,13 +424,11 @@ async def test_a_store_that_cannot_save_fails_the_load_and_lookups_go_on(
         client.config_set("save", "")
 
 
-async def test_without_a_store_the_load_fails_at_once(
+async def test_without_a_store_the_load_fails(
     make_world: MakeWorld, start_redis: StartRedis
 ) -> None:
     server = start_redis()
     world = make_world(thing(), server=server)
     server.kill()
-    began = time.monotonic()
     with pytest.raises(LoadFailed, match="cannot be reached"):
         await world.load("thing", table(1.0))
-    assert time.monotonic() - began < 2
