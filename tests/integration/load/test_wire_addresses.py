@@ -146,9 +146,10 @@ def test_addresses_that_swallow_packets_take_no_calls_of_a_round() -> None:
         hostile_peer(partial(answers, 0)) as first,
         hostile_peer(partial(answers, 1)) as second,
         wire_calls(
-            _listed(first, hole, second), lb_strategy="round_robin", connect_timeout=1.0
+            _listed(first, hole, second), lb_strategy="round_robin", connect_timeout=60.0
         ) as wire,
     ):
+        assert wire.channel._links.attempting, "it was waited for"
         assert statuses(_calls(wire, 20)) == [0] * 20
     assert counts == [10, 10]
 

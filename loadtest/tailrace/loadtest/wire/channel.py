@@ -90,7 +90,7 @@ class Channel:
             LoadError: none of the target's addresses answers in HTTP/2 within the time for it.
         """
         self._links.connect()
-        while self._links.attempting:
+        while self._links.awaited:
             self.poll(0.1)
         if not self._ready:
             fault = self._links.last_fault

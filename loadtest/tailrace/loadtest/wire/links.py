@@ -20,6 +20,8 @@ from tailrace.loadtest.wire.target import Address, Resolver
 _NS = 1_000_000_000
 # As long as gRPC gives an attempt at least.
 _ATTEMPT_S = 20.0
+# Of several addresses, those are not waited for that come so long after the others.
+_LATE_NS = 2 * _NS
 
 
 class Links:
@@ -64,6 +66,14 @@ class Links:
     def attempting(self) -> bool:
         """True if an attempt is under way."""
         return any(slot.attempt is not None for slot in self._slots)
+
+    @property
+    def awaited(self) -> bool:
+        """True if calls had better wait for an attempt: where they are spread, not for the last."""
+        if not self._plan.spread or not self.ready:
+            return self.attempting
+        newest_ns = max(slot.link.stands_ns for slot in self._slots if slot.link is not None)
+        return self.attempting and time.monotonic_ns() - newest_ns < _LATE_NS
 
     def connections(self) -> Iterator[Connection]:
         """Yields all that may have calls in flight."""
