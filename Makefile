@@ -160,6 +160,17 @@ interop-ghz:
 	@echo "skipped: interop-ghz needs Go 1.24 or later, of which there is none on PATH"
 endif
 
+JAVA_ECHO := .build/echo-java
+.PHONY: interop-java
+interop-java: $(INSTALLED) $(if $(shell command -v go),$(GHZ)) ## Check `tailrace load` against a server of grpc-java; needs Java 17 and Maven, and Go for ghz's rates beside
+	@loadtest/interop/echo-java/build.sh $(JAVA_ECHO) && built=0 || built=$$?; \
+	case $$built in \
+	0) $(BIN)/python -m tests.support.java_interop --jar $(JAVA_ECHO)/echo.jar \
+	     $(if $(shell command -v go),--ghz $(GHZ)) $(ARGS) ;; \
+	77) ;; \
+	*) exit $$built ;; \
+	esac
+
 # --- Prometheus ----------------------------------------------------------------------------
 
 PROMETHEUS := .build/prometheus

@@ -5,6 +5,9 @@ from __future__ import annotations
 # ghz asks for the file of a method; Python's reflection service knows that of services only.
 _PROTO = "tests/support/load_protos/echo.proto"
 _ECHO = ("--insecure", "--proto", _PROTO, "--call", "test.load.EchoService/Echo")
+_COLLECT, _REPEAT, _CHAT = (
+    (*_ECHO[:-1], f"test.load.EchoService/{method}") for method in ("Collect", "Repeat", "Chat")
+)
 _NAMED = ("--name", "my run", "--tags", '{"created by":"Joe, D","env":"x=1"}')
 _STEPS = ("--load-schedule", "step", "--load-start", "50", "--load-end", "150")
 _LINE = ("--concurrency-schedule", "line", "--concurrency-start", "1", "--concurrency-end", "3")
@@ -23,6 +26,16 @@ RUNS = {
         *(*_ECHO, "-z", "200ms", "-r", "100", "-c", "2", "--skipFirst", "2", "--count-errors"),
         *("--duration-stop", "wait", "--async", "--keepalive", "90s", "--connect-timeout", "3s"),
         *("-i", "tests,docs", "-d", "[{}]"),
+    ),
+    "collected": (
+        *(*_COLLECT, "-n", "20", "-c", "2", "--stream-interval", "1ms"),
+        *("-d", '[{"text":"a"},{"text":"b"},{"text":"c"}]'),
+    ),
+    "repeated": (*_REPEAT, "-n", "20", "-c", "2", "-d", '{"answers":5,"text":"again"}'),
+    "chatted": (
+        *(*_CHAT, "-n", "20", "-c", "2", "--stream-interval", "2ms", "--stream-call-count", "30"),
+        *("--stream-call-duration", "25ms", "--stream-dynamic-messages"),
+        *("-d", '{"text":"{{.RequestNumber}}"}'),
     ),
 }
 """Flags by the run's name; without the format and the target."""

@@ -17,11 +17,13 @@ class Served:
     """What a server did while it ran.
 
     Attributes:
-        calls: it answered.
+        calls: that reached it.
+        messages: it read.
         processor_s: processor time of the process, its start included.
     """
 
     calls: int
+    messages: int
     processor_s: float
 
 
@@ -57,4 +59,4 @@ class EchoServer:
         self._process.terminate()
         told, _ = self._process.communicate(timeout=_ENDS_WITHIN_S)
         usage = json.loads(told)
-        self.served = Served(usage["calls"], usage["processor_seconds"])
+        self.served = Served(usage["calls"], usage["messages"], usage["processor_seconds"])

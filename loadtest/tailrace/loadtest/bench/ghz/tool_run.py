@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from tailrace.loadtest.bench.ghz.echo_server import EchoServer, Served
+from tailrace.loadtest.bench.ghz.workloads import Workload
 
-_CALL = "tailrace.loadtest.Echo.Say"
-_DATA = '"aGVsbG8sIHdobyBpcyB0aGVyZT8="'
+_SERVICE = "tailrace.loadtest.Echo"
 _COUNT = re.compile(r"^\s*Count:\s+(\d+)$", re.MULTILINE)
 _RATE = re.compile(r"^\s*Requests/sec:\s+([\d.]+)$", re.MULTILINE)
 _OK = re.compile(r"^\s*\[OK\]\s+(\d+) responses", re.MULTILINE)
@@ -67,21 +67,28 @@ class ToolRun:
 
 
 def run_tool(
-    tool: Tool, flags: Sequence[str], echo: Path, proto: Path, waits: Path | None = None
+    tool: Tool,
+    workload: Workload,
+    flags: Sequence[str],
+    echo: Path,
+    proto: Path,
+    waits: Path | None = None,
 ) -> ToolRun:
     """Calls a server of its own with a tool.
 
     Args:
         tool: which.
-        flags: its flags, but for the target and the method.
+        workload: the method and how it is called.
+        flags: its further flags, but for the target.
         echo: the server's program.
-        proto: the file that declares its method.
+        proto: the file that declares its methods.
         waits: file with the time that each call takes; None for none.
 
     Raises:
         RuntimeError: the tool failed.
     """
-    call = ["--insecure", "--proto", str(proto), "--call", _CALL, "-d", _DATA, *flags]
+    call = ["--insecure", "--proto", str(proto), "--call", f"{_SERVICE}.{workload.method}"]
+    call += ["-d", workload.data, *workload.flags, *flags]
     with (
         EchoServer(echo, waits) as server,
         tempfile.TemporaryFile("w+") as output,

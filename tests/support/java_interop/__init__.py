@@ -1,0 +1,1 @@
+"""The load tool against a server of grpc-java, another implementation of gRPC and of HTTP/2."""
