@@ -87,6 +87,24 @@ def test_a_connection_that_is_lost_is_replaced_past_an_address_that_swallows_pac
             assert wire.call(echo_request()).status == 0
 
 
+def test_a_server_that_comes_back_is_found_while_another_address_is_silent(
+    start_load_server: StartLoadServer,
+) -> None:
+    server = start_load_server()
+    with black_hole() as hole:
+        host = _listed(server.target, hole)
+        with wire_calls(host, timeout=15.0, connect_timeout=60.0) as wire:
+            wire.call(echo_request())
+            server.kill()
+            wire.poll_until(lambda: wire.channel._links.attempting)
+            waiting = wire.start(echo_request())
+            # Until it is refused.
+            wire.channel.poll(0.1)
+            start_load_server(address=server.target)
+            wire.finish(waiting)
+    assert waiting.status == 0
+
+
 def test_what_was_wrong_with_each_address_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         dead = f"127.0.0.1:{closed.getsockname()[1]}"

@@ -11,6 +11,8 @@ from tailrace.loadtest.wire.target import Address
 
 # RFC 8305, section 8, "Connection Attempt Delay"; gRPC's pick_first has the same.
 STAGGER_NS = 250_000_000
+# While others are silent, those that have failed are tried again: a server may be back by then.
+_AGAIN_NS = 1_000_000_000
 
 
 class Attempt:
@@ -37,6 +39,7 @@ class Attempt:
         self._left = deque(interleaved(list(addresses)))
         self._begin, self._gives_up_ns = begin, gives_up_ns
         self._next_ns = 0
+        self._failed: list[Address] = []
         self._faults: list[str] = []
 
     def advance(self, now: int) -> int:
@@ -60,11 +63,16 @@ class Attempt:
                 self.failed(link, fault)
         if not self.links:
             raise self._fault()
+        if self._failed and not self._left:
+            self._left.extend(self._failed)
+            self._failed.clear()
+            self._next_ns = now + _AGAIN_NS
         return min(self._next_ns, self._gives_up_ns) if self._left else self._gives_up_ns
 
     def failed(self, link: Link, fault: ConnectionFault) -> None:
         """Notes that an address has failed: `advance` begins the next one."""
         self._note(link, str(fault))
+        self._failed.append(link.address)
         self.links.remove(link)
         link.close(fault.code, str(fault))
         self._next_ns = 0

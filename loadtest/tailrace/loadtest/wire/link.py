@@ -11,6 +11,7 @@ from tailrace.loadtest.wire.frame_reader import FrameReader
 from tailrace.loadtest.wire.frames import ConnectionFault
 from tailrace.loadtest.wire.owner import Owner
 from tailrace.loadtest.wire.poller import Poller
+from tailrace.loadtest.wire.target import Address
 
 _NS = 1_000_000_000
 
@@ -49,9 +50,9 @@ class Link:
             self._watch(self._dial.socket, writes=self._dial.wants_write)
 
     @property
-    def address(self) -> str:
+    def address(self) -> Address:
         """What it connects to."""
-        return str(self._dial.address)
+        return self._dial.address
 
     @property
     def late(self) -> str:
