@@ -4,7 +4,9 @@ Each worker of pytest-xdist has servers of its own.
 """
 
 import os
+import signal
 
+import pytest
 from hypothesis import settings
 
 from tests.support.alone import pytest_configure, pytest_runtest_protocol
@@ -67,6 +69,18 @@ __all__ = [
     "start_triton",
     "triton_server",
 ]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heard_signals() -> None:
+    """Has processes of tests hear SIGHUP and SIGINT, also where `nohup` or `&` ignores them.
+
+    What is ignored stays so in processes that are started; what is handled does not.
+    """
+    for number in (signal.SIGHUP, signal.SIGINT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
+
 
 # How long an example takes is a matter of what else the machine does.
 settings.register_profile("untimed", deadline=None)

@@ -25,6 +25,8 @@ from tailrace.v1 import prediction_service_pb2, prediction_service_pb2_grpc
 from tests.support.waiting import wait_for
 
 FILES_DIR = Path(__file__).parent / "mesh"
+# Several processes that start at once on a busy machine take their time.
+_READY_S = 60.0
 
 
 class RunningMesh:
@@ -95,8 +97,8 @@ class RunningMesh:
                 for number in range(1, self._replicas.get(hop, 1) + 1):
                     self.add(hop, replica_name(hop, number))
         for process in self.processes.values():
-            process.wait_ready()
-        self.add("gateway", "gateway").wait_ready()
+            process.wait_ready(_READY_S)
+        self.add("gateway", "gateway").wait_ready(_READY_S)
         for name in self.processes:
             self.wait_serving(name)
         for worker in self.processes["gateway"].workers:
