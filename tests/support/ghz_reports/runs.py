@@ -42,3 +42,6 @@ RUNS = {
 
 FORMATS = ("summary", "json", "pretty", "csv", "prometheus", "influx-summary", "influx-details")
 """Forms that both have; html has a shape of its own."""
+
+LIVE_FORMATS = {run: ("summary", "json") for run in ("collected", "repeated", "chatted")}
+"""Forms of those runs whose other forms are compared as they were recorded only."""
