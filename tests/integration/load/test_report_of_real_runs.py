@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import os
 import re
@@ -102,7 +103,9 @@ def test_progress_leaves_the_terminal_as_it_was(
             process.kill()
             process.wait()
         # That the run ends early is told above the view, and stays.
-        assert [line for line in terminal.screen() if not line.startswith("interrupted:")] == []
+        # So does, last of all and maybe in several rows, that a busy machine was the limit.
+        rows = itertools.takewhile(lambda row: not row.startswith("warning:"), terminal.screen())
+        assert [row for row in rows if not row.startswith("interrupted:")] == []
         assert terminal.cursor_shown and not terminal.styled
     told = json.loads(path.read_text(encoding="utf-8"))
     assert (status, told["endReason"]) == ((130, "cancel") if stop == "ctrl-c" else (0, "timeout"))
