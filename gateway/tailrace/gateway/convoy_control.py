@@ -133,9 +133,16 @@ class ConvoyControl:
         return min(self._bounds.max_window_ns, int(self._chain.mean_ns / self.in_flight_limit))
 
     def wait_ns(self, rows_ahead: int) -> int:
-        """Returns how long that many waiting requests take to depart, in convoys of full size."""
-        convoys = -(-rows_ahead // self.size_limit)
-        return int(convoys * self._chain.estimate_ns(self.size_limit) / self.in_flight_limit)
+        """Returns how long that many waiting requests take to depart, in convoys of full size.
+
+        The last one carries what is left. What full ones take is told by a line through recent
+        convoys, and where those were small, that says nothing of one of a few requests.
+        """
+        full, rest = divmod(rows_ahead, self.size_limit)
+        chains_ns = full * self._chain.estimate_ns(self.size_limit)
+        if rest:
+            chains_ns += self._chain.estimate_ns(rest)
+        return int(chains_ns / self.in_flight_limit)
 
     def is_slow(self, duration_ns: int) -> bool:
         """Returns whether a convoy takes longer than usual, or than it may."""
