@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.load_servers import LoadServer
+from tests.support.start_process import StartProcess
 from tests.support.waiting import wait_for
 
 RUN = f"{sys.executable} -m tailrace.loadtest --insecure --call test.load.EchoService/Echo"
@@ -108,11 +109,11 @@ def test_no_room_for_what_standard_input_holds_is_told(
 
 
 def test_an_interrupt_whose_reader_is_gone_leaves_a_report(
-    load_server: LoadServer, tmp_path: Path
+    start_process: StartProcess, load_server: LoadServer, tmp_path: Path
 ) -> None:
     before = load_server.seen().calls
     reading, writing = os.pipe()
-    process = subprocess.Popen(
+    process = start_process(
         [*RUN.split(), "-z10m", "-c2", "-Ojson", "-oreport", load_server.target],
         cwd=tmp_path,
         stderr=writing,
@@ -152,10 +153,10 @@ def test_a_report_may_have_the_longest_name(load_server: LoadServer, tmp_path: P
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGHUP])
 def test_termination_is_as_ctrl_c(
-    load_server: LoadServer, tmp_path: Path, stop: signal.Signals
+    start_process: StartProcess, load_server: LoadServer, tmp_path: Path, stop: signal.Signals
 ) -> None:
     before = load_server.seen().calls
-    process = subprocess.Popen(
+    process = start_process(
         [*RUN.split(), "-z10m", "-c2", "-Ocsv", "-oreport", load_server.target],
         cwd=tmp_path,
         env={"TMPDIR": str(tmp_path)},
@@ -170,10 +171,10 @@ def test_termination_is_as_ctrl_c(
 
 
 def test_ctrl_c_ends_the_wait_for_calls_without_a_deadline(
-    load_server: LoadServer, tmp_path: Path
+    start_process: StartProcess, load_server: LoadServer, tmp_path: Path
 ) -> None:
     before = load_server.seen().calls
-    process = subprocess.Popen(
+    process = start_process(
         [
             *RUN.split(),
             *("-z1ms", "-c2", "-t0", "--duration-stop=wait", "-Ojson", "-oreport"),

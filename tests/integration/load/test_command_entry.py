@@ -18,6 +18,7 @@ from tailrace.loadtest.options.command import main
 from tailrace.loadtest.options.flags import all_flags
 from tests.support.command import run_command
 from tests.support.load_servers import LoadServer
+from tests.support.start_process import StartProcess
 from tests.support.waiting import is_gone, wait_for
 
 MODULE = [sys.executable, "-m", "tailrace.loadtest"]
@@ -55,11 +56,13 @@ def test_arguments_reach_the_command_as_they_are(tmp_path: Path) -> None:
     )
 
 
-def begun(server: LoadServer, folder: Path, *arguments: str) -> subprocess.Popen[str]:
+def begun(
+    start_process: StartProcess, server: LoadServer, folder: Path, *arguments: str
+) -> subprocess.Popen[str]:
     """Returns a run that has made calls."""
     flags = ["--insecure", "--call=test.load.EchoService/Echo", "-c2", "--progress=off"]
     before = server.seen().calls
-    process = subprocess.Popen(
+    process = start_process(
         [*MODULE, *flags, *arguments, server.target],
         cwd=folder,
         stderr=subprocess.PIPE,
@@ -72,8 +75,10 @@ def begun(server: LoadServer, folder: Path, *arguments: str) -> subprocess.Popen
     return process
 
 
-def test_ctrl_c_ends_a_run_early_with_a_report(load_server: LoadServer, tmp_path: Path) -> None:
-    process = begun(load_server, tmp_path, "-z10m", "-Ojson", "-oreport.json")
+def test_ctrl_c_ends_a_run_early_with_a_report(
+    start_process: StartProcess, load_server: LoadServer, tmp_path: Path
+) -> None:
+    process = begun(start_process, load_server, tmp_path, "-z10m", "-Ojson", "-oreport.json")
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
     assert process.returncode == 130
@@ -83,10 +88,14 @@ def test_ctrl_c_ends_a_run_early_with_a_report(load_server: LoadServer, tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
 
 
-def test_ctrl_c_twice_ends_a_run_at_once(start_load_server: Any, tmp_path: Path) -> None:
+def test_ctrl_c_twice_ends_a_run_at_once(
+    start_process: StartProcess, start_load_server: Any, tmp_path: Path
+) -> None:
     server = start_load_server()
     # Without a deadline, calls to a server that hangs are waited for as long as it does.
-    process = begun(server, tmp_path, "-z10m", "-t0", "--duration-stop=wait", "-oreport.json")
+    process = begun(
+        start_process, server, tmp_path, "-z10m", "-t0", "--duration-stop=wait", "-oreport.json"
+    )
     helpers = psutil.Process(process.pid).children(recursive=True)
     server.freeze()
     process.send_signal(signal.SIGINT)

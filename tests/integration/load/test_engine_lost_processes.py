@@ -22,6 +22,7 @@ from tailrace.loadtest.options.load_options import Format
 from tailrace.loadtest.run import run_load
 from tests.support.engine_runs import load_options, loaded
 from tests.support.load_servers import LoadServer, StartLoadServer
+from tests.support.start_process import StartProcess
 from tests.support.waiting import is_gone, wait_for
 
 _COMMAND = [
@@ -151,10 +152,12 @@ async def test_a_process_that_dies_before_the_load_ends_the_run(
     assert not _load_processes(os.getpid())
 
 
-def _command_with_a_loss(server: LoadServer, folder: Path, *flags: str) -> tuple[int, list[str]]:
+def _command_with_a_loss(
+    start_process: StartProcess, server: LoadServer, folder: Path, *flags: str
+) -> tuple[int, list[str]]:
     """Runs a command of which one of two processes is killed; returns status and complaints."""
     before = server.seen().calls
-    process = subprocess.Popen(
+    process = start_process(
         [*_COMMAND, "--cpus=2", "-c4", "-z1200ms", *flags, server.target],
         cwd=folder,
         stdout=subprocess.PIPE,
@@ -167,9 +170,11 @@ def _command_with_a_loss(server: LoadServer, folder: Path, *flags: str) -> tuple
     return process.returncode, complaints.splitlines()
 
 
-def test_no_objective_is_reached_and_files_say_why(load_server: LoadServer, tmp_path: Path) -> None:
+def test_no_objective_is_reached_and_files_say_why(
+    start_process: StartProcess, load_server: LoadServer, tmp_path: Path
+) -> None:
     flags = ("-r200", "--async", "--slo=p99<1h", "-Ojson", "-oreport", "--hgrm=hgrm")
-    status, complaints = _command_with_a_loss(load_server, tmp_path, *flags)
+    status, complaints = _command_with_a_loss(start_process, load_server, tmp_path, *flags)
 
     assert status == 3
     assert complaints[0].startswith("error: load process 2 of 2 (pid ")
@@ -196,10 +201,10 @@ def test_no_objective_is_reached_and_files_say_why(load_server: LoadServer, tmp_
 
 
 def test_nothing_is_left_of_a_command_that_is_killed(
-    load_server: LoadServer, tmp_path: Path
+    start_process: StartProcess, load_server: LoadServer, tmp_path: Path
 ) -> None:
     before = load_server.seen().calls
-    process = subprocess.Popen(
+    process = start_process(
         [*_COMMAND, "--cpus=2", "-c4", "-z10m", "--binary", "-Ojson", load_server.target],
         cwd=tmp_path,
         env=os.environ | {"TMPDIR": str(tmp_path)},

@@ -36,7 +36,7 @@ def test_a_plan_follows_from_what_is_measured(mesh: RunningMesh, tmp_path: Path)
     assert done.returncode == 0, done.stdout + done.stderr
     plan = json.loads(file.read_text())
     assert set(plan["services"]) == {"ingest", "features", "inference", "postprocess", "gateway"}
-    assert plan["knee_rps"] > 30
+    assert 0 < plan["knee_rps"] < 55
     for name, service in plan["services"].items():
         assert service["present"] == 1, name
         assert 0.05e-3 < service["cpu_s_per_request"] < 50e-3, name
