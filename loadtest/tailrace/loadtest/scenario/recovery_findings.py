@@ -84,7 +84,9 @@ def _text(found: Recovery, within: float) -> str:
 
 def _starved(course: Course, earlier: Tally, since: float, within: float) -> bool:
     """Returns whether a mesh as it was before had no core to spare in half of the time since."""
-    before: Pace | None = course.pace.between(earlier.first_ns / 1e9, since)
+    # A load that ended earlier says nothing of what the mesh took between its end and the trouble.
+    until = min(since, earlier.last_ns / 1e9)
+    before: Pace | None = course.pace.between(earlier.first_ns / 1e9, until)
     later = course.pace.between(since, since + within)
     if before is None or later is None:
         return False
