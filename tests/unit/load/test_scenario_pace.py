@@ -129,6 +129,19 @@ def test_without_a_mesh_of_its_own_drift_is_judged_as_measured() -> None:
     assert p50.judged and "is not known" in unknown.text
 
 
+def test_processes_that_took_no_cpu_did_not_take_more() -> None:
+    pace = pace_of()
+    idle = [replace(each, mesh_s={"gateway": 0.0}) for each in pace.readings]
+    _, machine = judged(1.0, PaceSeries(idle, cores=2))
+    assert machine.text.endswith("the mesh 0.00 ms of CPU a call, then 0.00")
+
+
+def test_an_allowance_is_told_as_it_was_given() -> None:
+    course = Course(0.0, results={"one": run_that_grows(1.7)})
+    p50, *_ = of_drift(scenario_with(drift=12.5), course)
+    assert "allowed +12.5 %" in p50.text
+
+
 def test_a_load_that_is_too_short_for_thirds_shows_no_drift() -> None:
     course = Course(0.0, results={"one": load_result([8.0])})
     told = list(of_drift(scenario_with(drift=50), course))
@@ -193,6 +206,23 @@ def test_another_load_may_show_what_is_as_before() -> None:
     course = Course(0.0, results={"one": after, "two": before})
     (found,) = of_recovery(section, course, {"one": None})
     assert not found.judged and "100% of the slices before" in found.text
+
+
+def test_what_the_mesh_took_after_the_load_before_is_not_as_before() -> None:
+    readings, machine_s, mesh_s = [], 0.0, 0.0
+    for at in np.arange(0, 20.5, 0.5).tolist():
+        mesh_s += 0.5 * (1.9 if 5 < at <= 10 else 0.4)
+        machine_s = mesh_s + at * 0.8
+        readings.append(Reading(at, WORK_S, machine_s, {"gateway": mesh_s}))
+    before = load_result(np.full(500, 5.0), rps=RATE)
+    after = load_result(np.full(1000, 300.0), rps=RATE)
+    after.tally.first_ns += 10_000_000_000
+    section = {"load": "one", "within": "5s", "p99": "100ms", "before": "one"}
+    scenario = replace_before(scenario_with(recovery=[section]), "two")
+    pace = PaceSeries(readings, cores=2)
+    course = Course(0.0, results={"one": after, "two": before}, pace=pace)
+    (found,) = of_recovery(scenario, course, {"one": None})
+    assert (found.passed, found.judged) == (False, True), found.text
 
 
 def replace_before(scenario: Scenario, name: str) -> Scenario:

@@ -62,8 +62,9 @@ def of_drift(scenario: Scenario, course: Course) -> Iterator[Finding]:
         if thirds is not None:
             yield _of_machine(name, thirds)
         elif all(each.first_ns and each.last_ns for each in drifts):
-            text = "whether the mesh's machine changed meanwhile is not known: "
-            yield Finding(name, text + "that takes a mesh started here, and thirds of 3 s", None)
+            text = "whether the mesh's machine changed meanwhile is not known: that takes a mesh "
+            text += "started here whose processes live on, and thirds of 3 s"
+            yield Finding(name, text, None)
 
 
 def _thirds(pace: PaceSeries, one: Drift) -> _Thirds | None:
@@ -92,7 +93,7 @@ def _judged(name: str, one: Drift, thirds: _Thirds | None, allowed: float) -> Fi
     most = ratio / bounds.least - 1 if bounds.least else math.inf
     text = (
         f"p{one.percent:g} {one.first_ns / _MS:.1f} ms in the first third, "
-        f"{one.last_ns / _MS:.1f} ms in the last ({one.ratio:+.1%}, allowed {allowed:+.0%})"
+        f"{one.last_ns / _MS:.1f} ms in the last ({one.ratio:+.1%}, allowed {allowed * 100:+g} %)"
     )
     passed, failed = most <= allowed, least > allowed
     if failed and thirds is not None:
@@ -144,13 +145,14 @@ def _why(thirds: _Thirds) -> str:
 def _of_machine(name: str, thirds: _Thirds) -> Finding:
     first, last = thirds.first, thirds.last
     calls = thirds.call_ms()
-    mesh = [sum(each[place] for each in calls.values()) for place in (0, 1)]
+    before, later = (sum(each[place] for each in calls.values()) for place in (0, 1))
+    more = f" ({later / before - 1:+.0%})" if before else ""
     text = (
         f"the machine, from the first third to the last: a fixed piece of work took "
         f"{first.work * 1e6:.1f} us of CPU, then {last.work * 1e6:.1f} "
         f"({thirds.work_ratio - 1:+.0%}); other programs {first.other_cores:.2f} of "
-        f"{thirds.cores} cores, then {last.other_cores:.2f}; the mesh {mesh[0]:.2f} ms of CPU a "
-        f"call, then {mesh[1]:.2f} ({mesh[1] / mesh[0] - 1:+.0%})"
+        f"{thirds.cores} cores, then {last.other_cores:.2f}; the mesh {before:.2f} ms of CPU a "
+        f"call, then {later:.2f}{more}"
     )
     figures = {
         "work_s": [first.work, last.work],

@@ -218,7 +218,10 @@ class ScenarioRun:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, Exception):
+                raise end
 
     def _machine_watch(self) -> MachineWatch | None:
         mesh = self._place.mesh
