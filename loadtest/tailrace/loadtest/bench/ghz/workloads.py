@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# A stream is a few messages with pauses between them, or without. Each pause of ghz's is half a
-# millisecond or more too long, as Go's timers are: with few long ones that is little.
+# A stream is a few messages with pauses between them, or without. With pauses, ghz's take longer
+# than ours; with few long ones, by little.
 _PAUSED = ("--stream-call-count", "3", "--stream-interval", "5ms")
 _FIVE = ("--stream-call-count", "5")
 _OPEN = ("--async",)
