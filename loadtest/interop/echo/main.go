@@ -1,8 +1,9 @@
 // A server that answers with what it is sent, for comparing load tools.
 //
-// It prints its address, and one line when it ends on SIGTERM: calls served, messages read, and the
-// processor time that they took, as JSON. With -waits FILE, a file with a number of nanoseconds a line, the
-// n-th call waits for as long as the n-th line says, and the first line comes after the last.
+// It prints its address, and one line when it ends on SIGTERM: calls that reached it, messages
+// read, and the processor time that they took, as JSON. With -waits FILE, a file with a number of
+// nanoseconds a line, the n-th call waits for as long as the n-th line says, and the first line comes
+// after the last.
 package main
 
 import (
