@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
@@ -12,9 +14,12 @@ from typing import Any
 import pytest
 
 from tailrace.loadtest.load_error import LoadError
+from tailrace.loadtest.method.method_spec import MethodSpec
+from tailrace.loadtest.options.load_options import LoadOptions
 from tailrace.loadtest.wire.call import Call
+from tailrace.loadtest.wire.channel import Channel
 from tests.support.hostile_peer import Peer, black_hole, hostile_peer
-from tests.support.load_messages import echo_request, echo_response
+from tests.support.load_messages import SERVICE, echo_files, echo_request, echo_response
 from tests.support.load_servers import Certificates, LoadServer, StartLoadServer
 from tests.support.wire_calls import WireCalls, statuses, wire_calls
 
@@ -103,6 +108,31 @@ def test_a_server_that_comes_back_is_found_while_another_address_is_silent(
             start_load_server(address=server.target)
             wire.finish(waiting)
     assert waiting.status == 0
+
+
+def test_an_attempt_that_is_given_up_leaves_no_socket() -> None:
+    spec = MethodSpec(SERVICE, "Echo", echo_files())
+    with black_hole() as first, black_hole() as second:
+        host = _listed(first, second)
+        options = LoadOptions(host=host, call=spec.path, insecure=True, connect_timeout=0.4)
+        channel = Channel(options, spec)
+        links = channel._links
+        links.connect()
+        (attempt,) = [slot.attempt for slot in links._slots]
+        assert attempt is not None
+        while len(attempt.links) < 2:
+            links.poll(0.01)
+            links.timer(time.monotonic_ns())
+        tried = list(attempt.links)
+    # Nobody listens any more, which both hear as soon as the kernel tries again.
+    for link in tried:
+        assert link._socket is not None
+        assert select.select([], [link._socket], [], 10.0)[1]
+    # The first that is looked at comes too late, and ends the attempt with the other.
+    links.poll(0.0)
+    assert not links.attempting
+    assert [link._dial.socket for link in tried] == [None, None]
+    channel.close()
 
 
 def test_what_was_wrong_with_each_address_is_told() -> None:

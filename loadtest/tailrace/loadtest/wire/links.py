@@ -135,10 +135,16 @@ class Links:
         sent = received = 0
         readable, writable = self._poller.wait(wait_s)
         for link in writable:
+            if link.closed:
+                # It was given up meanwhile, with the attempt that it was part of.
+                continue
             try:
                 sent += link.flush()
             except ConnectionFault as fault:
                 self._lost(link, fault)
+                continue
+            if link.connection is not None and link.connection.draining:
+                self._settle(link, link.connection)
         for link in readable:
             if link.closed:
                 # It has failed meanwhile, or another address was faster.
