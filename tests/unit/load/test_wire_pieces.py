@@ -8,6 +8,7 @@ import os
 import re
 import resource
 import socket
+import struct
 
 import pytest
 from hpack import Decoder
@@ -20,6 +21,7 @@ from tailrace.loadtest.wire import frames
 from tailrace.loadtest.wire.attempt import interleaved
 from tailrace.loadtest.wire.call import Call
 from tailrace.loadtest.wire.frames import ConnectionFault
+from tailrace.loadtest.wire.peer_settings import MOST_STREAMS, PeerSettings
 from tailrace.loadtest.wire.poller import Poller
 from tailrace.loadtest.wire.request_headers import (
     Form,
@@ -249,3 +251,11 @@ def test_sockets_with_large_numbers_are_waited_for() -> None:
         finally:
             poller.close()
             os.close(high)
+
+
+def test_a_peer_that_allows_any_number_of_streams_is_not_given_all_numbers_at_once() -> None:
+    peer = PeerSettings()
+    assert peer.max_streams == MOST_STREAMS
+    for allowed, taken in ((100, 100), (0xFFFFFFFF, MOST_STREAMS), (0, 0)):
+        peer.read(struct.pack(">HI", frames.MAX_CONCURRENT_STREAMS, allowed))
+        assert peer.max_streams == taken

@@ -8,15 +8,17 @@ import time
 from tailrace.loadtest.wire import frames, status
 from tailrace.loadtest.wire.call import Call
 from tailrace.loadtest.wire.owner import Owner
-from tailrace.loadtest.wire.peer_settings import PeerSettings
+from tailrace.loadtest.wire.peer_settings import MOST_STREAMS, PeerSettings
 from tailrace.loadtest.wire.pipe import Pipe
 from tailrace.loadtest.wire.request_headers import Form
 from tailrace.loadtest.wire.stream import Stream
 
 # What a call has left is rounded to what most have, whose header is encoded already.
 _SAME_TIMEOUT_NS = 1_000_000
-# Beyond, a connection gives way to another: some numbers are left for calls on their way.
-LAST_NUMBER = frames.MAX_STREAM_ID - (1 << 20)
+# Beyond, a connection gives way to another. That is looked at when something is sent: until then,
+# calls may take the place of others that were never sent, but for a few times only. Numbers are
+# left for eight times as many calls as may be in flight; they are odd.
+LAST_NUMBER = frames.MAX_STREAM_ID - 16 * MOST_STREAMS
 _GREETING = (
     frames.PREFACE
     + frames.settings(

@@ -19,7 +19,8 @@ from tailrace.loadtest.wire.frames import (
 )
 from tailrace.loadtest.wire.request_headers import DEFAULT_TABLE_BYTES
 
-_NO_LIMIT = 0xFFFFFFFF
+MOST_STREAMS = 1 << 20
+"""No more are in flight at a time in one connection, whatever its peer allows."""
 
 
 @dataclass(slots=True)
@@ -28,13 +29,13 @@ class PeerSettings:
 
     Attributes:
         table_bytes: size of its table of headers.
-        max_streams: streams at a time.
+        max_streams: streams at a time, no more than `MOST_STREAMS`.
         window: window that each new stream begins with, in bytes.
         frame_bytes: largest payload of a frame.
     """
 
     table_bytes: int = DEFAULT_TABLE_BYTES
-    max_streams: int = _NO_LIMIT
+    max_streams: int = MOST_STREAMS
     window: int = DEFAULT_WINDOW
     frame_bytes: int = DEFAULT_FRAME_BYTES
 
@@ -50,7 +51,7 @@ class PeerSettings:
             if name == HEADER_TABLE_SIZE:
                 self.table_bytes = value
             elif name == MAX_CONCURRENT_STREAMS:
-                self.max_streams = value
+                self.max_streams = min(value, MOST_STREAMS)
             elif name == INITIAL_WINDOW_SIZE:
                 if value > MAX_WINDOW:
                     raise ConnectionFault("SETTINGS with too large a window", FLOW_CONTROL_ERROR)
