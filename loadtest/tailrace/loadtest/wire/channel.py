@@ -206,7 +206,8 @@ class Channel:
             refused, self._refused = self._refused, []
             for call, code, message in refused:
                 self.cancel(call, code, message)
-        if self.unflushed:
+        # Calls that end with their connection are followed by others, on those that are left.
+        while self.unflushed:
             self.bytes_sent += self._links.flush()
         left_s = (self._timer_ns - now) / _NS
         self._move(min(wait_s, max(left_s, 0.0)))
