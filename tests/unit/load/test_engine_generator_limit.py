@@ -86,3 +86,13 @@ def test_calls_that_were_all_made_too_late_had_too_few_callers() -> None:
 
     assert "100 of 199 calls" in _why(replace(counted, total=100), _tally(calls=100))
     assert not _why(replace(counted, total=200), _tally(calls=200))
+
+
+def test_all_that_limits_is_told_but_not_what_a_lost_process_did_not_make() -> None:
+    bounded = replace(_OPEN, async_=False)
+    busy = replace(_tally(calls=100), cpu_ns=1900 * _MS)
+
+    told = _why(bounded, busy).split("; ")
+    assert told[0] == "its process took 95% of a core (more: --cpus)"
+    assert told[1].startswith("100 of 199 calls that were due were made")
+    assert _why(bounded, replace(busy, lost=1)) == told[0]

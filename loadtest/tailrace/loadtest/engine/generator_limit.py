@@ -36,10 +36,9 @@ def generator_limit(
     """
     reasons = [*_late(whole), *_busy(parts), *_away(parts)]
     if options.paced:
-        reasons += _full(options, parts)
         # What a process that was lost has not made does not say that callers were too few.
-        if not (reasons or whole.lost):
-            reasons += _behind(options, whole, start_ns)
+        behind = [] if whole.lost else _behind(options, whole, start_ns)
+        reasons += _full(options, parts) or behind
     return GeneratorLimit(bool(reasons), "; ".join(reasons))
 
 
