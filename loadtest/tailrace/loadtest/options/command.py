@@ -31,8 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         0 good; 1 an objective, the baseline or a scenario failed, or no call was answered OK; 2
-        the flags, the target or the data are wrong, and nothing was written; 3 a process that made
-        load was lost, and the report is of a part of it; 130 interrupted.
+        the flags, the target or the data are wrong, or a file cannot be written; 3 a process that
+        made load was lost, and the report is of a part of it; 130 interrupted.
     """
     fill_standard_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)

@@ -23,7 +23,8 @@ For example, a mesh of `tailrace up examples/flights`, for ten seconds at 500 ca
 
 _EXIT = """\
 Exit status: 0 good; 1 an objective or the baseline was missed, or no call was answered; 2 the
-flags, the target or the data are wrong, and nothing was written; 130 interrupted."""
+flags, the target or the data are wrong, or a file cannot be written; 3 a process that made load was
+lost, and the report is of a part of it; 130 interrupted."""
 
 _COLUMN = 34
 _WIDTH = 100
