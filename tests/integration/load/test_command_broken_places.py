@@ -73,6 +73,16 @@ def test_a_distribution_that_cannot_be_written_costs_no_report(
     assert json.loads((tmp_path / "report").read_text())["count"] == 6
 
 
+def test_of_two_files_that_cannot_be_written_both_are_told(
+    load_server: LoadServer, tmp_path: Path
+) -> None:
+    told = shell(load_server, tmp_path, "-O json > /dev/full --hgrm /dev/full")
+    assert told.returncode == 2
+    first, second = told.stderr.splitlines()[-2:]
+    assert first.startswith("error: /dev/full cannot be written: No space left on device")
+    assert second.startswith("error: standard output cannot be written: No space left on device")
+
+
 @pytest.mark.parametrize(
     ("limit", "nobody", "status"), [("p99<1h", "2> >(true)", 0), ("p99<1ns", "2> /dev/full", 1)]
 )

@@ -100,6 +100,15 @@ async def _run(options: LoadOptions) -> RunResult:
 def _write(
     result: RunResult, verdicts: Sequence[Verdict], comparisons: Sequence[Comparison]
 ) -> None:
+    faults: list[LoadError] = []
+    # One that cannot be written does not cost the other.
+    if result.options.hgrm is not None:
+        try:
+            with written_file(result.options.hgrm) as file:
+                notes = [lost.text for lost in result.lost]
+                write_hgrm(result.tally.corrected, file, notes)
+        except LoadError as error:
+            faults.append(error)
     try:
         with written_file(result.options.output) as file:
             write_report(result, verdicts, comparisons, file)
@@ -107,13 +116,11 @@ def _write(
         summary = io.StringIO()
         write_summary(result, verdicts, comparisons, summary)
         complain(summary.getvalue())
-        raise LoadError(error.problem, "the load is over; this was its summary") from error
-    finally:
-        # One that cannot be written does not cost the other.
-        if result.options.hgrm is not None:
-            with written_file(result.options.hgrm) as file:
-                notes = [lost.text for lost in result.lost]
-                write_hgrm(result.tally.corrected, file, notes)
+        faults.append(LoadError(error.problem, "the load is over; this was its summary"))
+    for fault in faults[:-1]:
+        complain(f"error: {one_line(str(fault))}")
+    if faults:
+        raise faults[-1]
 
 
 def _tell(
