@@ -12,22 +12,15 @@ from tailrace.loadtest.wire import status as statuses
 from tailrace.loadtest.wire.call import NEVER, Call
 from tailrace.loadtest.wire.call_queue import CallQueue
 from tailrace.loadtest.wire.connect_error import connect_error
-from tailrace.loadtest.wire.connection import Connection
+from tailrace.loadtest.wire.connection import SAME_TIMEOUT_NS, Connection
 from tailrace.loadtest.wire.deadlines import Deadlines
-from tailrace.loadtest.wire.encoded_request import (
-    EncodedRequest,
-    encode_request,
-    framed,
-    too_large,
-)
+from tailrace.loadtest.wire.encoded_request import EncodedRequest, Encoder
 from tailrace.loadtest.wire.link_plan import link_plan
 from tailrace.loadtest.wire.links import Links
 from tailrace.loadtest.wire.request_headers import request_headers
 from tailrace.loadtest.wire.stream import Stream
 
 _NS = 1_000_000_000
-# Calls whose timeout is shorter by less than this send the header of all others.
-_SAME_TIMEOUT_NS = 1_000_000
 
 
 class Channel:
@@ -71,10 +64,13 @@ class Channel:
             gzip=options.enable_compression,
         )
         self._options = options
+        self._encoder = Encoder(
+            compressed=options.enable_compression, max_bytes=options.max_send_message_size
+        )
         self._links = Links(self, plan, self._fail_waiting)
         self._ready = self._links.ready
         # Calls with at least so much time left are sent with the common header.
-        self._usual_ns = timeout_ns - _SAME_TIMEOUT_NS if timeout_ns else -NEVER
+        self._usual_ns = timeout_ns - SAME_TIMEOUT_NS if timeout_ns else -NEVER
         self._light = self.single
         self._queue = CallQueue(self._ready, spread=plan.spread)
         self._waiting, self._homes = self._queue.waiting, self._queue.homes
@@ -154,22 +150,16 @@ class Channel:
             return
         stream = call.wire
         assert isinstance(stream, Stream) and not stream.closing, "the stream is closed"
-        limit = self._options.max_send_message_size
-        if limit is not None and (told := too_large((message,), limit)):
+        if told := self._encoder.too_large((message,)):
             self._refused.append((call, statuses.RESOURCE_EXHAUSTED, told))
             return
-        stream.add(framed(message, compressed=self._options.enable_compression))
-        stream.closing = last
-        if stream.connection is not None:
-            stream.connection.pump(stream)
+        stream.send(self._encoder.framed(message), last=last)
 
     def close_sending(self, call: Call) -> None:
         """Closes the caller's side of a stream; a call that is over ignores it."""
         stream = call.wire
         if call.status == -1 and isinstance(stream, Stream) and not stream.closing:
-            stream.closing = True
-            if stream.connection is not None:
-                stream.connection.pump(stream)
+            stream.close()
 
     def unsent(self, call: Call) -> int:
         """Returns how many bytes wait to be sent: of a stream, and of all beside it."""
@@ -239,15 +229,7 @@ class Channel:
         Raises:
             LoadError: its metadata cannot be sent.
         """
-        if isinstance(request.encoded, EncodedRequest):
-            return request.encoded
-        options = self._options
-        made = request.encoded = encode_request(
-            request,
-            compressed=options.enable_compression,
-            max_bytes=options.max_send_message_size,
-        )
-        return made
+        return self._encoder.encoded(request)
 
     def retry(self, stream: Stream, now: int) -> None:
         """Makes a call again that the server has not looked at; after a pause, if it was before."""

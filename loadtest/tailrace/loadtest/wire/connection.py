@@ -13,8 +13,8 @@ from tailrace.loadtest.wire.pipe import Pipe
 from tailrace.loadtest.wire.request_headers import Form
 from tailrace.loadtest.wire.stream import Stream
 
-# What a call has left is rounded to what most have, whose header is encoded already.
-_SAME_TIMEOUT_NS = 1_000_000
+SAME_TIMEOUT_NS = 1_000_000
+"""What a call has left is rounded to what most have, whose header is encoded already."""
 # Beyond, a connection gives way to another. That is looked at when something is sent: until then,
 # calls may take the place of others that were never sent, but for a few times only. Numbers are
 # left for eight times as many calls as may be in flight; they are odd.
@@ -224,4 +224,4 @@ def _left_ns(call: Call) -> int:
         return 0
     asked = call.deadline_ns - call.sent_ns
     left = call.deadline_ns - time.monotonic_ns()
-    return asked if 0 <= asked - left < _SAME_TIMEOUT_NS else max(left, 1)
+    return asked if 0 <= asked - left < SAME_TIMEOUT_NS else max(left, 1)

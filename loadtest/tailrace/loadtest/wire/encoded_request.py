@@ -43,34 +43,43 @@ class EncodedRequest:
         self.form = form
 
 
-def encode_request(request: Request, *, compressed: bool, max_bytes: int | None) -> EncodedRequest:
-    """Encodes a request.
+class Encoder:
+    """Encodes what is sent: what it has to be like, all requests have in common."""
 
-    Args:
-        request: what is sent.
-        compressed: messages are compressed.
-        max_bytes: largest message; None for no limit.
+    def __init__(self, *, compressed: bool, max_bytes: int | None) -> None:
+        """Takes what messages have to be like.
 
-    Raises:
-        LoadError: its metadata cannot be sent.
-    """
-    payload = b"".join([framed(message, compressed=compressed) for message in request.messages])
-    metadata = metadata_block(request.metadata) if request.metadata else b""
-    told = too_large(request.messages, max_bytes) if max_bytes is not None else ""
-    return EncodedRequest(metadata, payload, len(payload), told)
+        Args:
+            compressed: they are compressed.
+            max_bytes: length of the largest; None for no limit.
+        """
+        self._compressed, self._max_bytes = compressed, max_bytes
 
+    def encoded(self, request: Request) -> EncodedRequest:
+        """Returns a request's frames, made at most once.
 
-def framed(message: bytes, *, compressed: bool) -> bytes:
-    """Returns a message with gRPC's prefix: whether it is compressed, and its length."""
-    if compressed:
-        message = gzip.compress(message, compresslevel=6, mtime=0)
-    return (b"\1" if compressed else b"\0") + len(message).to_bytes(4, "big") + message
+        Raises:
+            LoadError: its metadata cannot be sent.
+        """
+        if isinstance(request.encoded, EncodedRequest):
+            return request.encoded
+        payload = b"".join(map(self.framed, request.messages))
+        metadata = metadata_block(request.metadata) if request.metadata else b""
+        told = self.too_large(request.messages)
+        made = request.encoded = EncodedRequest(metadata, payload, len(payload), told)
+        return made
 
+    def framed(self, message: bytes) -> bytes:
+        """Returns a message with gRPC's prefix: whether it is compressed, and its length."""
+        if self._compressed:
+            message = gzip.compress(message, compresslevel=6, mtime=0)
+        return (b"\1" if self._compressed else b"\0") + len(message).to_bytes(4, "big") + message
 
-def too_large(messages: Iterable[bytes], max_bytes: int | None) -> str:
-    """Returns what is wrong with the first message that is too large; empty if none is."""
-    if max_bytes is not None:
-        for message in messages:
-            if len(message) > max_bytes:
-                return f"the message has {len(message)} bytes, more than {max_bytes} may be sent"
-    return ""
+    def too_large(self, messages: Iterable[bytes]) -> str:
+        """Returns what is wrong with the first message that is too large; empty if none is."""
+        most = self._max_bytes
+        if most is not None:
+            for message in messages:
+                if len(message) > most:
+                    return f"the message has {len(message)} bytes, more than {most} may be sent"
+        return ""

@@ -93,6 +93,19 @@ class Stream:
             else:
                 self.replay.append(framed)
 
+    def send(self, framed: bytes, *, last: bool) -> None:
+        """Sends one more message, as far as the peer's window lets it, and may close after it."""
+        self.add(framed)
+        self.closing = last
+        if self.connection is not None:
+            self.connection.pump(self)
+
+    def close(self) -> None:
+        """Closes the caller's side, once what waits has been sent."""
+        self.closing = True
+        if self.connection is not None:
+            self.connection.pump(self)
+
     def begin(self, connection: Connection, number: int, window: int, payload: bytes) -> None:
         """Goes to a connection, with the request's messages and all that were added since."""
         self.connection, self.number, self.window = connection, number, window
