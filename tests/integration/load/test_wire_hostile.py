@@ -327,6 +327,7 @@ def test_a_server_that_goes_away_is_left_and_what_it_did_not_see_is_sent_again()
         calls.append(wire.call(b""))
     assert statuses(calls) == [0] * 4
     assert [call.response for call in calls] == [b"old", b"well", b"well", b"well"]
+    assert wire.ended == calls, "those that wait again have lost their order"
 
 
 def test_calls_that_wait_outlive_a_connection_that_is_lost() -> None:

@@ -116,7 +116,8 @@ class ControlFrames:
         text = payload[8:].decode(errors="replace")
         connection.farewell = f"; it had announced that with GOAWAY {name} {text}".rstrip()
         connection.drain()
-        for number in [each for each in connection.calls if each > last]:
+        # Each goes before those that wait: the first is to be first again.
+        for number in [each for each in reversed(connection.calls) if each > last]:
             told = f"the server goes away ({name} {text})".replace(" )", ")")
             connection.retry_or_end(number, told, now, most=1)
 
