@@ -46,7 +46,7 @@ def test_a_plan_follows_from_what_is_measured(mesh: RunningMesh, tmp_path: Path)
     # The generator is told apart from the machine's other work.
     assert all(0 < point["generator"] < 1 for point in plan["measured"])
     checks = {one["name"]: one for one in plan["check"]["figures"]}
-    assert set(checks) == {*plan["services"], "all services", "utilisation", "p99"}
+    assert set(checks) == {*plan["services"], "all services", "convoys", "utilisation", "p99"}
     assert checks["all services"]["measured"] > 0
     assert "(the p99 was kept" not in done.stdout
     assert "note: the p99 was kept up to --max-rps" in done.stdout

@@ -20,16 +20,11 @@ from tailrace.loadtest.options.exit_status import GOOD
 from tailrace.loadtest.options.load_options import LoadOptions
 from tailrace.loadtest.options.written_file import written_file
 from tailrace.loadtest.plan.arguments import PlanArguments, parse_plan
-from tailrace.loadtest.plan.cost_model import (
-    Point,
-    check,
-    fit_costs,
-    fit_p99,
-    needs,
-    usable_share,
-)
+from tailrace.loadtest.plan.cost_model import check, needs, usable_share
 from tailrace.loadtest.plan.measuring import Meter
 from tailrace.loadtest.plan.plan_report import Plan, plan_json, plan_lines, warnings_of
+from tailrace.loadtest.plan.point import Point
+from tailrace.loadtest.plan.request_costs import ConvoyRates, fit_costs
 from tailrace.loadtest.plan.scrape import Deployment, read_targets_file
 from tailrace.loadtest.scenario.command import run_until_signalled
 from tailrace.loadtest.scenario.course import step_text
@@ -139,10 +134,10 @@ async def _plan(arguments: PlanArguments, site: _Site, tell: Tell) -> Plan:
         points.append(meter.points[-1])
         held.append(meter.points[-1])
     best = max(held, key=lambda point: point.rate)
-    costs = fit_costs(held)
+    costs, convoys = fit_costs(held), ConvoyRates(held)
     utilisation = arguments.utilisation or usable_share(best)
     try:
-        needed = needs(costs, best.processes, arguments.rate, utilisation)
+        needed = needs(costs, convoys, best.processes, arguments.rate, utilisation)
     except ValueError as error:
         raise LoadError(str(error), "allow more with --utilisation, or a longer --p99") from error
     warnings = warnings_of(points, best, arguments.rate)
@@ -156,10 +151,10 @@ async def _plan(arguments: PlanArguments, site: _Site, tell: Tell) -> Plan:
         points=points,
         knee=best,
         costs=costs,
+        convoys=convoys,
         utilisation=utilisation,
         given=bool(arguments.utilisation),
         needs=needed,
-        scale_ns=fit_p99(held),
         warnings=warnings,
     )
 
@@ -170,7 +165,8 @@ def _check_rate(plan: Plan) -> float:
 
 
 def _checked(plan: Plan, point: Point, how: str) -> Plan:
-    checks = check(plan.costs, plan.scale_ns, point)
+    held = [one for one in plan.points if one.held]
+    checks = check(plan.costs, plan.convoys, held, point)
     return replace(plan, checked=point, checks=checks, checked_how=how)
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from tailrace.loadtest.load_error import LoadError
 from tailrace.loadtest.measure.run_result import EndReason, RunResult
 from tailrace.loadtest.options.load_options import LoadOptions
-from tailrace.loadtest.plan.cost_model import Point
+from tailrace.loadtest.plan.point import Point
 from tailrace.loadtest.plan.scrape import Deployment, Reading, between
 from tailrace.loadtest.run import run_load
 

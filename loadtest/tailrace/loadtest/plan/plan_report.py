@@ -9,11 +9,11 @@ from typing import Any
 from tailrace.loadtest.plan.cost_model import (
     MAX_UTILISATION,
     Check,
-    Cost,
     Need,
-    Point,
     machine_was_the_limit,
 )
+from tailrace.loadtest.plan.point import GATEWAY, Point
+from tailrace.loadtest.plan.request_costs import ConvoyRates, Cost
 from tailrace.loadtest.plan.scrape import TRITON
 
 # One thread does the work, and another server of the kind is not simply set beside it.
@@ -33,10 +33,10 @@ class Plan:
         points: what was measured.
         knee: the largest rate that kept it.
         costs: of requests, by service.
+        convoys: how many a gateway makes.
         utilisation: share of a core that each process may use.
         given: whether that was given, and not measured.
         needs: what follows.
-        scale_ns: s of p99 = s / (1 - utilisation).
         checked: the second measurement; None if there was none.
         checks: predictions against it.
         checked_how: what was different there, in words.
@@ -48,10 +48,10 @@ class Plan:
     points: Sequence[Point]
     knee: Point
     costs: Mapping[str, Cost]
+    convoys: ConvoyRates
     utilisation: float
     given: bool
     needs: Sequence[Need]
-    scale_ns: float
     checked: Point | None = None
     checks: Sequence[Check] = ()
     checked_how: str = ""
@@ -70,17 +70,17 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     yield "1. measured (cores: seconds of CPU a second)"
     yield from _measured(plan)
     yield ""
-    yield "2. what a request costs: cores = idle * processes + cost * rate, by least squares"
-    for service, cost in plan.costs.items():
-        yield (
-            f"   {service:12} idle {cost.idle:.3f} cores a process, "
-            f"cost {cost.per_request_s * _MS:.3f} ms of CPU a request"
-        )
+    yield (
+        "2. what requests cost: cores = idle * processes + convoy * convoys/s + row * rate, "
+        "by least squares"
+    )
+    yield from _costs(plan)
     yield ""
     yield "3. how busy a process may be"
     yield from _utilisation(plan)
     yield ""
-    yield f"4. processes needed: cost * {plan.rate:,.0f}/s / ({plan.utilisation:.2f} - idle)"
+    yield f"4. processes needed: work / ({plan.utilisation:.2f} - idle)"
+    yield from _convoys(plan)
     for need in plan.needs:
         yield _need(need)
     total = sum(need.cores for need in plan.needs)
@@ -144,12 +144,37 @@ def _utilisation(plan: Plan) -> Iterator[str]:
         yield f"   so a process may use {plan.utilisation:.2f} of a core"
 
 
+def _costs(plan: Plan) -> Iterator[str]:
+    for service, cost in plan.costs.items():
+        each = cost.work(plan.knee.rate, plan.knee.convoys) / plan.knee.rate
+        yield (
+            f"   {service:12} idle {cost.idle:.3f} cores a process, "
+            f"{cost.per_convoy_s * _MS:.3f} ms of CPU a convoy, "
+            f"{cost.per_row_s * _MS:.3f} ms a row: "
+            f"{each * _MS:.3f} ms a request at {plan.knee.rate:,.0f}/s"
+        )
+
+
+def _convoys(plan: Plan) -> Iterator[str]:
+    gateways = next((need.needed for need in plan.needs if need.service == GATEWAY), 0)
+    convoys = plan.needs[0].convoys
+    if gateways and convoys:
+        yield (
+            f"   {gateways} {'gateways of' if gateways > 1 else 'gateway of'} "
+            f"{plan.rate / gateways:,.0f}/s "
+            f"{'make' if gateways > 1 else 'makes'} {convoys:,.0f} convoys/s, of "
+            f"{plan.rate / convoys:.1f} rows"
+        )
+
+
 def _need(need: Need) -> str:
-    cost_ms, left = need.cost.per_request_s * _MS, need.utilisation - need.cost.idle
+    cost = need.cost
+    parts = [f"{cost.per_row_s * _MS:.3f} ms * {need.rate:,.0f}/s"]
+    if need.convoys:
+        parts.insert(0, f"{cost.per_convoy_s * _MS:.3f} ms * {need.convoys:,.0f}/s")
     text = (
-        f"   {need.service:12} {cost_ms:.3f} ms * {need.rate:,.0f}/s = "
-        f"{need.cost.per_request_s * need.rate:.2f} cores; / {left:.2f} = "
-        f"{need.cost.per_request_s * need.rate / left:.2f}: {need.needed}"
+        f"   {need.service:12} {' + '.join(parts)} = {need.work:.2f} cores; / {need.left:.2f} = "
+        f"{need.work / need.left:.2f}: {need.needed}"
     )
     if need.service in _ONE_THREAD:
         text += " (one thread: more than one is a cluster)" if need.needed > 1 else " (one thread)"
@@ -179,12 +204,6 @@ def warnings_of(points: Sequence[Point], knee: Point, rate: float) -> list[str]:
             f"{rate:,.0f}/s is {rate / knee.rate:.0f} times what was measured: measure again "
             "when a part of it is in place"
         )
-    widest = max(point.convoy_rows for point in points)
-    if widest:
-        found.append(
-            f"requests travelled in convoys of up to {widest:.1f} rows; more gateways make "
-            "smaller ones, which cost more for each request"
-        )
     return found
 
 
@@ -196,10 +215,13 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "measured": [asdict(point) for point in plan.points],
         "knee_rps": plan.knee.rate,
         "utilisation": plan.utilisation,
+        "convoys_per_second": plan.needs[0].convoys,
         "services": {
             need.service: {
                 "idle_cores": need.cost.idle,
-                "cpu_s_per_request": need.cost.per_request_s,
+                "cpu_s_per_convoy": need.cost.per_convoy_s,
+                "cpu_s_per_row": need.cost.per_row_s,
+                "cpu_s_per_request": need.work / need.rate,
                 "present": need.present,
                 "needed": need.needed,
                 "cores": need.cores,
