@@ -66,6 +66,12 @@ class RemoteHop:
                 raise Unavailable(
                     f"{self._hop} cannot be reached", reason=Reason.HOP_UNAVAILABLE
                 ) from failure
+            if error.code is Code.CANCELLED:
+                # A server that stops gives up calls that it has not begun. Were the call given up
+                # here, no answer would be waited for.
+                raise Unavailable(
+                    f"{self._hop} gave the call up", reason=Reason.HOP_UNAVAILABLE
+                ) from failure
             raise error from failure
         if self._take_timing is not None:
             self._take_timing(response.timing)
