@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -156,7 +157,7 @@ def test_slow_store_is_named_at_first_sight(observed: ObservedMesh) -> None:
     observed.wait_for_scrapes()
     observed.feature_redis.delay_s = 0.0
     ended = time.time()
-    window = f"{ended - began:.0f}s"
+    window = f"{math.ceil(ended - began)}s"
     values = {"$window": window, "$compare": window}
 
     def first(title: str, letter: str) -> tuple[str, float]:

@@ -9,6 +9,7 @@ which is the traffic of this test. Only the interval of evaluation is shorter.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -64,6 +65,11 @@ class Phase:
     alerts: list[dict[str, Any]]
     report: Mapping[str, dict[str, Any]]
     status: int
+
+    @property
+    def window(self) -> str:
+        """Its length, as in queries."""
+        return window_of(self.began, self.ended)
 
 
 @dataclass(frozen=True)
@@ -124,6 +130,14 @@ def incident(
     yield Incident(prometheus, before, after, sampled, observed.spans(), lines)
 
 
+def window_of(began: float, ended: float) -> str:
+    """Returns a window that has the last scrape before a phase, from which counters grow.
+
+    Scrapes are a second apart; of what was before, those of two seconds tell the same.
+    """
+    return f"{math.ceil(ended - began) + 1}s"
+
+
 def request(observed: ObservedMesh) -> Fields:
     """Returns one that is answered live, by a lookup in the store."""
     return {"x0": 1.0, "account": observed.account(), "delay_ms": INGEST_MS}
@@ -155,7 +169,7 @@ def phase(
             )
     ended = time.time()
     alerts = [each for each in prometheus.alerts() if "objective" in each["labels"]]
-    status, report = reported(observed, prometheus, f"{ended - began:.0f}s")
+    status, report = reported(observed, prometheus, window_of(began, ended))
     return Phase(began, ended, answers, alerts, report, status)
 
 
@@ -182,7 +196,7 @@ def hops_by(incident: Incident, at: Phase, title: str, letter: str = "A") -> lis
     ago = max(1.0, at.ended - incident.before.ended)
     values = {
         "$pipeline": NAME,
-        "$window": f"{at.ended - at.began:.0f}s",
+        "$window": at.window,
         "$compare": f"{ago:.0f}s",
     }
     found = incident.prometheus.values(with_values(query, values), "hop", time=at.ended)
@@ -190,13 +204,17 @@ def hops_by(incident: Incident, at: Phase, title: str, letter: str = "A") -> lis
 
 
 def mean_s(incident: Incident, at: Phase, metric: str) -> dict[str, float]:
-    """Returns the mean of a histogram over a phase, by hop."""
-    window = f'{{pipeline="{NAME}"}}[{at.ended - at.began:.0f}s]'
-    query = (
-        f"sum by (hop) (increase({metric}_sum{window}))"
-        f" / sum by (hop) (increase({metric}_count{window}))"
+    """Returns the mean of a histogram over a phase, by hop: from what was last scraped before it.
+
+    `increase` extrapolates counts and sums by different factors where one would begin at 0.
+    """
+    since = f"offset {round((at.ended - at.began) * 1000)}ms"
+    series = f'{{pipeline="{NAME}"}}'
+    grown = (
+        f"sum by (hop) ({metric}_{kind}{series} - {metric}_{kind}{series} {since})"
+        for kind in ("sum", "count")
     )
-    return incident.prometheus.values(query, "hop", time=at.ended)
+    return incident.prometheus.values(" / ".join(grown), "hop", time=at.ended)
 
 
 def late(at: Phase) -> set[str]:
