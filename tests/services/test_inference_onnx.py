@@ -191,7 +191,7 @@ async def test_a_long_run_ends_at_the_deadline_and_blocks_nobody(
     service: RunningInference,
 ) -> None:
     long = asyncio.create_task(
-        service.refused(feature_batch("heavy", [[1, 1, 1, 1]] * 4000, remaining_ms=800))
+        service.refused(feature_batch("heavy", [[1, 1, 1, 1]] * 4000, remaining_ms=600))
     )
     await asyncio.sleep(0.1)
     assert (await service.infer(feature_batch("sum", [[1, 2, 3, 4]]))).scores == [4321]
